@@ -1,0 +1,28 @@
+/* Addresses as people write them, for listening and for reaching Redis. Numeric addresses and unix paths
+ * only: names are resolved once, by address_resolve(), where blocking is allowed. */
+#pragma once
+
+#include <stdbool.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "compiler.h"
+
+struct address {
+	socklen_t len;
+	union {
+		struct sockaddr any;
+		struct sockaddr_un un;
+		struct sockaddr_storage storage;
+	} sa;
+};
+
+enum { ADDRESS_TEXT_MAX = 128 };
+
+/* "127.0.0.1:8080", "[::1]:8080", ":8080" (all addresses, IPv6 with IPv4), "unix:/path". False with a reason
+ * otherwise. */
+bool address_parse(const char *text, struct address *out, const char **reason) MUST_CHECK;
+/* The same for host and port apart; asks the resolver, so it may block. The first address is taken. */
+bool address_resolve(const char *host, const char *port, struct address *out, const char **reason) MUST_CHECK;
+/* "127.0.0.1:8080", "[::1]:8080", "unix:/path". */
+void address_format(const struct address *a, char text[ADDRESS_TEXT_MAX]);

@@ -1,0 +1,115 @@
+/* The configuration of a broker: plain data, filled by config_load() from the YAML file, the environment and
+ * the command line by way of the one option table (options.h), and not changed after that. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "buf.h"
+#include "compiler.h"
+#include "log.h"
+
+struct strings {
+	char **items;
+	size_t count;
+};
+
+/* What may go over a channel as payload: anything that is not empty, JSON, or a JSON object. */
+enum data_format { DATA_FORMAT_ANY, DATA_FORMAT_JSON, DATA_FORMAT_JSON_OBJECT, DATA_FORMAT_BINARY };
+
+/* Options of the channels of one namespace (client protocol 18). */
+struct channel_options {
+	char *name; /* of the namespace; NULL for the channels without one */
+	bool allow_subscribe_for_client;
+	bool allow_subscribe_for_anonymous;
+	bool allow_publish_for_client;
+	bool allow_publish_for_subscriber;
+	bool allow_publish_for_anonymous;
+	bool allow_user_limited_channels;
+	int publication_data_format; /* enum data_format */
+};
+
+struct config {
+	bool dev;
+	struct strings listen; /* "ADDR:PORT", "[v6]:PORT", ":PORT" or "unix:/path" */
+	int workers;	       /* 0: as many as this process may use CPUs */
+	char *runtime_dir;     /* holds the pid file, the data and socket of the embedded Redis */
+
+	struct {
+		int level;  /* enum log_level */
+		int format; /* enum log_format */
+	} log;
+
+	struct {
+		char *address; /* NULL: the embedded Redis */
+		char *prefix;
+		uint64_t connect_timeout_ms;
+		uint64_t call_timeout_ms;
+		uint64_t canary_interval_ms; /* how often a worker proves to itself that it hears Redis */
+		uint64_t canary_timeout_ms;
+		uint64_t unsubscribe_linger_ms;
+	} redis;
+
+	struct {
+		struct strings allowed_origins;
+		bool allow_anonymous_connect_without_token;
+		bool connect_include_server_time;
+		uint64_t ping_interval_ms; /* 0: no pings */
+		uint64_t pong_timeout_ms;
+		uint64_t stale_close_delay_ms;
+		uint64_t queue_max_size; /* bytes of output waiting for one connection */
+		int channel_limit;
+		int connection_limit; /* of one worker; 0: none */
+		int user_connection_limit;
+	} client;
+
+	struct {
+		uint64_t message_size_limit; /* bytes, all fragments of a message together */
+		char *handler_prefix;
+	} websocket;
+
+	struct {
+		bool enabled;
+		char *handler_prefix;
+		uint64_t message_size_limit;
+	} uni_websocket;
+
+	struct {
+		uint64_t timeout_ms; /* over which a draining worker spreads the closing of its connections */
+	} shutdown;
+
+	struct {
+		int max_length; /* bytes of a channel name */
+		struct channel_options without_namespace;
+		struct channel_options *namespaces;
+		size_t namespace_count;
+	} channel;
+};
+
+/* The options for a channel name: those of its namespace, the text before the first ':' (a leading '$' is
+ * skipped; an empty namespace is none), or of the channels without one. NULL when the namespace is not
+ * configured. */
+const struct channel_options *config_channel(const struct config *c, const char *name, size_t len);
+
+/* Where option values come from, later ones win: defaults, file, environment (FANFARE_…), command line. */
+struct config_sources {
+	const char *file;   /* NULL: none */
+	char **environment; /* as environ; NULL: not read */
+	struct config_flag {
+		const char *option; /* dotted name of the option table, "redis.address" */
+		const char *value;
+	} * flags;
+	size_t flag_count;
+	bool dev; /* the defaults of dev mode in place of the safe ones */
+};
+
+/* Builds a configuration; NULL when anything is wrong, and then each problem is a line in `errors` that names
+ * file, line and key ("fanfare.yaml:12: client.ping_interval: ..."). Free with config_free(). */
+struct config *config_load(const struct config_sources *sources, struct buf *errors) MUST_CHECK;
+void config_free(struct config **c);
+/* The effective configuration as YAML that config_load() reads back to the same; secrets (the password in a
+ * Redis address) are masked if asked for. */
+void config_print(const struct config *c, bool mask_secrets, struct buf *out);
+/* Every option with its documentation and default, as a commented YAML file: deploy/fanfare.example.yaml. */
+void config_print_example(struct buf *out);

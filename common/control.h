@@ -1,0 +1,29 @@
+/* Messages between master and worker over a SOCK_SEQPACKET socketpair: one fixed struct a packet, nothing
+ * else. */
+#pragma once
+
+#include <stdint.h>
+
+#include "compiler.h"
+
+enum control_kind {
+	CONTROL_READY = 1, /* worker: listening and serving */
+	CONTROL_DRAIN,	/* master: stop accepting, close clients with 3001 spread over the drain time, exit 0
+			 */
+	CONTROL_STOP,	/* master: exit now */
+	CONTROL_REOPEN, /* master: reopen logs */
+};
+
+struct control_message {
+	uint32_t version; /* CONTROL_VERSION */
+	uint32_t kind;
+};
+
+enum { CONTROL_VERSION = 1 };
+
+/* A pair of connected, non-blocking, close-on-exec sockets. -1 with errno. */
+int control_pair(int fds[2]) MUST_CHECK;
+/* -1 with errno; a full socket is an error, too: the peer is stuck. */
+int control_send(int fd, enum control_kind kind) MUST_CHECK;
+/* 1: a message, in *kind; 0: nothing there now; -1: the peer is gone or speaks nonsense. */
+int control_receive(int fd, enum control_kind *kind) MUST_CHECK;
