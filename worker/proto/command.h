@@ -1,0 +1,178 @@
+/* The messages of the client protocol (version 2) as data, apart from any encoding. Field names are those of
+ * the protocol's schema. Strings and payloads are borrowed from the decoded message, or from whoever fills a
+ * reply. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "buf.h"
+#include "bytes.h"
+#include "codes.h"
+#include "compiler.h"
+
+/* In the order in which the first request that is present wins (client protocol 5). */
+enum command_kind {
+	COMMAND_CONNECT,
+	COMMAND_SUBSCRIBE,
+	COMMAND_UNSUBSCRIBE,
+	COMMAND_PUBLISH,
+	COMMAND_PRESENCE,
+	COMMAND_PRESENCE_STATS,
+	COMMAND_HISTORY,
+	COMMAND_RPC,
+	COMMAND_SEND,
+	COMMAND_REFRESH,
+	COMMAND_SUB_REFRESH,
+	COMMAND_KINDS,
+	COMMAND_PONG = COMMAND_KINDS, /* no id and no send */
+	COMMAND_UNKNOWN,	      /* an id, but no known request: fatal. Also a lone `ping` */
+};
+
+struct subscribe_request {
+	struct bytes channel;
+	struct bytes token;
+	bool recover, positioned, recoverable, join_leave;
+	struct bytes epoch;
+	uint64_t offset;
+	struct bytes data; /* raw; ptr NULL when absent */
+	struct bytes delta;
+	struct bytes tf; /* raw tags filter; ptr NULL when absent */
+	int64_t flag;
+	int32_t type, phase, limit;
+	struct bytes cursor;
+	bool asc;
+};
+
+struct connect_request {
+	struct bytes token;
+	struct bytes data;
+	struct bytes name;
+	struct bytes version;
+	int64_t flag;
+	/* The members of `subs`: each a request with its channel filled in from the member's name. */
+	struct subscribe_request *subs;
+	size_t sub_count;
+};
+
+struct publish_request {
+	struct bytes channel;
+	struct bytes data; /* raw; ptr NULL when absent, "null" is a value */
+	int32_t type;
+	struct bytes key;
+	bool removed;
+};
+
+struct history_request {
+	struct bytes channel;
+	int32_t limit;
+	bool has_since;
+	struct {
+		uint64_t offset;
+		struct bytes epoch;
+	} since;
+	bool reverse;
+};
+
+struct command {
+	uint32_t id;
+	enum command_kind kind;
+	bool has_ping; /* a `ping` request stood beside */
+	union {
+		struct connect_request connect;
+		struct subscribe_request subscribe;
+		struct publish_request publish;
+		struct history_request history;
+		struct {
+			struct bytes channel;
+		} unsubscribe, presence, presence_stats;
+		struct {
+			struct bytes method;
+			struct bytes data;
+		} rpc;
+		struct {
+			struct bytes data;
+		} send;
+		struct {
+			struct bytes token;
+		} refresh;
+		struct {
+			struct bytes channel;
+			struct bytes token;
+			int32_t type;
+		} sub_refresh;
+	};
+};
+
+struct client_info {
+	struct bytes user;
+	struct bytes client;
+	struct bytes conn_info; /* raw JSON; ptr NULL when absent */
+	struct bytes chan_info;
+};
+
+struct tag {
+	struct bytes key;
+	struct bytes value;
+};
+
+struct publication {
+	struct bytes data;		/* raw JSON, without raw newlines */
+	const struct client_info *info; /* NULL: not published by a client */
+	uint64_t offset;		/* 0: none */
+	struct bytes epoch;		/* sent with offset 1 only */
+	const struct tag *tags;
+	size_t tag_count;
+};
+
+struct subscribe_result {
+	struct bytes channel; /* used in `subs` of a connect result only */
+	bool expires;
+	uint32_t ttl;
+	bool recoverable, recovered, positioned, was_recovering, delta;
+	struct bytes epoch;
+	uint64_t offset;
+	const struct publication *publications;
+	size_t publication_count;
+	struct bytes data;
+};
+
+struct connect_result {
+	struct bytes client;
+	struct bytes version;
+	bool expires;
+	uint32_t ttl;
+	struct bytes data;
+	const struct subscribe_result *subs;
+	size_t sub_count;
+	uint32_t ping;
+	bool pong;
+	struct bytes session;
+	int64_t time_ms;
+};
+
+/* A reply: an error, or the result of the command's kind. Kinds without a result are empty objects. */
+struct reply {
+	uint32_t id;
+	enum command_kind kind;
+	enum error_code error; /* ERROR_NONE: success */
+	union {
+		const struct connect_result *connect;
+		const struct subscribe_result *subscribe;
+	};
+};
+
+enum push_kind { PUSH_PUBLICATION, PUSH_UNSUBSCRIBE, PUSH_DISCONNECT, PUSH_CONNECT };
+
+struct push {
+	enum push_kind kind;
+	struct bytes channel; /* empty for PUSH_DISCONNECT and PUSH_CONNECT */
+	union {
+		const struct publication *publication;
+		const struct connect_result *connect;
+		struct {
+			uint32_t code;
+			const char *reason;
+		} unsubscribe, disconnect;
+	};
+};

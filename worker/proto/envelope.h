@@ -1,0 +1,27 @@
+/* What travels through Redis on a channel (DESIGN, section 6): any JSON value is the publication's data; an
+ * object whose first key is "fanfare" is an envelope
+ * {"fanfare":1,"offset":17,"epoch":"Xo2P","tags":{…},"info":{…},"data":…} with `data` last; text that is not
+ * JSON is delivered as a JSON string. Not trusted: validated like client input. */
+#pragma once
+
+#include "buf.h"
+#include "bytes.h"
+#include "command.h"
+#include "compiler.h"
+
+enum { ENVELOPE_VERSION = 1, ENVELOPE_MAX_TAGS = 64 };
+
+struct envelope {
+	struct publication publication;
+	struct client_info info;
+	struct tag tags[ENVELOPE_MAX_TAGS];
+};
+
+/* Decodes a payload. Slices point into the payload or into scratch (reset first); both must stay. data comes
+ * out ready to be embedded in a message: valid JSON without raw newlines. False with a constant reason:
+ * invalid UTF-8, an envelope of another version or with members of the wrong type. */
+bool envelope_decode(struct bytes payload, struct buf *scratch, struct envelope *out,
+		     const char **reason) MUST_CHECK;
+/* Appends the payload to publish: bare data if that is all there is and it would not be taken for an
+ * envelope, else an envelope. publication->data is valid JSON. */
+void envelope_encode(struct buf *out, const struct publication *publication);

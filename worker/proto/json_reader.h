@@ -1,0 +1,61 @@
+/* Reader of JSON (RFC 8259) for the data path: strict, without a tree, over bytes that stay where they are,
+ * so that a payload can be passed on character by character. Depth has a ceiling. No numbers are computed but
+ * the integers asked for.
+ *
+ * Strict means: valid UTF-8, no raw control characters in strings, nothing before or after the value but
+ * white space, a byte order mark is an error. Lone surrogate escapes are legal JSON and let through. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "buf.h"
+#include "bytes.h"
+#include "compiler.h"
+
+enum { JSON_MAX_DEPTH = 64 };
+
+enum json_type { JSON_NULL, JSON_BOOL, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSON_OBJECT };
+
+struct json_reader {
+	const char *pos;
+	const char *end;
+	bool failed;
+};
+
+/* One value as it stands in the text, without white space around it. A string includes its quotes. */
+struct json_value {
+	enum json_type type;
+	struct bytes text;
+};
+
+/* Validates the whole text as one value; false when it is not. */
+bool json_parse(struct bytes text, struct json_value *value) MUST_CHECK;
+
+/* Walks the members of an object, or the elements of an array, that json_parse() or a walk has given:
+ *     struct json_iter it = json_iter(value);
+ *     while (json_next_member(&it, &key, &member)) …
+ * The value was validated, so there is nothing left to fail. `key` is the raw text between the quotes,
+ * escapes and all. */
+struct json_iter {
+	const char *pos;
+	const char *end;
+};
+struct json_iter json_iter(struct json_value container);
+bool json_next_member(struct json_iter *it, struct bytes *key, struct json_value *member);
+bool json_next_element(struct json_iter *it, struct json_value *element);
+
+/* Whether a raw key equals the name after its escapes are resolved. */
+bool json_key_is(struct bytes key, const char *name);
+/* Appends the text of a string value with escapes resolved; lone surrogates become U+FFFD. */
+void json_unescape(struct json_value string, struct buf *out);
+/* Plain digits only (a leading '-' where min is negative): no fraction, no exponent, in range. */
+bool json_uint(struct json_value number, uint64_t max, uint64_t *out) MUST_CHECK;
+bool json_int(struct json_value number, int64_t min, int64_t max, int64_t *out) MUST_CHECK;
+
+/* Appends a validated value without the raw newlines and carriage returns between its tokens; everything else
+ * is kept. */
+void json_put_compact(struct buf *out, struct bytes text);
+/* Appends text as a JSON string with quotes: escapes what must be, and <, >, &, U+2028, U+2029 as \uXXXX;
+ * invalid UTF-8 becomes U+FFFD. */
+void json_put_string(struct buf *out, struct bytes text);
