@@ -19,10 +19,11 @@ struct address {
 
 enum { ADDRESS_TEXT_MAX = 128 };
 
-/* "127.0.0.1:8080", "[::1]:8080", ":8080" (all addresses, IPv6 with IPv4), "unix:/path". False with a reason
- * otherwise. */
+/* "127.0.0.1:8080", "[::1]:8080", ":8080" (all addresses, IPv6 with IPv4: the socket must not be
+ * IPV6_V6ONLY), "unix:/path" or "unix:///path". False with a reason (a static text) otherwise. Port 0 is
+ * refused. */
 bool address_parse(const char *text, struct address *out, const char **reason) MUST_CHECK;
 /* The same for host and port apart; asks the resolver, so it may block. The first address is taken. */
 bool address_resolve(const char *host, const char *port, struct address *out, const char **reason) MUST_CHECK;
-/* "127.0.0.1:8080", "[::1]:8080", "unix:/path". */
+/* "127.0.0.1:8080", "[::1]:8080", "unix:/path"; an IPv4 peer of a socket for both is written as IPv4. */
 void address_format(const struct address *a, char text[ADDRESS_TEXT_MAX]);

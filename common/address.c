@@ -1,0 +1,178 @@
+#include "address.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { PORT_MAX = 65535 };
+
+static bool parse_unix(const char *path, struct address *out, const char **reason)
+{
+	size_t len;
+
+	/* unix:///path is the same as unix:/path. */
+	if (strncmp(path, "///", 3) == 0)
+		path += 2;
+	len = strlen(path);
+	if (path[0] != '/') {
+		*reason = "the path of a unix socket must begin with /";
+		return false;
+	}
+	if (len >= sizeof(out->sa.un.sun_path)) {
+		*reason = "the path of a unix socket must be shorter than 108 bytes";
+		return false;
+	}
+	out->sa.un.sun_family = AF_UNIX;
+	memcpy(out->sa.un.sun_path, path, len + 1);
+	out->len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len + 1);
+	return true;
+}
+
+/* 1 to 65535 in plain digits. 0 would be another port for each worker. */
+static bool parse_port(const char *text, in_port_t *port)
+{
+	unsigned n = 0;
+
+	if (text[0] == '\0' || strlen(text) > 5)
+		return false;
+	for (; *text != '\0'; text++) {
+		if (*text < '0' || *text > '9')
+			return false;
+		n = n * 10 + (unsigned)(*text - '0');
+	}
+	*port = htons((in_port_t)n);
+	return n >= 1 && n <= PORT_MAX;
+}
+
+static void set_ip6(struct address *out, struct in6_addr host, in_port_t port)
+{
+	struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_addr = host, .sin6_port = port};
+
+	memcpy(&out->sa, &in6, sizeof(in6));
+	out->len = sizeof(in6);
+}
+
+static void set_ip4(struct address *out, struct in_addr host, in_port_t port)
+{
+	struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr = host, .sin_port = port};
+
+	memcpy(&out->sa, &in, sizeof(in));
+	out->len = sizeof(in);
+}
+
+static bool set_host(const char *host, bool bracketed, in_port_t port, struct address *out)
+{
+	struct in_addr ip4;
+	struct in6_addr ip6;
+
+	if (!bracketed && host[0] == '\0') {
+		set_ip6(out, in6addr_any, port);
+		return true;
+	}
+	if (bracketed) {
+		if (inet_pton(AF_INET6, host, &ip6) != 1)
+			return false;
+		set_ip6(out, ip6, port);
+		return true;
+	}
+	if (inet_pton(AF_INET, host, &ip4) != 1)
+		return false;
+	set_ip4(out, ip4, port);
+	return true;
+}
+
+bool address_parse(const char *text, struct address *out, const char **reason)
+{
+	char host[INET6_ADDRSTRLEN];
+	const char *colon = strrchr(text, ':');
+	bool bracketed = text[0] == '[';
+	size_t len;
+	in_port_t port;
+
+	*out = (struct address){0};
+	if (strncmp(text, "unix:", 5) == 0)
+		return parse_unix(text + 5, out, reason);
+	*reason = "must be IPV4:PORT, [IPV6]:PORT, :PORT or unix:/PATH, with a numeric address";
+	if (colon == NULL || (bracketed && (colon == text || colon[-1] != ']')))
+		return false;
+	if (!parse_port(colon + 1, &port)) {
+		*reason = "the port must be a number from 1 to 65535";
+		return false;
+	}
+	len = (size_t)(colon - text) - (bracketed ? 2 : 0);
+	if (len >= sizeof(host))
+		return false;
+	memcpy(host, text + (bracketed ? 1 : 0), len);
+	host[len] = '\0';
+	return set_host(host, bracketed, port, out);
+}
+
+bool address_resolve(const char *host, const char *port, struct address *out, const char **reason)
+{
+	struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
+	struct addrinfo *found;
+	int rc = getaddrinfo(host, port, &hints, &found);
+
+	*out = (struct address){0};
+	if (rc != 0) {
+		*reason = rc == EAI_SYSTEM ? strerror(errno) : gai_strerror(rc);
+		return false;
+	}
+	memcpy(&out->sa, found->ai_addr, found->ai_addrlen);
+	out->len = found->ai_addrlen;
+	freeaddrinfo(found);
+	return true;
+}
+
+static void format_ip6(const struct sockaddr_in6 *in6, char text[ADDRESS_TEXT_MAX])
+{
+	char host[INET6_ADDRSTRLEN] = "?";
+
+	if (IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr)) {
+		inet_ntop(AF_INET, &in6->sin6_addr.s6_addr[12], host, sizeof(host));
+		snprintf(text, ADDRESS_TEXT_MAX, "%s:%u", host, ntohs(in6->sin6_port));
+		return;
+	}
+	inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof(host));
+	snprintf(text, ADDRESS_TEXT_MAX, "[%s]:%u", host, ntohs(in6->sin6_port));
+}
+
+static void format_ip4(const struct sockaddr_in *in, char text[ADDRESS_TEXT_MAX])
+{
+	char host[INET_ADDRSTRLEN] = "?";
+
+	inet_ntop(AF_INET, &in->sin_addr, host, sizeof(host));
+	snprintf(text, ADDRESS_TEXT_MAX, "%s:%u", host, ntohs(in->sin_port));
+}
+
+/* The kernel leaves the path of a client that is bound to none out of the length. */
+static void format_unix(const struct address *a, char text[ADDRESS_TEXT_MAX])
+{
+	size_t room = a->len > offsetof(struct sockaddr_un, sun_path)
+			      ? a->len - offsetof(struct sockaddr_un, sun_path)
+			      : 0;
+
+	snprintf(text, ADDRESS_TEXT_MAX, "unix:%.*s", (int)room, a->sa.un.sun_path);
+}
+
+void address_format(const struct address *a, char text[ADDRESS_TEXT_MAX])
+{
+	struct sockaddr_in in;
+	struct sockaddr_in6 in6;
+
+	switch (a->sa.any.sa_family) {
+	case AF_UNIX: format_unix(a, text); return;
+	case AF_INET:
+		memcpy(&in, &a->sa, sizeof(in));
+		format_ip4(&in, text);
+		return;
+	case AF_INET6:
+		memcpy(&in6, &a->sa, sizeof(in6));
+		format_ip6(&in6, text);
+		return;
+	default: snprintf(text, ADDRESS_TEXT_MAX, "unknown"); return;
+	}
+}
