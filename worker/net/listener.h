@@ -1,0 +1,15 @@
+/* Accepts connections from the listening sockets that the master holds. Bounded per turn, and when
+ * descriptors run out it pauses instead of spinning. */
+#pragma once
+
+#include "address.h"
+#include "loop.h"
+
+struct listener;
+
+/* on_accept takes the new, non-blocking, close-on-exec socket over. The listening descriptor stays the
+ * caller's. */
+struct listener *listener_new(struct loop *l, int fd,
+			      void (*on_accept)(void *ctx, int fd, const struct address *peer), void *ctx);
+/* Stops accepting; connections in the queue are left to others or to a successor. */
+void listener_free(struct listener **l);

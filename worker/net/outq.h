@@ -1,0 +1,36 @@
+/* Queue of outgoing frames of one connection. Holds references, never copies payload, holds no memory while
+ * empty. Knows no sockets: outq_gather() lends iovecs, outq_consume() takes back what was sent. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "compiler.h"
+#include "frame.h"
+
+enum { OUTQ_MAX_IOV = 64 };
+
+struct outq {
+	struct frame **ring; /* cap slots, a power of two */
+	uint32_t cap;
+	uint32_t head;
+	uint32_t count;
+	uint32_t sent; /* bytes of the first frame that are gone already */
+	size_t bytes;  /* still to be sent */
+};
+
+/* Takes its own reference. False when the queue would hold more than limit bytes; then nothing is taken: the
+ * caller closes the connection. The first frame of an empty queue is always taken. */
+bool outq_push(struct outq *q, struct frame *f, size_t limit) MUST_CHECK;
+/* Lends up to max iovecs; returns how many. */
+int outq_gather(const struct outq *q, struct iovec *iov, int max);
+/* That many bytes of what was lent were sent. */
+void outq_consume(struct outq *q, size_t bytes);
+/* Drops all frames but one of which a part is gone already: the peer must be able to read to a frame's end.
+ */
+void outq_drop_unsent(struct outq *q);
+/* Drops all. */
+void outq_clear(struct outq *q);
+bool outq_empty(const struct outq *q);

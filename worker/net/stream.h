@@ -1,0 +1,50 @@
+/* A non-blocking byte stream: TCP or unix socket, later TLS behind the same operations. Embedded in its
+ * owner. Holds no buffer. Tells when it can be read or written; the owner does the rest. */
+#pragma once
+
+#include <ev.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#include "address.h"
+#include "compiler.h"
+#include "loop.h"
+
+struct stream {
+	struct ev_io io;
+	struct loop *loop;
+	/* May close the stream. Also called at an error or the end: the next read or write tells. */
+	void (*on_readable)(struct stream *s);
+	/* Once per stream_want_write(true). The first one after stream_connect() says that the connection is
+	 * there, or failed. */
+	void (*on_writable)(struct stream *s);
+};
+
+enum { STREAM_AGAIN = -1, STREAM_ERROR = -2 }; /* errno is set with STREAM_ERROR */
+
+/* Zeroes the rest of the struct; a stream without a socket. */
+void stream_init(struct stream *s, struct loop *l, void (*on_readable)(struct stream *),
+		 void (*on_writable)(struct stream *));
+/* Takes the socket over, which is non-blocking, and starts to read. */
+void stream_attach(struct stream *s, int fd);
+/* Starts to connect; on_writable follows when it is done, then stream_connected() tells. False with errno at
+ * once. */
+bool stream_connect(struct stream *s, const struct address *to) MUST_CHECK;
+/* 0, or the errno with which connecting failed. */
+int stream_connected(struct stream *s) MUST_CHECK;
+
+/* Bytes read, 0 at the end of the stream, STREAM_AGAIN or STREAM_ERROR. */
+ssize_t stream_read(struct stream *s, void *data, size_t len) MUST_CHECK;
+/* Bytes written (maybe fewer), STREAM_AGAIN or STREAM_ERROR. Never raises SIGPIPE. */
+ssize_t stream_writev(struct stream *s, const struct iovec *iov, int count) MUST_CHECK;
+void stream_want_read(struct stream *s, bool want);
+void stream_want_write(struct stream *s, bool want);
+/* No more will be written; the peer reads the end. */
+void stream_shutdown(struct stream *s);
+/* Closes the socket; safe on a stream that has none. `reset`: with RST instead of lingering over unsent data.
+ */
+void stream_close(struct stream *s, bool reset);
+bool stream_open(const struct stream *s);
+int stream_fd(const struct stream *s);

@@ -1,0 +1,69 @@
+/* A worker's way to Redis: one subscriber link and one command link, both pipelined, both watched. The face
+ * of this layer; knows nothing of channels in Fanfare's sense beyond their names in Redis.
+ *
+ * Promises: every call is answered exactly once or cancelled; no wait is without a deadline; a worker that
+ * does not hear Redis any more knows it within canary_interval + canary_timeout, says so (redis_ready), and
+ * rebuilds the link beside the old one. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "bytes.h"
+#include "compiler.h"
+
+struct loop;
+struct redis;
+struct redis_sub;
+struct redis_call;
+struct config;
+
+struct redis_events {
+	/* A message on a subscription; `owner` is that of redis_sub_open(). The payload lives until the
+	 * callback returns. In Redis' order, once, also while links are exchanged. */
+	void (*on_message)(void *owner, struct bytes payload);
+	/* Redis has confirmed the subscription: messages published from now on will come. Again after each
+	 * loss of the link: between the loss and this, messages may have been missed. Never called from
+	 * within redis_sub_open(). */
+	void (*on_confirmed)(void *owner);
+	/* redis_ready() changed. */
+	void (*on_ready)(void *ctx, bool ready, const char *reason);
+	void *ctx;
+};
+
+/* Starts to connect at once and for ever, with jittered backoff. node_id (unique among all workers
+ * everywhere) names the canary channel. The config must outlive it. */
+struct redis *redis_new(struct loop *loop, const struct config *config, const char *node_id,
+			const struct redis_events *events);
+/* All subscriptions must be closed and all calls cancelled or done. */
+void redis_free(struct redis **r);
+/* True while both links are up, everything wanted is confirmed or being confirmed in time, and the canary is
+ * heard. Otherwise a reason for humans. */
+bool redis_ready(const struct redis *r, const char **reason);
+
+/* Wants the Redis channel (full name, with prefix), which must not be open already. Attaching to one that
+ * still lingers makes it confirmed at once. */
+struct redis_sub *redis_sub_open(struct redis *r, struct bytes channel, void *owner);
+/* Whether messages arrive for it now. */
+bool redis_sub_confirmed(const struct redis_sub *s);
+/* No more callbacks; UNSUBSCRIBE follows after unsubscribe_linger_ms if nobody opens it again. */
+void redis_sub_close(struct redis_sub **s);
+
+/* A reply as Redis gave it; lives until the callback returns. */
+struct redis_reply {
+	enum { REDIS_NIL, REDIS_STRING, REDIS_STATUS, REDIS_ERROR, REDIS_INTEGER, REDIS_ARRAY } type;
+	int64_t integer;
+	struct bytes text;
+	const struct redis_reply *const *elements;
+	size_t count;
+};
+
+/* Sends a command by its argument vector (copied). `done` is called exactly once, never from within this
+ * function: with the reply (which may be a REDIS_ERROR), or with NULL when the link is down, breaks, or
+ * call_timeout_ms is over. What a timed out call did in Redis is unknown. */
+struct redis_call *redis_call(struct redis *r, const struct bytes *argv, size_t argc,
+			      void (*done)(void *arg, const struct redis_reply *reply), void *arg);
+/* `done` will not be called; the command may still be carried out. Sets *c to NULL. Do not cancel in or after
+ * `done`. */
+void redis_call_cancel(struct redis_call **c);
