@@ -1,0 +1,115 @@
+/* Messages between master and worker. */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "control.h"
+
+static int setup(void **state)
+{
+	static int fds[2];
+
+	*state = fds;
+	return control_pair(fds);
+}
+
+static int teardown(void **state)
+{
+	int *fds = *state;
+
+	if (fds[0] >= 0)
+		close(fds[0]);
+	return close(fds[1]);
+}
+
+static void pair_neither_blocks_nor_survives_exec(void **state)
+{
+	int *fds = *state;
+
+	for (int i = 0; i < 2; i++) {
+		assert_true(fcntl(fds[i], F_GETFD) & FD_CLOEXEC);
+		assert_true(fcntl(fds[i], F_GETFL) & O_NONBLOCK);
+	}
+}
+
+static void messages_arrive_in_order_one_at_a_time(void **state)
+{
+	int *fds = *state;
+	enum control_kind kind;
+
+	assert_int_equal(control_receive(fds[1], &kind), 0);
+	assert_int_equal(control_send(fds[0], CONTROL_DRAIN), 0);
+	assert_int_equal(control_send(fds[0], CONTROL_STOP), 0);
+	assert_int_equal(control_receive(fds[1], &kind), 1);
+	assert_int_equal(kind, CONTROL_DRAIN);
+	assert_int_equal(control_receive(fds[1], &kind), 1);
+	assert_int_equal(kind, CONTROL_STOP);
+	assert_int_equal(control_receive(fds[1], &kind), 0);
+}
+
+static void end_of_peer_is_told_after_its_last_message(void **state)
+{
+	int *fds = *state;
+	enum control_kind kind;
+
+	assert_int_equal(control_send(fds[0], CONTROL_READY), 0);
+	close(fds[0]);
+	fds[0] = -1;
+	assert_int_equal(control_receive(fds[1], &kind), 1);
+	assert_int_equal(kind, CONTROL_READY);
+	assert_int_equal(control_receive(fds[1], &kind), -1);
+	assert_int_equal(control_send(fds[1], CONTROL_DRAIN), -1);
+}
+
+static void nonsense_is_refused(void **state)
+{
+	const struct {
+		uint32_t words[3];
+		size_t len;
+	} packets[] = {
+		{{CONTROL_VERSION, 0}, 8},
+		{{CONTROL_VERSION, CONTROL_REOPEN + 1}, 8},
+		{{CONTROL_VERSION + 1, CONTROL_READY}, 8},
+		{{CONTROL_VERSION}, 4},
+		{{CONTROL_VERSION, CONTROL_READY, 0}, 12},
+	};
+	int *fds = *state;
+	enum control_kind kind;
+
+	for (size_t i = 0; i < sizeof(packets) / sizeof(packets[0]); i++) {
+		assert_int_equal(send(fds[0], packets[i].words, packets[i].len, 0), packets[i].len);
+		assert_int_equal(control_receive(fds[1], &kind), -1);
+	}
+}
+
+static void full_socket_is_an_error(void **state)
+{
+	int *fds = *state;
+	int sent = 0;
+
+	while (control_send(fds[0], CONTROL_DRAIN) == 0)
+		assert_true(++sent < 100000);
+	assert_true(errno == EAGAIN || errno == EWOULDBLOCK);
+	assert_true(sent > 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(pair_neither_blocks_nor_survives_exec, setup, teardown),
+		cmocka_unit_test_setup_teardown(messages_arrive_in_order_one_at_a_time, setup, teardown),
+		cmocka_unit_test_setup_teardown(end_of_peer_is_told_after_its_last_message, setup, teardown),
+		cmocka_unit_test_setup_teardown(nonsense_is_refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(full_socket_is_an_error, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
