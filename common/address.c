@@ -31,7 +31,7 @@ static bool parse_unix(const char *path, struct address *out, const char **reaso
 	return true;
 }
 
-/* 1 to 65535 in plain digits. 0 would be another port for each worker. */
+/* 0 to 65535 in plain digits. */
 static bool parse_port(const char *text, in_port_t *port)
 {
 	unsigned n = 0;
@@ -44,7 +44,7 @@ static bool parse_port(const char *text, in_port_t *port)
 		n = n * 10 + (unsigned)(*text - '0');
 	}
 	*port = htons((in_port_t)n);
-	return n >= 1 && n <= PORT_MAX;
+	return n <= PORT_MAX;
 }
 
 static void set_ip6(struct address *out, struct in6_addr host, in_port_t port)
@@ -99,7 +99,7 @@ bool address_parse(const char *text, struct address *out, const char **reason)
 	if (colon == NULL || (bracketed && (colon == text || colon[-1] != ']')))
 		return false;
 	if (!parse_port(colon + 1, &port)) {
-		*reason = "the port must be a number from 1 to 65535";
+		*reason = "the port must be a number from 0 to 65535";
 		return false;
 	}
 	len = (size_t)(colon - text) - (bracketed ? 2 : 0);
