@@ -1,0 +1,99 @@
+/* One accepted socket, from the first byte of HTTP to the close of the WebSocket: reads and decodes, queues
+ * and flushes, and is the only place where a connection ends. Knows HTTP requests and WebSocket messages, not
+ * what they mean: requests go to the callback of the set, messages to the ws_app that took the connection
+ * over.
+ *
+ * Nothing here frees a connection within the running turn, so a conn pointer stays valid until the caller
+ * returns to the loop; but after conn_close() only the questions (conn_state, conn_name, conn_closing) may be
+ * asked. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "address.h"
+#include "bytes.h"
+#include "compiler.h"
+#include "config.h"
+#include "frame.h"
+#include "http1.h"
+#include "log.h"
+#include "loop.h"
+#include "ws_frame.h"
+
+struct conn;
+struct conns;
+
+/* What a WebSocket connection is for: the client protocol, echo, hello. */
+struct ws_app {
+	const char *name;
+	/* The 101 response is queued; frames may be sent. */
+	void (*on_open)(struct conn *c);
+	/* A whole message. It lives until the callback returns. */
+	void (*on_message)(struct conn *c, enum ws_opcode opcode, struct bytes message);
+	/* The last call, exactly once, whoever closed and for whatever reason; conn_state() is still there.
+	 * No frame can be sent any more. The app drops what it keeps for the connection. */
+	void (*on_close)(struct conn *c);
+};
+
+/* The set of all connections of a worker. */
+struct conns_params {
+	struct loop *loop;
+	const struct config *config;
+	/* A request head is complete. Must answer by conn_respond() or conn_upgrade() before it returns. */
+	void (*on_request)(void *ctx, struct conn *c, const struct http1_request *req);
+	/* The last connection of a draining set is gone. */
+	void (*on_drained)(void *ctx);
+	void *ctx;
+};
+struct conns *conns_new(const struct conns_params *params);
+/* All connections are dropped without a word. */
+void conns_free(struct conns **set);
+/* Takes over a new, non-blocking socket. Refuses it (503, then close) above client.connection_limit. */
+void conns_accept(struct conns *set, int fd, const struct address *peer);
+size_t conns_count(const struct conns *set);
+/* Closes all connections with 3001, evenly spread over duration_ms. New ones are still accepted, and closed
+ * with 3001 as soon as they are upgraded. Then on_drained is called (never from within this function). */
+void conns_drain(struct conns *set, uint64_t duration_ms);
+bool conns_draining(const struct conns *set);
+
+/* HTTP. The response is queued; the connection stays open for the next request if the request allows it and
+ * has no body. extra as in http1_response(). */
+void conn_respond(struct conn *c, const struct http1_request *req, int status, const char *content_type,
+		  const char *extra, struct bytes body);
+/* Accepts the WebSocket handshake, which ws_handshake_check() found good. subprotocol NULL: none. After
+ * on_open has run, frames that came with the request are decoded. The opcode of messages is not restricted.
+ * max_message: bytes. */
+void conn_upgrade(struct conn *c, const struct http1_request *req, const struct ws_app *app, void *state,
+		  const char *subprotocol, uint64_t max_message);
+
+/* WebSocket. Takes its own reference to the frame; sent at the end of this turn. Closes with 3008 when more
+ * than client.queue_max_size bytes wait (echo and others alike). On a closing connection it does nothing. */
+void conn_send(struct conn *c, struct frame *f);
+/* Stops delivering messages (and reading, once the little that was read is waiting), until turned on again;
+ * messages then come from the loop, not from within this call. The backpressure of commands that wait for
+ * Redis. */
+void conn_pause(struct conn *c, bool pause);
+bool conn_paused(const struct conn *c);
+
+/* The only way a connection ends on our side. Queues the close frame behind what is queued (3008: instead of
+ * what is queued), tells the app (on_close, before this returns), gives the peer 5 s to answer, then drops
+ * the socket. Code 3000: no close frame. Code 0: an HTTP connection, or one whose socket is dead. The
+ * formatted text goes to the log; the reason on the wire is `reason`. Closing twice does nothing. */
+void conn_close(struct conn *c, uint16_t code, const char *reason, const char *fmt, ...) PRINTF_LIKE(4, 5);
+/* Nothing more is read or answered; the peer has up to 5 s to hang up, then the socket is dropped without a
+ * close frame (after an error reply to connect). on_close is called when that happens, and conn_close() may
+ * come before. */
+void conn_stop_reading(struct conn *c);
+bool conn_closing(const struct conn *c);
+
+void *conn_state(const struct conn *c);
+struct loop *conn_loop(const struct conn *c);
+/* "conn 17 127.0.0.1:4711", for logs; lives until the next call. */
+const char *conn_name(const struct conn *c);
+/* Number of the connection, unique in this process. */
+uint64_t conn_number(const struct conn *c);
+
+#define log_conn(level, c, ...) \
+	(log_level() <= (level) ? log_line((level), conn_name(c), __VA_ARGS__) : (void)0)
