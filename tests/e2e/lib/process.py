@@ -1,0 +1,135 @@
+"""Starting and stopping processes so that none outlives the test, however the test ends."""
+
+import ctypes
+import fcntl
+import itertools
+import os
+import random
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+PR_SET_CHILD_SUBREAPER = 36
+
+
+class Timeout(AssertionError):
+	pass
+
+
+def wait_until(condition, what, timeout=10.0, every=0.02):
+	"""Returns the first true value of condition(); Timeout names what did not happen."""
+	deadline = time.monotonic() + timeout
+	while True:
+		value = condition()
+		if value:
+			return value
+		if time.monotonic() > deadline:
+			raise Timeout(f"not within {timeout} s: {what}")
+		time.sleep(every)
+
+
+def spawn(command, **options):
+	"""Popen of a process that the kernel kills when the thread that started it ends: call it from the main thread."""
+	return subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "--", *map(str, command)], **options)
+
+
+def stop(process, sig=signal.SIGTERM, timeout=10.0):
+	"""Signals, waits, and kills what does not leave in time (then Timeout). Returns the exit code."""
+	if process.poll() is None:
+		process.send_signal(sig)
+	try:
+		return process.wait(timeout)
+	except subprocess.TimeoutExpired:
+		process.kill()
+		process.wait()
+		raise Timeout(f"{process.args} did not stop within {timeout} s of signal {sig}") from None
+
+
+def adopt_orphans():
+	"""Descendants whose parent dies become our children, so that descendants() still finds them."""
+	ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def children(pid):
+	"""Pids of the living children of a process (all its threads)."""
+	found = []
+	try:
+		for task in os.listdir(f"/proc/{pid}/task"):
+			with open(f"/proc/{pid}/task/{task}/children") as f:
+				found += map(int, f.read().split())
+	except (FileNotFoundError, ProcessLookupError):
+		pass
+	return [child for child in found if alive(child)]
+
+
+def descendants(pid):
+	found = []
+	for child in children(pid):
+		found += [child, *descendants(child)]
+	return found
+
+
+def alive(pid):
+	"""False for zombies, too: they do nothing any more."""
+	try:
+		with open(f"/proc/{pid}/stat") as f:
+			return f.read().rsplit(")", 1)[1].split()[0] not in "ZX"
+	except (FileNotFoundError, ProcessLookupError):
+		return False
+
+
+def executable(pid):
+	try:
+		return os.readlink(f"/proc/{pid}/exe")
+	except OSError:
+		return ""
+
+
+def command_line(pid):
+	try:
+		with open(f"/proc/{pid}/cmdline") as f:
+			return f.read().replace("\0", " ").strip()
+	except OSError:
+		return ""
+
+
+def private_bytes(pid):
+	"""Memory that belongs to this process alone."""
+	total = 0
+	with open(f"/proc/{pid}/smaps_rollup") as f:
+		for line in f:
+			if line.startswith("Private_"):
+				total += int(line.split()[1]) * 1024
+	return total
+
+
+_port_locks = {}
+
+
+def free_port():
+	"""A TCP port that nobody has, and that no other test process will be given while this one lives.
+
+	A bind alone would not do: the broker's sockets are SO_REUSEPORT, so that two brokers of two tests could share a port
+	without an error. The ports lie below the range from which the kernel takes those of outgoing connections.
+	"""
+	folder = os.path.join(tempfile.gettempdir(), f"fanfare-test-ports.{os.getuid()}")
+	os.makedirs(folder, exist_ok=True)
+	start = random.randrange(10000)
+	for port in itertools.islice(itertools.cycle(range(20000, 30000)), start, start + 10000):
+		if port in _port_locks:
+			continue
+		lock = open(os.path.join(folder, str(port)), "w")
+		try:
+			fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+			for family, address in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+				with socket.socket(family) as s:
+					s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+					s.bind((address, port))
+		except OSError:
+			lock.close()
+			continue
+		_port_locks[port] = lock
+		return port
+	raise AssertionError("no free port")

@@ -1,0 +1,101 @@
+"""The recorded conversations: what a client sends, and what it must be answered, message by message."""
+
+import collections
+import concurrent.futures
+import glob
+import json
+import os
+
+import pytest
+
+from lib.broker import Broker
+from lib.conversation import Replay
+from lib.redis_server import RedisClient, RedisServer
+
+# What of the words in `needs` this broker can do. Scenarios that need another one are left out, and counted.
+BUILT = set()
+
+# Scenarios are independent and mostly wait: so many at a time. Few enough for the timing of ping scenarios.
+AT_A_TIME = 8
+
+EVERYBODY = {
+	"allow_subscribe_for_client": True, "allow_subscribe_for_anonymous": True,
+	"allow_publish_for_client": True, "allow_publish_for_anonymous": True,
+}
+DEFAULT = {
+	"client": {"allow_anonymous_connect_without_token": True, "allowed_origins": ["*"]},
+	"channel": {
+		"without_namespace": EVERYBODY,
+		"namespaces": [
+			{"name": "live", **EVERYBODY},
+			{"name": "deny"},
+			{"name": "hist", **EVERYBODY},
+			{"name": "nopub", "allow_subscribe_for_client": True, "allow_subscribe_for_anonymous": True},
+			{"name": "subpub", "allow_subscribe_for_client": True, "allow_subscribe_for_anonymous": True,
+			 "allow_publish_for_subscriber": True, "allow_publish_for_anonymous": True},
+		],
+	},
+}
+PROFILES = {
+	"default": {},
+	"strict": {"client": {"allow_anonymous_connect_without_token": False}},
+	"limits": {
+		"client": {"channel_limit": 3, "queue_max_size": 65536, "user_connection_limit": 2},
+		"channel": {"max_length": 40},
+		"websocket": {"message_size_limit": 1000},
+	},
+	"timers": {"client": {"stale_close_delay": "1s"}},
+	"ping": {"client": {"ping_interval": "2s", "pong_timeout": "1s"}},
+	"noping": {"client": {"ping_interval": "0s"}},
+}
+
+
+def load():
+	folder = os.path.join(os.path.dirname(__file__), "conversations")
+	scenarios = []
+	for path in sorted(glob.glob(os.path.join(folder, "*.json"))):
+		with open(path) as f:
+			scenarios += json.load(f)["scenarios"]
+	return scenarios
+
+
+SCENARIOS = load()
+PLAYED = [s for s in SCENARIOS if set(s.get("needs", ())) <= BUILT]
+LEFT_OUT = collections.Counter(need for s in SCENARIOS for need in set(s.get("needs", ())) - BUILT)
+
+
+@pytest.fixture(scope="module")
+def outcomes():
+	"""Future of each scenario by name. All start now, a few at a time, each on the broker of its profile."""
+	with RedisServer() as redis, concurrent.futures.ThreadPoolExecutor(AT_A_TIME) as pool:
+		profiles = sorted({s.get("server", "default") for s in PLAYED})
+		brokers = {name: Broker(PROFILES[name], redis, base=DEFAULT, workers=2 if name == "default" else 1)
+			for name in profiles}
+		try:
+			# Long ones first, so that the short ones fill the gaps that they leave.
+			waiting = sorted(PLAYED, key=lambda s: s.get("server", "default") == "default")
+			yield {s["name"]: pool.submit(play, s, brokers[s.get("server", "default")], redis) for s in waiting}
+		finally:
+			for broker in brokers.values():
+				broker.__exit__(None, None, None)
+
+
+def play(scenario, broker, redis):
+	client = RedisClient(redis.port)
+	try:
+		Replay(scenario, broker.port, client).play()
+	finally:
+		client.close()
+
+
+@pytest.mark.parametrize("scenario", PLAYED, ids=[s["name"] for s in PLAYED])
+def test_is_answered_as_recorded(scenario, outcomes):
+	outcomes[scenario["name"]].result(timeout=60)
+
+
+def test_every_recording_is_played_or_left_out_for_a_reason(capsys):
+	assert len(SCENARIOS) == 370
+	assert len({s["name"] for s in SCENARIOS}) == 370
+	with capsys.disabled():
+		print(f"\nconversations: {len(PLAYED)} played, {len(SCENARIOS) - len(PLAYED)} left out; not built yet: "
+			+ ", ".join(f"{need} ({count})" for need, count in LEFT_OUT.most_common()))
