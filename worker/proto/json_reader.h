@@ -13,15 +13,10 @@
 #include "bytes.h"
 #include "compiler.h"
 
-enum { JSON_MAX_DEPTH = 64 };
+/* Arrays and objects within each other. Below what the parsers of all SDKs stand. */
+enum { JSON_MAX_DEPTH = 512 };
 
 enum json_type { JSON_NULL, JSON_BOOL, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSON_OBJECT };
-
-struct json_reader {
-	const char *pos;
-	const char *end;
-	bool failed;
-};
 
 /* One value as it stands in the text, without white space around it. A string includes its quotes. */
 struct json_value {
@@ -29,10 +24,10 @@ struct json_value {
 	struct bytes text;
 };
 
-/* Validates the whole text as one value; false when it is not. */
+/* Validates the whole text as one value; false when it is not, or is nested deeper than JSON_MAX_DEPTH. */
 bool json_parse(struct bytes text, struct json_value *value) MUST_CHECK;
 
-/* Walks the members of an object, or the elements of an array, that json_parse() or a walk has given:
+/* Walks the members of an object, or the elements of an array, that json_parse() or another walk has given:
  *     struct json_iter it = json_iter(value);
  *     while (json_next_member(&it, &key, &member)) …
  * The value was validated, so there is nothing left to fail. `key` is the raw text between the quotes,
@@ -52,10 +47,3 @@ void json_unescape(struct json_value string, struct buf *out);
 /* Plain digits only (a leading '-' where min is negative): no fraction, no exponent, in range. */
 bool json_uint(struct json_value number, uint64_t max, uint64_t *out) MUST_CHECK;
 bool json_int(struct json_value number, int64_t min, int64_t max, int64_t *out) MUST_CHECK;
-
-/* Appends a validated value without the raw newlines and carriage returns between its tokens; everything else
- * is kept. */
-void json_put_compact(struct buf *out, struct bytes text);
-/* Appends text as a JSON string with quotes: escapes what must be, and <, >, &, U+2028, U+2029 as \uXXXX;
- * invalid UTF-8 becomes U+FFFD. */
-void json_put_string(struct buf *out, struct bytes text);
