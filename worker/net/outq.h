@@ -13,7 +13,8 @@
 enum { OUTQ_MAX_IOV = 64 };
 
 struct outq {
-	struct frame **ring; /* cap slots, a power of two */
+	struct frame **ring; /* cap slots, a power of two; NULL while `single` is enough */
+	struct frame *single;
 	uint32_t cap;
 	uint32_t head;
 	uint32_t count;

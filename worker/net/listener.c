@@ -1,0 +1,116 @@
+#include "listener.h"
+
+#include <errno.h>
+#include <ev.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+
+#include "log.h"
+#include "mem.h"
+#include "metrics.h"
+
+enum {
+	ACCEPTS_PER_TURN = 64, /* so that a storm of new connections does not starve the old ones */
+	PAUSE_MS = 100,	       /* when descriptors or memory have run out */
+};
+
+struct listener {
+	struct ev_io io;
+	struct timer pause;
+	struct loop *loop;
+	void (*on_accept)(void *ctx, int fd, const struct address *peer);
+	void *ctx;
+};
+
+/* Errors of the one connection that was about to be accepted, or none at all (accept(2), "Error handling").
+ */
+static bool harmless(int error)
+{
+	switch (error) {
+	case EAGAIN:
+	case EINTR:
+	case ECONNABORTED:
+	case EPROTO:
+	case EPERM:
+	case ENETDOWN:
+	case ENOPROTOOPT:
+	case EHOSTDOWN:
+	case ENONET:
+	case EHOSTUNREACH:
+	case EOPNOTSUPP:
+	case ENETUNREACH: return true;
+	default: return false;
+	}
+}
+
+static void pause_accepting(struct listener *ln, int error)
+{
+	static struct log_limit limit;
+
+	metrics_inc(accept_errors);
+	if (log_allowed(&limit))
+		log_error("cannot accept connections: %s; trying again in %d ms", strerror(error), PAUSE_MS);
+	ev_io_stop(loop_ev(ln->loop), &ln->io);
+	timer_start(ln->loop, &ln->pause, PAUSE_MS);
+}
+
+static void on_pause_over(struct timer *t)
+{
+	struct listener *ln = container_of(t, struct listener, pause);
+
+	ev_io_start(loop_ev(ln->loop), &ln->io);
+}
+
+/* False when there is nothing more to accept now. */
+static bool accept_one(struct listener *ln)
+{
+	struct address peer = {.len = sizeof(peer.sa)};
+	int fd = accept4(ln->io.fd, &peer.sa.any, &peer.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	int on = 1;
+
+	if (fd < 0) {
+		if (!harmless(errno))
+			pause_accepting(ln, errno);
+		return false;
+	}
+	/* What is flushed once per turn should leave at once. */
+	if (peer.sa.any.sa_family != AF_UNIX)
+		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	ln->on_accept(ln->ctx, fd, &peer);
+	return true;
+}
+
+static void on_readable(struct ev_loop *ev, struct ev_io *w, int events)
+{
+	struct listener *ln = container_of(w, struct listener, io);
+
+	for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
+		if (!accept_one(ln))
+			return;
+	}
+}
+
+struct listener *listener_new(struct loop *l, int fd,
+			      void (*on_accept)(void *ctx, int fd, const struct address *peer), void *ctx)
+{
+	struct listener *ln = mem_alloc(sizeof(*ln));
+
+	ln->loop = l;
+	ln->on_accept = on_accept;
+	ln->ctx = ctx;
+	ln->pause.fire = on_pause_over;
+	ev_io_init(&ln->io, on_readable, fd, EV_READ);
+	ev_io_start(loop_ev(l), &ln->io);
+	return ln;
+}
+
+void listener_free(struct listener **ln)
+{
+	if (*ln == NULL)
+		return;
+	ev_io_stop(loop_ev((*ln)->loop), &(*ln)->io);
+	timer_stop(&(*ln)->pause);
+	mem_free(*ln);
+	*ln = NULL;
+}

@@ -1,0 +1,148 @@
+#include "stream.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <unistd.h>
+
+static void on_event(struct ev_loop *ev, struct ev_io *w, int events)
+{
+	struct stream *s = container_of(w, struct stream, io);
+
+	if (events & EV_WRITE) {
+		stream_want_write(s, false);
+		s->on_writable(s);
+	}
+	if ((events & EV_READ) && stream_open(s) && (s->io.events & EV_READ))
+		s->on_readable(s);
+}
+
+void stream_init(struct stream *s, struct loop *l, void (*on_readable)(struct stream *),
+		 void (*on_writable)(struct stream *))
+{
+	*s = (struct stream){.loop = l, .on_readable = on_readable, .on_writable = on_writable};
+	ev_io_init(&s->io, on_event, -1, 0);
+}
+
+static void set_events(struct stream *s, int events)
+{
+	if ((s->io.events & (EV_READ | EV_WRITE)) == events)
+		return;
+	ev_io_stop(loop_ev(s->loop), &s->io);
+	ev_io_set(&s->io, s->io.fd, events);
+	if (events != 0)
+		ev_io_start(loop_ev(s->loop), &s->io);
+}
+
+static void want(struct stream *s, int event, bool on)
+{
+	int events = s->io.events & (EV_READ | EV_WRITE);
+
+	if (stream_open(s))
+		set_events(s, on ? events | event : events & ~event);
+}
+
+void stream_attach(struct stream *s, int fd)
+{
+	ev_io_set(&s->io, fd, 0);
+	stream_want_read(s, true);
+}
+
+bool stream_connect(struct stream *s, const struct address *to)
+{
+	int fd = socket(to->sa.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int on = 1;
+	int saved;
+
+	if (fd < 0)
+		return false;
+	if (to->sa.any.sa_family != AF_UNIX)
+		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	if (connect(fd, &to->sa.any, to->len) < 0 && errno != EINPROGRESS) {
+		saved = errno;
+		close(fd);
+		errno = saved;
+		return false;
+	}
+	ev_io_set(&s->io, fd, 0);
+	stream_want_write(s, true);
+	return true;
+}
+
+int stream_connected(struct stream *s)
+{
+	int error = 0;
+	socklen_t len = sizeof(error);
+
+	if (getsockopt(s->io.fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
+		return errno;
+	return error;
+}
+
+/* What a system call said, in the terms of this module. */
+static ssize_t outcome(ssize_t n)
+{
+	if (n >= 0)
+		return n;
+	return errno == EAGAIN || errno == EWOULDBLOCK ? STREAM_AGAIN : STREAM_ERROR;
+}
+
+ssize_t stream_read(struct stream *s, void *data, size_t len)
+{
+	ssize_t n;
+
+	do {
+		n = recv(s->io.fd, data, len, 0);
+	} while (n < 0 && errno == EINTR);
+	return outcome(n);
+}
+
+ssize_t stream_writev(struct stream *s, const struct iovec *iov, int count)
+{
+	struct msghdr msg = {.msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)count};
+	ssize_t n;
+
+	do {
+		n = sendmsg(s->io.fd, &msg, MSG_NOSIGNAL);
+	} while (n < 0 && errno == EINTR);
+	return outcome(n);
+}
+
+void stream_want_read(struct stream *s, bool on)
+{
+	want(s, EV_READ, on);
+}
+
+void stream_want_write(struct stream *s, bool on)
+{
+	want(s, EV_WRITE, on);
+}
+
+void stream_shutdown(struct stream *s)
+{
+	if (stream_open(s))
+		shutdown(s->io.fd, SHUT_WR);
+}
+
+void stream_close(struct stream *s, bool reset)
+{
+	struct linger now = {.l_onoff = 1, .l_linger = 0};
+
+	if (!stream_open(s))
+		return;
+	ev_io_stop(loop_ev(s->loop), &s->io);
+	if (reset)
+		setsockopt(s->io.fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	close(s->io.fd);
+	ev_io_set(&s->io, -1, 0);
+}
+
+bool stream_open(const struct stream *s)
+{
+	return s->io.fd >= 0;
+}
+
+int stream_fd(const struct stream *s)
+{
+	return s->io.fd;
+}
