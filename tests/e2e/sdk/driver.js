@@ -1,0 +1,41 @@
+// Drives centrifuge-js by commands, and tells what happens as events; the same in Node.js and in a browser.
+// sdk_driver(Centrifuge, options, emit) gives a function that takes a command {id, do, ...}; its outcome is the event
+// {event: "done" | "failed", id, ...}. The SDK itself is used as any application would.
+function sdk_driver(Centrifuge, {url, options}, emit) {
+	const client = new Centrifuge(url, options);
+	for (const event of ["connecting", "connected", "disconnected"])
+		client.on(event, (context) => emit({event, code: context.code, reason: context.reason}));
+	client.on("error", (context) => emit({event: "error", message: String(context.error && context.error.message)}));
+
+	function subscribe({channel}) {
+		const subscription = client.getSubscription(channel) || client.newSubscription(channel);
+		if (subscription.listeners("publication").length === 0) {
+			for (const event of ["subscribing", "subscribed", "unsubscribed"])
+				subscription.on(event, (context) => emit({event, channel, code: context.code}));
+			subscription.on("publication", (context) => emit({event: "publication", channel, data: context.data}));
+		}
+		subscription.subscribe();
+	}
+
+	const commands = {
+		connect: () => client.connect(),
+		disconnect: () => client.disconnect(),
+		subscribe,
+		unsubscribe: ({channel}) => client.getSubscription(channel).unsubscribe(),
+		publish: ({channel, data}) => client.publish(channel, data),
+		rpc: ({method, data}) => client.rpc(method, data),
+		history: ({channel}) => client.history(channel, {limit: 1}),
+	};
+
+	return async (command) => {
+		try {
+			await commands[command.do](command);
+			emit({event: "done", id: command.id});
+		} catch (error) {
+			emit({event: "failed", id: command.id, code: error.code, message: error.message});
+		}
+	};
+}
+
+if (typeof module !== "undefined")
+	module.exports = {sdk_driver};
