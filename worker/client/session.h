@@ -1,5 +1,8 @@
 /* One client of the protocol on one connection: commands in, replies and pushes out. Works on struct command
- * and struct reply; bytes are the codec's business, the socket conn's, channels the hub's. */
+ * and struct reply; bytes are the codec's business, the socket conn's, channels the hub's.
+ *
+ * Not here yet: authentication. There is no key to verify a token with, so a connection token is answered
+ * like a bad one (3500), a subscription token with error 103, and every client is anonymous. */
 #pragma once
 
 #include <stdbool.h>
@@ -26,3 +29,8 @@ struct session_params {
 /* Accepts the WebSocket handshake, which was found good, and starts a session on the connection. */
 void session_upgrade(struct clients *clients, struct conn *c, const struct http1_request *req,
 		     const struct session_params *params);
+
+/* What the hub has for a subscription of a session: to be put into struct hub_events as deliver and
+ * subscribed. */
+void session_deliver(struct subscription *s, struct frame *f);
+void session_subscribed(struct subscription *s, enum error_code error);
