@@ -118,6 +118,11 @@ void stream_want_write(struct stream *s, bool on)
 	want(s, EV_WRITE, on);
 }
 
+bool stream_wants_read(const struct stream *s)
+{
+	return (s->io.events & EV_READ) != 0;
+}
+
 void stream_shutdown(struct stream *s)
 {
 	if (stream_open(s))
