@@ -1,0 +1,268 @@
+#include "listeners.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "address.h"
+#include "log.h"
+#include "mem.h"
+
+struct listener {
+	struct address address; /* with the real port once the first socket is bound */
+	char name[ADDRESS_TEXT_MAX];
+	bool owns_file; /* of a unix socket: ours to remove */
+};
+
+struct listeners {
+	struct listener *items;
+	size_t count;
+	unsigned workers;
+	int *fds; /* workers × count: the sockets of one worker lie side by side */
+};
+
+/* For "cannot listen on X: STEP: REASON". */
+struct attempt {
+	const char *step;
+	const char *reason; /* NULL: errno tells */
+};
+
+static int *grid_cell(const struct listeners *l, unsigned worker, size_t address)
+{
+	return &l->fds[(size_t)worker * l->count + address];
+}
+
+static bool is_unix(const struct listener *item)
+{
+	return item->address.sa.any.sa_family == AF_UNIX;
+}
+
+static in_port_t *port_of(struct address *a)
+{
+	struct sockaddr_in *in = (struct sockaddr_in *)&a->sa.storage;
+	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&a->sa.storage;
+
+	return a->sa.any.sa_family == AF_INET6 ? &in6->sin6_port : &in->sin_port;
+}
+
+static int open_socket(const struct address *a)
+{
+	return socket(a->sa.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+}
+
+static bool switch_on(int fd, int level, int option, int value)
+{
+	return setsockopt(fd, level, option, &value, sizeof(value)) == 0;
+}
+
+/* ":8080" is the IPv6 socket that takes IPv4, too. A machine without IPv6 gets what is left of that. */
+static void fall_back_to_ip4(struct address *a)
+{
+	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&a->sa.storage;
+	struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = in6->sin6_port};
+	int fd;
+
+	if (a->sa.any.sa_family != AF_INET6 || !IN6_IS_ADDR_UNSPECIFIED(&in6->sin6_addr))
+		return;
+	fd = open_socket(a);
+	if (fd >= 0) {
+		close(fd);
+		return;
+	}
+	memcpy(&a->sa.storage, &in, sizeof(in));
+	a->len = sizeof(in);
+}
+
+/* A second broker of the same user would join our SO_REUSEPORT group unasked and take a share of the
+ * connections. A plain bind tells, as it only succeeds where nobody listens. */
+static bool probe_tcp(const struct address *a, struct attempt *at)
+{
+	int fd, rc, saved;
+
+	at->step = "socket";
+	fd = open_socket(a);
+	if (fd < 0)
+		return false;
+	at->step = "bind";
+	rc = switch_on(fd, SOL_SOCKET, SO_REUSEADDR, 1) ? bind(fd, &a->sa.any, a->len) : -1;
+	saved = errno;
+	close(fd);
+	errno = saved;
+	if (rc < 0 && errno == EADDRINUSE)
+		at->reason = "another process listens there (is the broker running already?)";
+	return rc == 0;
+}
+
+static bool bind_tcp(int fd, struct address *a, struct attempt *at)
+{
+	at->step = "setsockopt";
+	if (!switch_on(fd, SOL_SOCKET, SO_REUSEADDR, 1) || !switch_on(fd, SOL_SOCKET, SO_REUSEPORT, 1))
+		return false;
+	if (a->sa.any.sa_family == AF_INET6 && !switch_on(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0))
+		return false;
+	at->step = "bind";
+	if (bind(fd, &a->sa.any, a->len) < 0)
+		return false;
+	/* Port 0 becomes the port that the kernel chose, for the other sockets of the row. */
+	at->step = "getsockname";
+	return getsockname(fd, &a->sa.any, &a->len) == 0;
+}
+
+/* A socket file outlives a broker that was killed. Whether it is such a one shows when somebody knocks. */
+static bool remove_stale_file(const struct address *a, struct attempt *at)
+{
+	const char *path = a->sa.un.sun_path;
+	struct stat st;
+	int fd, rc, saved;
+
+	at->step = "stat";
+	if (lstat(path, &st) < 0)
+		return errno == ENOENT;
+	at->step = "bind";
+	at->reason = "the path exists and is no socket";
+	if (!S_ISSOCK(st.st_mode))
+		return false;
+	at->reason = NULL;
+	fd = open_socket(a);
+	if (fd < 0)
+		return false;
+	rc = connect(fd, &a->sa.any, a->len);
+	saved = errno;
+	close(fd);
+	if (rc < 0 && saved == ECONNREFUSED) {
+		at->step = "unlink";
+		return unlink(path) == 0 || errno == ENOENT;
+	}
+	at->reason = "another process listens there (is the broker running already?)";
+	return false;
+}
+
+static bool bind_unix(int fd, const struct address *a, struct attempt *at)
+{
+	/* Whoever may connect is who may write. Set by the mask: between bind and a later chmod others
+	 * could slip in. */
+	mode_t before = umask(0117);
+	int rc = bind(fd, &a->sa.any, a->len);
+
+	umask(before);
+	at->step = "bind";
+	return rc == 0;
+}
+
+/* One more listening socket for the address, -1 when it cannot be had. */
+static int listen_on(struct listener *item, struct attempt *at)
+{
+	int fd, saved;
+
+	*at = (struct attempt){.step = "socket"};
+	fd = open_socket(&item->address);
+	if (fd < 0)
+		return -1;
+	if (is_unix(item) ? !bind_unix(fd, &item->address, at) : !bind_tcp(fd, &item->address, at))
+		goto failed;
+	item->owns_file = is_unix(item);
+	at->step = "listen";
+	if (listen(fd, LISTEN_BACKLOG) == 0)
+		return fd;
+failed:
+	saved = errno;
+	close(fd);
+	errno = saved;
+	return -1;
+}
+
+static bool open_row(struct listeners *l, size_t address, struct attempt *at)
+{
+	struct listener *item = &l->items[address];
+
+	*at = (struct attempt){.step = ""};
+	if (!is_unix(item))
+		fall_back_to_ip4(&item->address);
+	if (is_unix(item) ? !remove_stale_file(&item->address, at)
+			  : *port_of(&item->address) != 0 && !probe_tcp(&item->address, at))
+		return false;
+	for (unsigned w = 0; w < l->workers; w++) {
+		int *cell = grid_cell(l, w, address);
+
+		*cell = is_unix(item) && w > 0 ? *grid_cell(l, 0, address) : listen_on(item, at);
+		if (*cell < 0)
+			return false;
+	}
+	address_format(&item->address, item->name);
+	return true;
+}
+
+static bool open_address(struct listeners *l, size_t address, const char *text)
+{
+	const char *reason;
+	struct attempt at;
+
+	if (!address_parse(text, &l->items[address].address, &reason)) {
+		log_error("cannot listen on %s: %s", text, reason);
+		return false;
+	}
+	if (open_row(l, address, &at))
+		return true;
+	log_error("cannot listen on %s: %s: %s", text, at.step,
+		  at.reason != NULL ? at.reason : strerror(errno));
+	return false;
+}
+
+struct listeners *listeners_open(const struct strings *addresses, unsigned workers)
+{
+	struct listeners *l = mem_alloc(sizeof(*l));
+
+	l->count = addresses->count;
+	l->workers = workers;
+	l->items = mem_alloc((l->count + 1) * sizeof(*l->items));
+	l->fds = mem_alloc((l->count * workers + 1) * sizeof(*l->fds));
+	for (size_t i = 0; i < l->count * workers; i++)
+		l->fds[i] = -1;
+	for (size_t i = 0; i < l->count; i++) {
+		if (!open_address(l, i, addresses->items[i])) {
+			listeners_close(&l);
+			return NULL;
+		}
+	}
+	return l;
+}
+
+const int *listeners_of(const struct listeners *l, unsigned worker, size_t *count)
+{
+	*count = l->count;
+	return grid_cell(l, worker, 0);
+}
+
+const char *listeners_name(const struct listeners *l, size_t address)
+{
+	return l->items[address].name;
+}
+
+static void close_row(struct listeners *l, size_t address)
+{
+	struct listener *item = &l->items[address];
+
+	for (unsigned w = 0; w < l->workers; w++) {
+		int fd = *grid_cell(l, w, address);
+
+		if (fd >= 0 && !(is_unix(item) && w > 0))
+			close(fd);
+	}
+	if (item->owns_file)
+		unlink(item->address.sa.un.sun_path);
+}
+
+void listeners_close(struct listeners **l)
+{
+	if (*l == NULL)
+		return;
+	for (size_t i = 0; i < (*l)->count; i++)
+		close_row(*l, i);
+	mem_free((*l)->items);
+	mem_free((*l)->fds);
+	mem_free(*l);
+	*l = NULL;
+}
