@@ -1,5 +1,6 @@
 #include "mem.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,6 +46,18 @@ char *mem_strndup(const char *s, size_t len)
 	if (len > 0)
 		memcpy(copy, s, len);
 	return copy;
+}
+
+char *mem_printf(const char *fmt, ...)
+{
+	va_list args;
+	char *text;
+	int len;
+
+	va_start(args, fmt);
+	len = vasprintf(&text, fmt, args);
+	va_end(args);
+	return or_die(len < 0 ? NULL : text, strlen(fmt));
 }
 
 void mem_free(void *ptr)

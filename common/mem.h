@@ -14,4 +14,6 @@ void *mem_try_realloc(void *ptr, size_t size) MUST_CHECK;
 char *mem_strdup(const char *s);
 /* Copies len bytes and adds a terminating zero. */
 char *mem_strndup(const char *s, size_t len);
+/* As asprintf(3). For small texts of our own making. */
+char *mem_printf(const char *fmt, ...) PRINTF_LIKE(1, 2);
 void mem_free(void *ptr);

@@ -23,12 +23,17 @@ struct metrics_slot *metrics_map(size_t slots)
 	return page == MAP_FAILED ? NULL : page;
 }
 
-void metrics_use(struct metrics_slot *slot)
+void metrics_retire(struct metrics_slot *slot)
 {
 	for (size_t i = 0; i < METRIC_COUNT; i++) {
 		if (metrics[i].gauge)
 			__atomic_store_n(&slot->values[i], 0, __ATOMIC_RELAXED);
 	}
+}
+
+void metrics_use(struct metrics_slot *slot)
+{
+	metrics_retire(slot);
 	metrics_mine = slot;
 }
 

@@ -54,6 +54,8 @@ extern struct metrics_slot *metrics_mine;
 struct metrics_slot *metrics_map(size_t slots) MUST_CHECK;
 /* From now on this process counts into the slot; its gauges start at zero. */
 void metrics_use(struct metrics_slot *slot);
+/* The process that counted into the slot is gone, and so is what its gauges told. For the master. */
+void metrics_retire(struct metrics_slot *slot);
 /* Sum over slots. */
 uint64_t metrics_sum(const struct metrics_slot *slots, size_t count, enum metric metric);
 /* All metrics in the text format of Prometheus, names prefixed fanfare_. */

@@ -1,0 +1,309 @@
+#include "master.h"
+
+#include <errno.h>
+#include <ev.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "config.h"
+#include "embedded_redis.h"
+#include "listeners.h"
+#include "log.h"
+#include "mem.h"
+#include "metrics.h"
+#include "pid_file.h"
+#include "runtime_dir.h"
+#include "supervisor.h"
+#include "worker.h"
+
+static const int signals[] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2};
+
+struct master {
+	struct config *config;
+	unsigned workers;
+	struct ev_loop *loop;
+	struct pid_file *pid_file;
+	struct listeners *listeners;
+	struct metrics_slot *metrics;
+	struct embedded_redis *redis; /* NULL: Redis is somebody else's */
+	struct supervisor *supervisor;
+	enum { RUNNING, DRAINING, STOPPING } state;
+	ev_signal signals[ARRAY_LEN(signals)];
+	ev_check woken;
+};
+
+/* The descriptors 0 to 2 belong to the standard streams even if whoever started us has closed them. Otherwise
+ * a socket would get such a number, and what is written to the log with it (Mosquitto 647). */
+static bool open_standard_streams(void)
+{
+	for (int fd = 0; fd <= STDERR_FILENO; fd++) {
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
+			return false;
+	}
+	return true;
+}
+
+/* Each connection is a descriptor, and the default of most systems is 1024. */
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == limit.rlim_max)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+		log_warning("cannot raise the limit of open files: %s", strerror(errno));
+}
+
+static unsigned usable_cpus(void)
+{
+	cpu_set_t set;
+
+	if (sched_getaffinity(0, sizeof(set), &set) == 0 && CPU_COUNT(&set) > 0)
+		return (unsigned)CPU_COUNT(&set);
+	return 1;
+}
+
+/* Signals and stopping. */
+
+static void on_redis_stopped(void *arg)
+{
+	struct master *m = arg;
+
+	ev_break(m->loop, EVBREAK_ALL);
+}
+
+/* Redis ends last: workers that drain may still need it. */
+static void on_all_workers_gone(void *arg)
+{
+	struct master *m = arg;
+
+	if (m->redis != NULL)
+		embedded_redis_stop(m->redis, on_redis_stopped, m);
+	else
+		ev_break(m->loop, EVBREAK_ALL);
+}
+
+static void drain(struct master *m, int signum)
+{
+	if (m->state != RUNNING)
+		return;
+	log_info("SIG%s: draining, for at most %llu s; a second signal stops at once", sigabbrev_np(signum),
+		 (unsigned long long)m->config->shutdown.timeout_ms / 1000);
+	m->state = DRAINING;
+	supervisor_drain(m->supervisor);
+}
+
+static void stop(struct master *m, int signum)
+{
+	if (m->state == STOPPING)
+		return;
+	log_info("SIG%s: stopping at once", sigabbrev_np(signum));
+	m->state = STOPPING;
+	supervisor_stop(m->supervisor);
+}
+
+static void on_signal(struct ev_loop *loop, ev_signal *watcher, int revents)
+{
+	struct master *m = watcher->data;
+
+	switch (watcher->signum) {
+	case SIGTERM:
+	case SIGINT:
+		if (m->state == RUNNING)
+			drain(m, watcher->signum);
+		else
+			stop(m, watcher->signum);
+		return;
+	case SIGQUIT: stop(m, watcher->signum); return;
+	case SIGHUP:
+		log_warning("SIGHUP: this version cannot reload its configuration, nothing was changed");
+		return;
+	case SIGUSR1: log_info("SIGUSR1: the log goes to standard error, there is nothing to reopen"); return;
+	case SIGUSR2: log_warning("SIGUSR2: this version cannot be upgraded while it runs"); return;
+	}
+}
+
+static void watch_signals(struct master *m)
+{
+	signal(SIGPIPE, SIG_IGN);
+	for (size_t i = 0; i < ARRAY_LEN(signals); i++) {
+		ev_signal_init(&m->signals[i], on_signal, signals[i]);
+		m->signals[i].data = m;
+		ev_signal_start(m->loop, &m->signals[i]);
+	}
+}
+
+static void unwatch_signals(struct master *m)
+{
+	for (size_t i = 0; i < ARRAY_LEN(signals); i++)
+		ev_signal_stop(m->loop, &m->signals[i]);
+}
+
+static void on_woken(struct ev_loop *loop, ev_check *watcher, int revents)
+{
+	clock_refresh();
+}
+
+/* In a forked worker. Signals are watched in a table of the process, not of the loop, so they are taken out
+ * one by one; the loop with all its other watchers is given up whole, and its descriptors closed. */
+static void on_worker_forked(void *arg)
+{
+	struct master *m = arg;
+
+	unwatch_signals(m);
+	ev_loop_destroy(m->loop);
+}
+
+/* Starting. */
+
+static void on_all_workers_ready(void *arg)
+{
+	struct master *m = arg;
+
+	log_info("all %u workers are ready", m->workers);
+}
+
+/* Only the embedded Redis cannot do without the directory. A broker with a Redis elsewhere may well run where
+ * nothing can be written. */
+static bool take_runtime_dir(struct master *m)
+{
+	const char *dir = m->config->runtime_dir;
+	bool needed = m->config->redis.address == NULL;
+	enum pid_file_result result = PID_FILE_FAILED;
+	pid_t holder = 0;
+	char *path;
+
+	if (runtime_dir_make(dir)) {
+		path = runtime_dir_path(dir, "fanfare.pid");
+		result = pid_file_take(path, &m->pid_file, &holder);
+		mem_free(path);
+	}
+	if (result == PID_FILE_TAKEN)
+		return true;
+	if (result == PID_FILE_HELD) {
+		log_error("another broker (pid %d) runs with the runtime directory %s: stop it, or choose "
+			  "another with --runtime-dir",
+			  (int)holder, dir);
+		return false;
+	}
+	log_line(needed ? LOG_ERROR : LOG_WARNING, NULL, "cannot use the runtime directory %s: %s", dir,
+		 strerror(errno));
+	return !needed;
+}
+
+static bool open_listeners(struct master *m)
+{
+	if (m->config->listen.count == 0) {
+		log_error("there is no address to listen on");
+		return false;
+	}
+	m->listeners = listeners_open(&m->config->listen, m->workers);
+	return m->listeners != NULL;
+}
+
+static bool open_metrics(struct master *m)
+{
+	m->metrics = metrics_map(m->workers);
+	if (m->metrics == NULL)
+		log_error("cannot map the metrics: %s", strerror(errno));
+	return m->metrics != NULL;
+}
+
+static bool prepare_redis(struct master *m)
+{
+	if (m->config->redis.address != NULL)
+		return true;
+	m->redis = embedded_redis_new(m->loop, m->config->runtime_dir);
+	if (m->redis == NULL)
+		return false;
+	m->config->redis.address = embedded_redis_address(m->config->runtime_dir);
+	return true;
+}
+
+static bool open_loop(struct master *m)
+{
+	m->loop = ev_default_loop(EVFLAG_AUTO);
+	if (m->loop == NULL) {
+		log_error("cannot make an event loop");
+		return false;
+	}
+	ev_check_init(&m->woken, on_woken);
+	ev_check_start(m->loop, &m->woken);
+	return true;
+}
+
+static void make_supervisor(struct master *m)
+{
+	struct supervisor_args args = {
+		.loop = m->loop,
+		.config = m->config,
+		.listeners = m->listeners,
+		.metrics = m->metrics,
+		.workers = m->workers,
+		.run_worker = worker_run,
+		.on_forked = on_worker_forked,
+		.on_all_ready = on_all_workers_ready,
+		.on_all_gone = on_all_workers_gone,
+		.arg = m,
+	};
+
+	m->supervisor = supervisor_new(&args);
+}
+
+static bool prepare(struct master *m)
+{
+	m->workers = m->config->workers > 0 ? (unsigned)m->config->workers : usable_cpus();
+	if (!take_runtime_dir(m) || !open_listeners(m) || !open_metrics(m) || !open_loop(m) ||
+	    !prepare_redis(m))
+		return false;
+	make_supervisor(m);
+	return true;
+}
+
+static void run(struct master *m)
+{
+	log_info("fanfare %s, pid %d, %u workers", FANFARE_VERSION, (int)getpid(), m->workers);
+	for (size_t i = 0; i < m->config->listen.count; i++)
+		log_info("listening on %s", listeners_name(m->listeners, i));
+	watch_signals(m);
+	if (m->redis != NULL)
+		embedded_redis_start(m->redis);
+	supervisor_start(m->supervisor);
+	ev_run(m->loop, 0);
+	unwatch_signals(m);
+	log_info("stopped");
+}
+
+static void tear_down(struct master *m)
+{
+	supervisor_free(&m->supervisor);
+	embedded_redis_free(&m->redis);
+	if (m->loop != NULL)
+		ev_loop_destroy(m->loop);
+	listeners_close(&m->listeners);
+	pid_file_release(&m->pid_file);
+}
+
+int master_run(struct config *config)
+{
+	struct master m = {.config = config};
+	bool ok;
+
+	if (!open_standard_streams())
+		return 1;
+	log_set_who("master");
+	clock_refresh();
+	raise_descriptor_limit();
+	ok = prepare(&m);
+	if (ok)
+		run(&m);
+	tear_down(&m);
+	return ok ? 0 : 1;
+}
