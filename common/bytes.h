@@ -11,9 +11,9 @@ struct bytes {
 };
 
 /* The bytes of a string literal; BYTES_OF_STR for a terminated string known at run time. */
-#define BYTES(literal)	((struct bytes){(literal), sizeof(literal) - 1})
+#define BYTES(literal)  ((struct bytes){(literal), sizeof(literal) - 1})
 #define BYTES_OF_STR(s) ((struct bytes){(s), strlen(s)})
-#define BYTES_NONE	((struct bytes){NULL, 0})
+#define BYTES_NONE      ((struct bytes){NULL, 0})
 
 /* For printf("%.*s", BYTES_FMT(b)). */
 #define BYTES_FMT(b) (int)(b).len, (b).ptr

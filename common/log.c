@@ -65,8 +65,8 @@ static void line_escape(struct line *l, const char *s)
 
 		if (c < 0x20 || c == 0x7f || (out.format == LOG_JSON && c >= 0x80))
 			line_put(l, esc,
-				 (size_t)snprintf(esc, sizeof(esc),
-						  out.format == LOG_JSON ? "\\u%04x" : "\\x%02x", c));
+			         (size_t)snprintf(esc, sizeof(esc),
+			                          out.format == LOG_JSON ? "\\u%04x" : "\\x%02x", c));
 		else if (out.format == LOG_JSON && (c == '"' || c == '\\'))
 			line_put(l, (char[]){'\\', (char)c}, 2);
 		else

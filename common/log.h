@@ -20,10 +20,10 @@ enum log_level log_level(void);
 /* `subject` names what the line is about ("conn 17 127.0.0.1:4711", "channel news"), NULL for none. */
 void log_line(enum log_level level, const char *subject, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
-#define log_debug(...)	 (log_level() <= LOG_DEBUG ? log_line(LOG_DEBUG, NULL, __VA_ARGS__) : (void)0)
-#define log_info(...)	 log_line(LOG_INFO, NULL, __VA_ARGS__)
+#define log_debug(...)   (log_level() <= LOG_DEBUG ? log_line(LOG_DEBUG, NULL, __VA_ARGS__) : (void)0)
+#define log_info(...)    log_line(LOG_INFO, NULL, __VA_ARGS__)
 #define log_warning(...) log_line(LOG_WARNING, NULL, __VA_ARGS__)
-#define log_error(...)	 log_line(LOG_ERROR, NULL, __VA_ARGS__)
+#define log_error(...)   log_line(LOG_ERROR, NULL, __VA_ARGS__)
 
 /* For lines that a peer can cause: true for the first few in each ten seconds; the first line let through
  * after a silence says how many were held back. One static struct per place: static struct log_limit limit;

@@ -45,7 +45,7 @@ static inline void sip_round(uint64_t v[4])
 uint64_t map_hash(struct bytes key)
 {
 	uint64_t v[4] = {secret[0] ^ 0x736f6d6570736575ULL, secret[1] ^ 0x646f72616e646f6dULL,
-			 secret[0] ^ 0x6c7967656e657261ULL, secret[1] ^ 0x7465646279746573ULL};
+	                 secret[0] ^ 0x6c7967656e657261ULL, secret[1] ^ 0x7465646279746573ULL};
 	uint64_t last = (uint64_t)key.len << 56;
 	size_t whole = key.len & ~(size_t)7;
 

@@ -29,7 +29,7 @@ enum {
 
 /* In the order in which a connection can pass through them; it may skip, and never goes back. */
 enum phase {
-	PHASE_HTTP,	 /* reads request heads */
+	PHASE_HTTP,      /* reads request heads */
 	PHASE_WEBSOCKET, /* reads frames for the app */
 	PHASE_CLOSING, /* a close frame, or a last response, is on its way; what comes is read and dropped */
 	PHASE_DEAD,    /* no socket; freed at the end of the turn */
@@ -50,12 +50,14 @@ struct conn {
 	void *state;
 	uint64_t number;
 	uint32_t head_scanned; /* how far an incomplete request head was looked through */
-	uint8_t phase;	       /* enum phase */
+	uint8_t phase;         /* enum phase */
 	bool paused;
-	bool deaf;	     /* conn_stop_reading() */
-	bool peer_done;	     /* in PHASE_CLOSING: the peer has closed, too; the end of the queue is the end */
+	bool deaf;           /* conn_stop_reading() */
+	bool head_begun;     /* part of a request head has come */
+	bool dropping;       /* what comes cannot, or need not, be understood any more */
+	bool peer_done;      /* in PHASE_CLOSING: the peer has closed, too; the end of the queue is the end */
 	bool shutdown_after; /* in PHASE_CLOSING: we are the ones who end the stream, when the queue is empty
-			      */
+	                      */
 	uint8_t peer_family;
 	in_port_t peer_port;
 	struct in6_addr peer_addr; /* IPv4 in the first four bytes */
@@ -209,7 +211,7 @@ void conn_send(struct conn *c, struct frame *f)
 	}
 	metrics_inc(slow_disconnects);
 	conn_close(c, DISCONNECT_SLOW, disconnect_reason(DISCONNECT_SLOW), "%zu bytes wait unread",
-		   c->out.bytes);
+	           c->out.bytes);
 }
 
 /* --- the end --- */
@@ -272,7 +274,7 @@ static void on_timer(struct timer *t)
 	struct conn *c = container_of(t, struct conn, timer);
 
 	log_conn(LOG_DEBUG, c, "%s",
-		 c->phase == PHASE_HTTP ? "no request in time" : "the peer did not close in time");
+	         c->phase == PHASE_HTTP ? "no request in time" : "the peer did not close in time");
 	conn_die(c, c->phase == PHASE_CLOSING);
 }
 
@@ -408,7 +410,7 @@ static bool keeps_alive(const struct conn *c, const struct http1_request *req)
 }
 
 void conn_respond(struct conn *c, const struct http1_request *req, int status, const char *content_type,
-		  const char *extra, struct bytes body)
+                  const char *extra, struct bytes body)
 {
 	bool head = bytes_eq(req->method, BYTES("HEAD"));
 	bool keep_alive = keeps_alive(c, req);
@@ -430,7 +432,7 @@ void conn_respond(struct conn *c, const struct http1_request *req, int status, c
 }
 
 void conn_upgrade(struct conn *c, const struct http1_request *req, const struct ws_app *app, void *state,
-		  const char *subprotocol, uint64_t max_message)
+                  const char *subprotocol, uint64_t max_message)
 {
 	struct buf out;
 
@@ -449,7 +451,7 @@ void conn_upgrade(struct conn *c, const struct http1_request *req, const struct 
 		app->on_open(c);
 	if (c->set->draining)
 		conn_close(c, DISCONNECT_SHUTDOWN, disconnect_reason(DISCONNECT_SHUTDOWN),
-			   "came during shutdown");
+		           "came during shutdown");
 }
 
 static void on_bad_request(struct conn *c, struct http1_request *req)
@@ -761,7 +763,7 @@ static void on_drain_timer(struct timer *t)
 			continue;
 		set->drain_closed++;
 		conn_close(c, c->phase == PHASE_HTTP ? 0 : DISCONNECT_SHUTDOWN,
-			   disconnect_reason(DISCONNECT_SHUTDOWN), "shutdown");
+		           disconnect_reason(DISCONNECT_SHUTDOWN), "shutdown");
 	}
 	if (!over)
 		timer_start(set->params.loop, t, DRAIN_STEP_MS);

@@ -12,7 +12,7 @@
 
 enum {
 	ACCEPTS_PER_TURN = 64, /* so that a storm of new connections does not starve the old ones */
-	PAUSE_MS = 100,	       /* when descriptors or memory have run out */
+	PAUSE_MS = 100,        /* when descriptors or memory have run out */
 };
 
 struct listener {
@@ -92,7 +92,7 @@ static void on_readable(struct ev_loop *ev, struct ev_io *w, int events)
 }
 
 struct listener *listener_new(struct loop *l, int fd,
-			      void (*on_accept)(void *ctx, int fd, const struct address *peer), void *ctx)
+                              void (*on_accept)(void *ctx, int fd, const struct address *peer), void *ctx)
 {
 	struct listener *ln = mem_alloc(sizeof(*ln));
 

@@ -18,7 +18,7 @@ static void on_event(struct ev_loop *ev, struct ev_io *w, int events)
 }
 
 void stream_init(struct stream *s, struct loop *l, void (*on_readable)(struct stream *),
-		 void (*on_writable)(struct stream *))
+                 void (*on_writable)(struct stream *))
 {
 	*s = (struct stream){.loop = l, .on_readable = on_readable, .on_writable = on_writable};
 	ev_io_init(&s->io, on_event, -1, 0);

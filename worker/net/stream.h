@@ -26,7 +26,7 @@ enum { STREAM_AGAIN = -1, STREAM_ERROR = -2 }; /* errno is set with STREAM_ERROR
 
 /* Zeroes the rest of the struct; a stream without a socket. */
 void stream_init(struct stream *s, struct loop *l, void (*on_readable)(struct stream *),
-		 void (*on_writable)(struct stream *));
+                 void (*on_writable)(struct stream *));
 /* Takes the socket over, which is non-blocking, and starts to read. */
 void stream_attach(struct stream *s, int fd);
 /* Starts to connect; on_writable follows when it is done, then stream_connected() tells. False with errno at
