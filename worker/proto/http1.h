@@ -48,11 +48,17 @@ const struct bytes *http1_header(const struct http1_request *req, const char *na
 size_t http1_header_count(const struct http1_request *req, const char *name);
 /* Whether the comma separated list in any header of that name has the token (without regard to case). */
 bool http1_header_has_token(const struct http1_request *req, const char *name, const char *token);
-/* The decoded value of a query parameter, appended to out; false when it is absent or badly encoded. */
+bool http1_header_is(const struct http1_header *header, const char *name);
+/* Takes the next element off the front of a comma separated list (RFC 9110, 5.6.1), without white space
+ * around it; empty ones are skipped. False at the end. */
+bool http1_next_element(struct bytes *list, struct bytes *element);
+/* The decoded value of a query parameter, the first of that name, appended to out; false when it is absent or
+ * badly encoded. */
 bool http1_query(struct bytes query, const char *name, struct buf *out) MUST_CHECK;
 
 /* Status line, Date-less head with Content-Length and Connection, extra header lines ("Name: value\r\n", may
- * be NULL), and body. */
+ * be NULL), and body, which stands last in out: for HEAD cut it off again. content_type may be NULL. Statuses
+ * that have no body (1xx, 204, 304) get neither body nor length. */
 void http1_response(struct buf *out, int status, const char *content_type, const char *extra,
 		    struct bytes body, bool keep_alive);
 const char *http1_status_text(int status);
