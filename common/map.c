@@ -3,9 +3,9 @@
 
 #include <assert.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "mem.h"
+#include "random.h"
 
 enum { MAP_FIRST = 16 };
 
@@ -14,13 +14,7 @@ static uint64_t secret[2];
 /* Before main(), so that no table can have been filled under another secret. */
 __attribute__((constructor)) static void map_draw_secret(void)
 {
-	size_t got = 0;
-
-	while (got < sizeof(secret)) {
-		ssize_t n = getrandom((char *)secret + got, sizeof(secret) - got, 0);
-		if (n > 0)
-			got += (size_t)n;
-	}
+	random_bytes(secret, sizeof(secret));
 }
 
 static inline uint64_t rotl(uint64_t x, int bits)

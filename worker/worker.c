@@ -1,0 +1,179 @@
+/* Builds the parts, wires their callbacks, runs, drains, and takes them down in reverse. */
+#include "worker.h"
+
+#include <errno.h>
+#include <ev.h>
+#include <signal.h>
+#include <string.h>
+
+#include "address.h"
+#include "conn.h"
+#include "control.h"
+#include "http.h"
+#include "hub.h"
+#include "listener.h"
+#include "log.h"
+#include "loop.h"
+#include "mem.h"
+#include "metrics.h"
+#include "random.h"
+#include "session.h"
+
+struct worker {
+	const struct worker_args *args;
+	struct loop *loop;
+	struct hub *hub;
+	struct clients *clients;
+	struct http *http;
+	struct conns *conns;
+	struct listener **listeners;
+	struct ev_io control;
+	struct timer drain_over;
+};
+
+static void on_request(void *ctx, struct conn *c, const struct http1_request *req)
+{
+	struct worker *w = ctx;
+
+	http_handle(w->http, c, req, conns_draining(w->conns));
+}
+
+static void on_accept(void *ctx, int fd, const struct address *peer)
+{
+	struct worker *w = ctx;
+
+	conns_accept(w->conns, fd, peer);
+}
+
+static void on_drained(void *ctx)
+{
+	struct worker *w = ctx;
+
+	log_info("drained");
+	loop_stop(w->loop);
+}
+
+static void stop_listening(struct worker *w)
+{
+	for (size_t i = 0; i < w->args->listen_count; i++)
+		listener_free(&w->listeners[i]);
+}
+
+/* Whoever comes from now on is served by a successor, if the master has one. */
+static void on_drain_over(struct timer *t)
+{
+	stop_listening(container_of(t, struct worker, drain_over));
+}
+
+/* Connections are still accepted while the old ones are closed, and told to go elsewhere: the sockets belong
+ * to the master, so that nobody else would answer them. */
+static void drain(struct worker *w, const char *why)
+{
+	uint64_t timeout_ms = w->args->config->shutdown.timeout_ms;
+
+	if (conns_draining(w->conns))
+		return;
+	log_info("%s: draining %zu connections within %llu ms", why, conns_count(w->conns),
+	         (unsigned long long)timeout_ms);
+	timer_start(w->loop, &w->drain_over, timeout_ms);
+	conns_drain(w->conns, timeout_ms);
+}
+
+static void on_control(struct ev_loop *ev, struct ev_io *io, int events)
+{
+	struct worker *w = container_of(io, struct worker, control);
+	enum control_kind kind;
+
+	switch (control_receive(w->args->control_fd, &kind)) {
+	case 0: return;
+	case -1:
+		ev_io_stop(ev, io);
+		drain(w, "the master is gone");
+		return;
+	default: break;
+	}
+	switch (kind) {
+	case CONTROL_DRAIN: drain(w, "told to stop"); return;
+	case CONTROL_STOP: loop_stop(w->loop); return;
+	case CONTROL_READY:
+	case CONTROL_REOPEN: return;
+	}
+}
+
+static void on_ready(void *ctx, bool ready, const char *reason)
+{
+	/* The redis layer logs the change; readiness is asked for, not pushed. */
+}
+
+static void build(struct worker *w)
+{
+	const struct worker_args *args = w->args;
+	unsigned char uuid[UUID_LEN];
+	char node_id[UUID_TEXT_LEN + 1];
+
+	uuid_make(uuid);
+	uuid_format(uuid, node_id);
+	w->hub = hub_new(w->loop, args->config, node_id,
+	                 &(struct hub_events){
+				 .deliver = session_deliver,
+				 .subscribed = session_subscribed,
+				 .ready = on_ready,
+				 .ctx = w,
+			 });
+	w->clients = clients_new(w->loop, args->config, w->hub);
+	w->http = http_new(&(struct http_params){
+		.config = args->config,
+		.hub = w->hub,
+		.clients = w->clients,
+		.metrics = args->metrics,
+		.metrics_count = args->metrics_count,
+	});
+	w->conns = conns_new(&(struct conns_params){
+		.loop = w->loop,
+		.config = args->config,
+		.on_request = on_request,
+		.on_drained = on_drained,
+		.ctx = w,
+	});
+	w->drain_over.fire = on_drain_over;
+	w->listeners = mem_alloc(args->listen_count * sizeof(struct listener *));
+	for (size_t i = 0; i < args->listen_count; i++)
+		w->listeners[i] = listener_new(w->loop, args->listen_fds[i], on_accept, w);
+	ev_io_init(&w->control, on_control, args->control_fd, EV_READ);
+	ev_io_start(loop_ev(w->loop), &w->control);
+}
+
+static void take_down(struct worker *w)
+{
+	ev_io_stop(loop_ev(w->loop), &w->control);
+	timer_stop(&w->drain_over);
+	stop_listening(w);
+	mem_free(w->listeners);
+	conns_free(&w->conns);
+	http_free(&w->http);
+	clients_free(&w->clients);
+	hub_free(&w->hub);
+	loop_free(&w->loop);
+}
+
+int worker_run(const struct worker_args *args)
+{
+	struct worker w = {.args = args};
+
+	signal(SIGPIPE, SIG_IGN);
+	metrics_use(&args->metrics[args->index]);
+	w.loop = loop_new();
+	if (w.loop == NULL) {
+		log_error("cannot make an event loop: %s", strerror(errno));
+		return 1;
+	}
+	build(&w);
+	if (control_send(args->control_fd, CONTROL_READY) < 0) {
+		log_error("cannot reach the master: %s", strerror(errno));
+		take_down(&w);
+		return 1;
+	}
+	loop_run(w.loop);
+	take_down(&w);
+	return 0;
+}
