@@ -1,0 +1,107 @@
+/* The hash table against an array, over random additions and removals. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "map.h"
+
+enum { KEYS = 500 };
+
+struct item {
+	char key[24];
+	size_t len;
+	int present;
+};
+
+static struct bytes key_of(const struct item *item)
+{
+	return (struct bytes){item->key, item->len};
+}
+
+static void agrees_with_an_array_over_random_operations(void **state)
+{
+	static struct item items[KEYS];
+	size_t present = 0;
+	struct map m;
+
+	srand(3);
+	map_init(&m);
+	for (int i = 0; i < KEYS; i++)
+		items[i].len = (size_t)snprintf(items[i].key, sizeof(items[i].key), "%.*sch:%d", i % 9,
+		                                "********", i);
+	for (int step = 0; step < 100000; step++) {
+		struct item *item = &items[rand() % KEYS];
+		/* Phases of growth and of shrinking, so that both resizings happen. */
+		int add = rand() % 10 < (step / 10000 % 2 == 0 ? 7 : 3);
+
+		assert_ptr_equal(map_get(&m, key_of(item)), item->present ? item : NULL);
+		if (add && !item->present) {
+			map_add(&m, key_of(item), item);
+			item->present = 1;
+			present++;
+		} else if (!add) {
+			assert_ptr_equal(map_remove(&m, key_of(item)), item->present ? item : NULL);
+			present -= (size_t)item->present;
+			item->present = 0;
+		}
+		assert_int_equal(m.count, present);
+	}
+	for (int i = 0; i < KEYS; i++)
+		assert_ptr_equal(map_get(&m, key_of(&items[i])), items[i].present ? &items[i] : NULL);
+	map_free(&m);
+}
+
+static void a_walk_meets_each_value_once(void **state)
+{
+	static struct item items[KEYS];
+	size_t cursor = 0;
+	struct item *item;
+	struct map m;
+
+	map_init(&m);
+	for (int i = 0; i < KEYS; i++) {
+		items[i].len = (size_t)snprintf(items[i].key, sizeof(items[i].key), "%d", i);
+		map_add(&m, key_of(&items[i]), &items[i]);
+	}
+	while ((item = map_next(&m, &cursor)) != NULL)
+		item->present++;
+	for (int i = 0; i < KEYS; i++)
+		assert_int_equal(items[i].present, 1);
+	map_free(&m);
+	assert_null(map_get(&m, BYTES("1")));
+	assert_null(map_remove(&m, BYTES("1")));
+}
+
+static void the_hash_depends_on_every_byte_and_on_the_length(void **state)
+{
+	char text[40] = {0};
+
+	for (size_t len = 0; len < sizeof(text); len++) {
+		struct bytes key = {text, len};
+		uint64_t hash = map_hash(key);
+
+		assert_true(hash == map_hash(key));
+		assert_false(hash == map_hash((struct bytes){text, len + 1 < sizeof(text) ? len + 1 : 0}));
+		for (size_t i = 0; i < len; i++) {
+			text[i] ^= 1;
+			assert_false(hash == map_hash(key));
+			text[i] ^= 1;
+		}
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(agrees_with_an_array_over_random_operations),
+		cmocka_unit_test(a_walk_meets_each_value_once),
+		cmocka_unit_test(the_hash_depends_on_every_byte_and_on_the_length),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
