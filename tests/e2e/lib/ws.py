@@ -116,27 +116,12 @@ def encode_frame(opcode, payload, fin=True, mask=True, rsv=0, length_form=None):
 	return bytes(head) + key + masked_payload
 
 
-class WebSocket(Peer):
-	"""Opened when the constructor returns. Answers nothing by itself but native pings, and only while it reads."""
+class Framed(Peer):
+	"""Sends and reads frames. Answers nothing by itself but native pings and closes, and only while it reads."""
 
-	def __init__(self, port=None, target="/connection/websocket", query=None, headers=(), subprotocols=None, **peer):
+	def __init__(self, port=None, **peer):
 		super().__init__(port, **peer)
-		if query:
-			target += "?" + urllib.parse.urlencode(query)
-		lines = [
-			f"GET {target} HTTP/1.1", f"Host: localhost:{port}", "Upgrade: websocket", "Connection: Upgrade",
-			f"Sec-WebSocket-Key: {base64.b64encode(os.urandom(16)).decode()}", "Sec-WebSocket-Version: 13"]
-		if subprotocols is not None:
-			lines.append("Sec-WebSocket-Protocol: " + ", ".join(subprotocols))
-		self.send("\r\n".join([*lines, *headers, "", ""]).encode())
-		status, self.headers = parse_head(self.read_head())
-		if " 101 " not in status + " ":
-			raise ConnectionError(status)
 		self.closed = None
-
-	@property
-	def subprotocol(self):
-		return self.headers.get("sec-websocket-protocol")
 
 	def send_frame(self, opcode, payload=b"", **options):
 		self.send(encode_frame(opcode, payload, **options))
@@ -212,3 +197,25 @@ class WebSocket(Peer):
 		while not self.closed:
 			self.read_message(deadline - time.monotonic())
 		return self.closed
+
+
+class WebSocket(Framed):
+	"""Upgraded when the constructor returns."""
+
+	def __init__(self, port=None, target="/connection/websocket", query=None, headers=(), subprotocols=None, **peer):
+		super().__init__(port, **peer)
+		if query:
+			target += "?" + urllib.parse.urlencode(query)
+		lines = [
+			f"GET {target} HTTP/1.1", f"Host: localhost:{port}", "Upgrade: websocket", "Connection: Upgrade",
+			f"Sec-WebSocket-Key: {base64.b64encode(os.urandom(16)).decode()}", "Sec-WebSocket-Version: 13"]
+		if subprotocols is not None:
+			lines.append("Sec-WebSocket-Protocol: " + ", ".join(subprotocols))
+		self.send("\r\n".join([*lines, *headers, "", ""]).encode())
+		status, self.headers = parse_head(self.read_head())
+		if " 101 " not in status + " ":
+			raise ConnectionError(status)
+
+	@property
+	def subprotocol(self):
+		return self.headers.get("sec-websocket-protocol")

@@ -1,0 +1,72 @@
+"""Stopping: clients are sent away politely and not all at once."""
+
+import select
+import signal
+import time
+
+import pytest
+
+from lib import process
+from lib.broker import Broker
+from lib.client import Client
+from lib.ws import Closed
+
+CLIENTS = 40
+DRAIN_S = 2.0
+
+
+@pytest.fixture
+def broker(redis):
+	with Broker({"shutdown": {"timeout": f"{DRAIN_S:.0f}s"}}, redis=redis, workers=2) as broker:
+		yield broker
+
+
+def close_times(clients):
+	"""Seconds until each got its close frame."""
+	start, open_clients, times = time.monotonic(), {client.ws.socket: client for client in clients}, []
+	while open_clients:
+		readable, _, _ = select.select(list(open_clients), [], [], 15)
+		assert readable, f"{len(open_clients)} clients were not closed"
+		for socket in readable:
+			assert open_clients.pop(socket).closed() == Closed(3001, "shutdown")
+			times.append(time.monotonic() - start)
+	return times
+
+
+@pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT])
+def test_clients_get_3001_spread_over_the_drain_time(broker, sig):
+	clients = [Client(broker.port).subscribe("news") for _ in range(CLIENTS)]
+	broker.process.send_signal(sig)
+	times = close_times(clients)
+	assert times[-1] - times[0] > DRAIN_S / 3, "they would all come back in one instant"
+	for earlier, later in zip(times, times[CLIENTS // 2:]):
+		assert later - earlier > DRAIN_S / 10, "half of them at once"
+	assert broker.process.wait(10) == 0
+
+
+def test_without_clients_it_stops_at_once(broker):
+	start = time.monotonic()
+	broker.process.send_signal(signal.SIGTERM)
+	assert broker.process.wait(10) == 0
+	assert time.monotonic() - start < DRAIN_S
+
+
+def test_quit_stops_without_draining(broker):
+	clients = [Client(broker.port) for _ in range(CLIENTS)]
+	workers = broker.worker_pids()
+	start = time.monotonic()
+	broker.process.send_signal(signal.SIGQUIT)
+	broker.process.wait(10)
+	process.wait_until(lambda: not any(map(process.alive, workers)), "workers are gone")
+	assert time.monotonic() - start < DRAIN_S
+	for client in clients:
+		client.closed()
+		client.close()
+
+
+def test_a_second_start_follows_at_once(broker):
+	for _ in range(2):
+		assert broker.stop() == 0
+		broker.start()
+		with Client(broker.port) as client:
+			client.subscribe("news")

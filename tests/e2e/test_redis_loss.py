@@ -1,0 +1,200 @@
+"""Redis killed, frozen, cut off on one link: the broker recovers by itself, and readiness tells the truth in between."""
+
+import threading
+import time
+
+import pytest
+
+from lib import process
+from lib.broker import Broker
+from lib.client import Client, ErrorReply
+from lib.redis_server import RedisClient, RedisError, RedisServer
+
+FROZEN_S = 30  # longer than every deadline of the broker: it has given up its links when Redis wakes
+
+
+@pytest.fixture
+def redis():
+	with RedisServer() as server:
+		yield server
+
+
+@pytest.fixture
+def broker(redis):
+	with Broker(redis=redis, workers=2) as broker:
+		yield broker
+
+
+@pytest.fixture
+def clients(broker):
+	clients = [Client(broker.port).subscribe("news") for _ in range(8)]
+	yield clients
+	for client in clients:
+		client.close()
+
+
+class Load:
+	"""Publishes growing numbers as long as Redis takes them, in a thread; connects again when it must."""
+
+	def __init__(self, redis):
+		self.redis, self.sent, self.over = redis, 0, threading.Event()
+		self.thread = threading.Thread(target=self._run)
+		self.thread.start()
+
+	def _run(self):
+		client = None
+		while not self.over.wait(0.002):
+			try:
+				client = client or RedisClient(self.redis.port, timeout=1.0)
+				client.call("PUBLISH", "fanfare:news", str(self.sent))
+				self.sent += 1
+			except (OSError, RedisError):
+				client = None
+
+	def __enter__(self):
+		return self
+
+	def __exit__(self, *_):
+		self.over.set()
+		self.thread.join()
+
+
+def not_ready(broker):
+	"""The answer of a worker that says it is not ready."""
+	status, body = broker.ready()
+	return body if status == 503 else None
+
+
+def expect_recovered(broker, redis, clients):
+	"""All that stayed connected hear again, in order and without repetition; and new ones are served."""
+	broker.wait_ready(timeout=20)
+	redis.publish("news", '"over"')
+	for client in clients:
+		numbers = read_to_over(client)
+		assert numbers == sorted(set(numbers)), "in order, none twice"
+	with Client(broker.port) as client:
+		client.subscribe("fresh").publish("fresh", 1)
+		assert client.publication() == ("fresh", 1)
+
+
+def read_to_over(client):
+	numbers = []
+	while True:
+		_, data = client.publication(timeout=20)
+		if data == "over":
+			return numbers
+		numbers.append(data)
+
+
+def test_redis_killed_and_restarted_under_load(broker, redis, clients):
+	with Load(redis) as load:
+		process.wait_until(lambda: load.sent > 100, "some load")
+		redis.kill()
+		reason = process.wait_until(lambda: not_ready(broker), "readiness says no", timeout=15)
+		assert "redis" in reason.lower()
+		process.wait_until(lambda: all(broker.ready()[0] == 503 for _ in range(10)), "all workers know", timeout=15)
+		assert broker.get("/health/live")[0] == 200
+		redis.start()
+		broker.wait_ready(timeout=20)
+		before = load.sent
+		process.wait_until(lambda: load.sent > before + 100, "more load")
+	expect_recovered(broker, redis, clients)
+
+
+def test_while_redis_is_away_clients_stay_and_what_needs_it_answers_100(broker, redis, clients):
+	redis.kill()
+	process.wait_until(lambda: all(broker.ready()[0] == 503 for _ in range(10)), "all workers know", timeout=15)
+	with Client(broker.port) as client:
+		for attempt in (
+				lambda: client.call("subscribe", {"channel": "other"}, timeout=15),
+				lambda: client.call("publish", {"channel": "news", "data": 1}, timeout=15)):
+			with pytest.raises(ErrorReply) as refused:
+				attempt()
+			assert refused.value.code == 100
+		redis.start()
+		broker.wait_ready()
+		client.subscribe("other")
+	for client in clients:
+		assert client.unsubscribe("nothing") == {}, "still connected"
+	expect_recovered(broker, redis, clients)
+
+
+def test_redis_away_at_start(redis):
+	redis.kill()
+	with Broker(redis=redis, workers=2, wait=False) as broker:
+		process.wait_until(lambda: "redis" in (not_ready(broker) or "").lower(), "readiness names the reason", timeout=20)
+		with Client(broker.port) as client:
+			assert client.hello["client"]
+			redis.start()
+			broker.wait_ready(timeout=20)
+			client.subscribe("news")
+			redis.publish("news", "1")
+			assert client.publication() == ("news", 1)
+
+
+def test_redis_frozen_under_load(broker, redis, clients):
+	with Load(redis) as load:
+		process.wait_until(lambda: load.sent > 100, "some load")
+		redis.freeze()
+		frozen = time.monotonic()
+		process.wait_until(lambda: all(broker.ready()[0] == 503 for _ in range(10)), "readiness says no", timeout=20)
+		for client in clients:
+			assert client.unsubscribe("nothing") == {}, "still served"
+		time.sleep(max(0, frozen + FROZEN_S - time.monotonic()))  # the freeze itself is what is tested
+		redis.thaw()
+		broker.wait_ready(timeout=20)
+	expect_recovered(broker, redis, clients)
+
+
+def test_a_short_freeze_loses_nothing(broker, redis, clients):
+	redis.freeze()
+	redis_clients = [RedisClient(redis.port) for _ in range(3)]
+	for n, client in enumerate(redis_clients):
+		client.send("PUBLISH", "fanfare:news", str(n))
+	time.sleep(1)  # shorter than every deadline
+	redis.thaw()
+	for client in redis_clients:
+		client.reply()
+		client.close()
+	for client in clients:
+		assert sorted(data for _, data in client.publications(3)) == [0, 1, 2]
+
+
+def test_the_subscriber_link_alone_is_killed(broker, redis, clients):
+	with Load(redis) as load:
+		for _ in range(3):
+			before = load.sent
+			killed = redis.call("CLIENT", "KILL", "TYPE", "pubsub")
+			assert killed == 2, "one subscriber link for each worker"
+			broker.wait_ready(timeout=20)
+			process.wait_until(lambda: load.sent > before + 100, "more load")
+			process.wait_until(lambda: subscriber_links(redis) >= 2, "links are back")
+	expect_recovered(broker, redis, clients)
+
+
+def subscriber_links(redis):
+	return len(redis.call("CLIENT", "LIST", "TYPE", "pubsub").splitlines())
+
+
+def test_the_command_links_alone_are_killed(broker, redis, clients):
+	redis.call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+	process.wait_until(lambda: publishes(clients[0]), "publishing works again", timeout=20)
+	process.wait_until(lambda: publishes(clients[-1]), "publishing works again", timeout=20)
+
+
+def publishes(client):
+	try:
+		return client.publish("elsewhere", 1) == {}
+	except ErrorReply as refused:
+		assert refused.code == 100
+		return False
+
+
+def test_the_log_tells_of_a_change_and_not_of_every_attempt(broker, redis):
+	redis.kill()
+	process.wait_until(lambda: all(broker.ready()[0] == 503 for _ in range(10)), "all workers know", timeout=15)
+	start = len(broker.log())
+	time.sleep(3)  # time for many attempts to connect
+	assert broker.log()[start:].lower().count("redis") <= 2, broker.log()[start:]
+	redis.start()
+	broker.wait_ready()
