@@ -29,7 +29,7 @@ def lazy_client(broker, channel):
 def publish_until_closed(broker, redis, channel, most=64 * MIB):
 	"""Publishes until the log tells that a slow client was closed."""
 	mark, sent = len(broker.log()), 0
-	while "slow" not in broker.log()[mark:]:
+	while "closed with 3008" not in broker.log()[mark:]:
 		assert sent < most, "never closed"
 		redis.publish(channel, MESSAGE)
 		sent += len(MESSAGE)
@@ -44,7 +44,7 @@ def test_a_client_that_never_reads_is_closed_with_3008(broker, redis):
 def test_what_it_was_sent_before_is_whole_and_in_order(broker, redis):
 	with lazy_client(broker, "count") as lazy:
 		mark, n = len(broker.log()), 0
-		while "slow" not in broker.log()[mark:]:
+		while "closed with 3008" not in broker.log()[mark:]:
 			redis.publish("count", f'[{n},{MESSAGE}]')
 			n += 1
 		numbers = []
