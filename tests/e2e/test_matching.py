@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from lib import matching
+from lib import fossil, matching
 
 
 def verdict(expected, actual, bound=None):
@@ -74,3 +74,22 @@ def test_any_order_uses_each_message_once():
 def test_raw_parsing_gives_the_values_that_json_gives():
 	text = '{ "a" : [ 1 , {"b":null} , [] , {} ] , "c":"x,}]" , "d":-1e3 }'
 	assert matching.parse_raw(text) == json.loads(text)
+
+
+def patch(length, body, target):
+	digits, sum = "", fossil.checksum(target)
+	while sum:
+		digits, sum = fossil.DIGITS[sum % 64] + digits, sum // 64
+	return f"{length}\n{body}{digits};".encode()
+
+
+def test_a_patch_copies_and_inserts():
+	assert fossil.apply(b"hello world", patch("C", "6@0,6:there!", b"hello there!")) == b"hello there!"
+
+
+@pytest.mark.parametrize("bad", [
+	b"", b"C", b"C\n6@0,", b"C\n6@9,6:there!0;", patch("D", "6@0,6:there!", b"hello there!"),
+	patch("C", "6@0,6:there!", b"hello there?"), patch("C", "6@0,6:there!", b"hello there!") + b"x"])
+def test_a_patch_that_does_not_fit_is_refused(bad):
+	with pytest.raises(fossil.BadPatch):
+		fossil.apply(b"hello world", bad)

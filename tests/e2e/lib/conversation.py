@@ -1,18 +1,23 @@
 """Replays one recorded conversation against a broker. What the parts of a scenario mean: conversations/README.md."""
 
 import base64
+import http.client
 import json
 import random
 import re
 import string
 import time
 
-from . import matching, token
+from . import fossil, matching, token
 from .ws import BINARY, TEXT, Closed, Timeout, WebSocket
 
 SETTLE_S = 0.1  # how long to listen after the last step for what must not come
 ORDERS = {
 	None: matching.matches_in_order, True: matching.matches_interleaved, "any": matching.matches_any_order}
+
+
+def to_json(value):
+	return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
 class Mismatch(AssertionError):
@@ -29,6 +34,7 @@ class Line:
 		self.manual_pings = step.get("pings") == "manual"
 		self.waiting = []
 		self.over = False
+		self.payloads = {}  # by channel, the last one, for patches
 
 	def next(self, deadline):
 		"""The next message as text, or Closed. Timeout when neither comes."""
@@ -46,8 +52,8 @@ class Line:
 
 
 class Replay:
-	def __init__(self, scenario, port, redis, prefix="fanfare:", secret="secret"):
-		self.port, self.redis, self.prefix, self.secret = port, redis, prefix, secret
+	def __init__(self, scenario, port, redis, prefix="fanfare:", secret="secret", api_key=""):
+		self.port, self.redis, self.prefix, self.secret, self.api_key = port, redis, prefix, secret, api_key
 		self.run = "".join(random.choices(string.ascii_lowercase + string.digits, k=10))
 		self.scenario = json.loads(self._expand(json.dumps(scenario)))
 		self.lines = {}
@@ -128,6 +134,18 @@ class Replay:
 		if found is None:
 			raise Mismatch("got " + " and ".join(texts) + (f" where {self.bound}" if self.bound else ""))
 		self.bound = found
+		self._apply_patches(self.lines[step["recv"]], actual)
+
+	def _apply_patches(self, line, messages):
+		for push in (message["push"] for message in messages if "push" in message and "pub" in message["push"]):
+			data = push["pub"]["data"]
+			if push["pub"].get("delta"):
+				try:
+					data = fossil.apply(line.payloads[push["channel"]].encode(), data.encode()).decode()
+					json.loads(data)
+				except (fossil.BadPatch, ValueError) as trouble:
+					raise Mismatch(f"the patch {data!r} does not apply: {trouble}") from trouble
+			line.payloads[push["channel"]] = data
 
 	def _collect(self, line, count, timeout):
 		deadline = time.monotonic() + timeout
@@ -186,9 +204,29 @@ class Replay:
 	# Server actions
 
 	def _step_server(self, step):
-		action = getattr(self, f"_server_{step['server']}", None)
-		assert action, f"no way to do the server action {step['server']} yet: leave out what needs it"
-		action(step)
+		"""What is no tool of the test is a method of the server API."""
+		parameters = {name: value for name, value in step.items() if name != "server"}
+		tool = getattr(self, f"_server_{step['server']}", None)
+		if tool:
+			tool(step)
+		else:
+			self._call_api(step["server"], json.loads(self._fill_in(json.dumps(parameters))))
+
+	def _call_api(self, method, parameters):
+		connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+		try:
+			headers = {"X-API-Key": self.api_key, "Content-Type": "application/json"}
+			connection.request("POST", f"/api/{method}", json.dumps(parameters), headers)
+			response = connection.getresponse()
+			answer = response.read().decode()
+		finally:
+			connection.close()
+		if response.status != 200 or "error" in json.loads(answer):
+			raise Mismatch(f"the server API answered {response.status} {answer}")
+
+	def _server_forget_stream(self, step):
+		channel = self.prefix + self._fill_in(step["channel"])
+		self.redis.call("DEL", f"{{{channel}}}.stream", f"{{{channel}}}.meta")
 
 	def _server_publish(self, step):
 		payload = self._publication(step)
@@ -198,7 +236,7 @@ class Replay:
 	def _publication(self, step):
 		if "b64data" in step:
 			return base64.b64decode(step["b64data"])
-		data = self._fill_in(step["data_text"] if "data_text" in step else json.dumps(step["data"]))
+		data = self._fill_in(step["data_text"] if "data_text" in step else to_json(step["data"]))
 		if "tags" not in step:
 			return data.encode()
-		return f'{{"fanfare":1,"tags":{json.dumps(step["tags"])},"data":{data}}}'.encode()
+		return f'{{"fanfare":1,"tags":{to_json(step["tags"])},"data":{data}}}'.encode()

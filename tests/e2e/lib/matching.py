@@ -100,7 +100,7 @@ def _matches_placeholder(name, actual, bound):
 		yield from _matches_chosen(name, actual, bound)
 	elif name == "<any>":
 		yield bound
-	elif name == "<version>":
+	elif name in ("<version>", "<delta>"):  # whether a patch applies is another question
 		if isinstance(actual, str) and actual:
 			yield bound
 	elif ttl:
