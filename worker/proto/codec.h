@@ -16,13 +16,17 @@ enum codec_result {
 	CODEC_BAD,     /* not a command: fatal (3501) */
 };
 
+#define CODEC_SCRATCH_MAX(message_len) ((message_len) + 1025 * sizeof(struct subscribe_request))
+
 struct codec {
 	const char *subprotocol; /* "centrifuge-json" */
-	enum ws_opcode opcode;	 /* of what is sent */
+	enum ws_opcode opcode;   /* of what is sent */
 
 	/* Takes the next command off the front of *rest, which is at first the whole WebSocket message (an
 	 * empty one is CODEC_BAD). Borrowed slices in *cmd point into the message or into scratch, which is
-	 * reset by each call; both must stay until the command is done with. */
+	 * reset by each call; both must stay until the command is done with. What does not fit under the
+	 * ceiling of scratch is CODEC_BAD, too: CODEC_SCRATCH_MAX() is enough for all but a connect with
+	 * more than 1024 `subs`. */
 	enum codec_result (*next)(struct bytes *rest, bool first, struct buf *scratch, struct command *cmd);
 	/* A bare ConnectRequest, as unidirectional clients send it; false when it is none. */
 	bool (*connect_request)(struct bytes message, struct buf *scratch, struct connect_request *out);

@@ -43,6 +43,11 @@
 	X(PERMISSION_DENIED, 3507, "permission denied")           \
 	X(NOT_AVAILABLE, 3508, "not available")
 
+#define UNSUBSCRIBE_CODES(X)                              \
+	X(SERVER, 2000, "server unsubscribe")             \
+	X(INSUFFICIENT_STATE, 2500, "insufficient state") \
+	X(EXPIRED, 2501, "subscription expired")
+
 enum error_code {
 	ERROR_NONE = 0,
 #define ERROR_ENUM(name, code, message, temporary) ERROR_##name = code,
@@ -58,11 +63,12 @@ enum disconnect_code {
 };
 
 enum unsubscribe_code {
-	UNSUBSCRIBE_SERVER = 2000,
-	UNSUBSCRIBE_INSUFFICIENT_STATE = 2500,
-	UNSUBSCRIBE_EXPIRED = 2501,
+#define UNSUBSCRIBE_ENUM(name, code, reason) UNSUBSCRIBE_##name = code,
+	UNSUBSCRIBE_CODES(UNSUBSCRIBE_ENUM)
+#undef UNSUBSCRIBE_ENUM
 };
 
+/* For a code that is none of these, some text that serves. */
 const char *error_message(enum error_code code);
 bool error_temporary(enum error_code code);
 const char *disconnect_reason(enum disconnect_code code);

@@ -12,21 +12,26 @@
 #include "compiler.h"
 
 /* In the order in which the first request that is present wins (client protocol 5). */
+#define COMMANDS(X)                       \
+	X(CONNECT, connect)               \
+	X(SUBSCRIBE, subscribe)           \
+	X(UNSUBSCRIBE, unsubscribe)       \
+	X(PUBLISH, publish)               \
+	X(PRESENCE, presence)             \
+	X(PRESENCE_STATS, presence_stats) \
+	X(HISTORY, history)               \
+	X(RPC, rpc)                       \
+	X(SEND, send)                     \
+	X(REFRESH, refresh)               \
+	X(SUB_REFRESH, sub_refresh)
+
 enum command_kind {
-	COMMAND_CONNECT,
-	COMMAND_SUBSCRIBE,
-	COMMAND_UNSUBSCRIBE,
-	COMMAND_PUBLISH,
-	COMMAND_PRESENCE,
-	COMMAND_PRESENCE_STATS,
-	COMMAND_HISTORY,
-	COMMAND_RPC,
-	COMMAND_SEND,
-	COMMAND_REFRESH,
-	COMMAND_SUB_REFRESH,
-	COMMAND_KINDS,
+#define COMMAND_ENUM(upper, lower) COMMAND_##upper,
+	COMMANDS(COMMAND_ENUM)
+#undef COMMAND_ENUM
+		COMMAND_KINDS,
 	COMMAND_PONG = COMMAND_KINDS, /* no id and no send */
-	COMMAND_UNKNOWN,	      /* an id, but no known request: fatal. Also a lone `ping` */
+	COMMAND_UNKNOWN,              /* an id, but no known request: fatal. Also a lone `ping` */
 };
 
 struct subscribe_request {
@@ -50,7 +55,8 @@ struct connect_request {
 	struct bytes name;
 	struct bytes version;
 	int64_t flag;
-	/* The members of `subs`: each a request with its channel filled in from the member's name. */
+	/* The members of `subs`: each a request with its channel filled in from the member's name. As many as
+	 * the message has room for; a channel may be named twice. */
 	struct subscribe_request *subs;
 	size_t sub_count;
 };
@@ -117,10 +123,10 @@ struct tag {
 };
 
 struct publication {
-	struct bytes data;		/* raw JSON, without raw newlines */
+	struct bytes data;              /* raw JSON, without raw newlines */
 	const struct client_info *info; /* NULL: not published by a client */
-	uint64_t offset;		/* 0: none */
-	struct bytes epoch;		/* sent with offset 1 only */
+	uint64_t offset;                /* 0: none */
+	struct bytes epoch;             /* sent with offset 1 only */
 	const struct tag *tags;
 	size_t tag_count;
 };

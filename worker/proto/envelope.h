@@ -17,11 +17,17 @@ struct envelope {
 	struct tag tags[ENVELOPE_MAX_TAGS];
 };
 
-/* Decodes a payload. Slices point into the payload or into scratch (reset first); both must stay. data comes
- * out ready to be embedded in a message: valid JSON without raw newlines. False with a constant reason:
- * invalid UTF-8, an envelope of another version or with members of the wrong type. */
+/* Decodes a payload. Slices point into the payload, into scratch (reset first), and into *out itself, which
+ * must not be copied; all three must stay. data and the info's raw values come out ready to be embedded in a
+ * message: valid JSON without raw newlines.
+ *
+ * False with a constant reason: invalid UTF-8, an empty payload, an envelope of another version, without
+ * data, with a known member twice or of the wrong type; unknown members are for later versions and are
+ * ignored. Also when scratch may not grow to the length of the payload, or to six times that for text that is
+ * not JSON. */
 bool envelope_decode(struct bytes payload, struct buf *scratch, struct envelope *out,
-		     const char **reason) MUST_CHECK;
+                     const char **reason) MUST_CHECK;
 /* Appends the payload to publish: bare data if that is all there is and it would not be taken for an
- * envelope, else an envelope. publication->data is valid JSON. */
+ * envelope, else an envelope; so whoever publishes data cannot forge the rest. publication->data is valid
+ * JSON. */
 void envelope_encode(struct buf *out, const struct publication *publication);

@@ -16,11 +16,18 @@
 /* Arrays and objects within each other. Below what the parsers of all SDKs stand. */
 enum { JSON_MAX_DEPTH = 512 };
 
-enum json_type { JSON_NULL, JSON_BOOL, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSON_OBJECT };
+enum json_value_type {
+	JSON_VALUE_NULL,
+	JSON_VALUE_BOOL,
+	JSON_VALUE_NUMBER,
+	JSON_VALUE_STRING,
+	JSON_VALUE_ARRAY,
+	JSON_VALUE_OBJECT
+};
 
 /* One value as it stands in the text, without white space around it. A string includes its quotes. */
 struct json_value {
-	enum json_type type;
+	enum json_value_type type;
 	struct bytes text;
 };
 
