@@ -27,12 +27,12 @@ int args_wrong(const struct args *a, const char *fmt, ...)
 static int unknown_option(const struct args *a, const char *text, size_t len,
 			  const struct args_option *options, size_t count)
 {
-	struct suggest s = suggest_for(text, len);
+	struct suggest s = suggest_for((struct bytes){text, len});
 
 	for (size_t i = 0; i < count; i++)
-		suggest_try(&s, options[i].name);
-	if (s.best != NULL)
-		args_wrong(a, "unknown option %.*s, did you mean %s?", (int)len, text, s.best);
+		suggest_try(&s, BYTES_OF_STR(options[i].name));
+	if (s.best.len > 0)
+		args_wrong(a, "unknown option %.*s, did you mean %.*s?", (int)len, text, BYTES_FMT(s.best));
 	else
 		args_wrong(a, "unknown option %.*s", (int)len, text);
 	return ARGS_WRONG;

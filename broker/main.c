@@ -85,13 +85,13 @@ static int run(const struct command *command, int argc, char **argv)
 
 static int unknown(const char *name)
 {
-	struct suggest s = suggest_for(name, strlen(name));
+	struct suggest s = suggest_for(BYTES_OF_STR(name));
 
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
-		suggest_try(&s, commands[i].name);
-	if (s.best != NULL)
-		fprintf(stderr, "fanfare: unknown command %s, did you mean %s? (see fanfare --help)\n", name,
-			s.best);
+		suggest_try(&s, BYTES_OF_STR(commands[i].name));
+	if (s.best.len > 0)
+		fprintf(stderr, "fanfare: unknown command %s, did you mean %.*s? (see fanfare --help)\n",
+			name, BYTES_FMT(s.best));
 	else
 		fprintf(stderr, "fanfare: unknown command %s (see fanfare --help)\n", name);
 	return EXIT_USAGE;

@@ -92,14 +92,17 @@ struct config {
  * configured. */
 const struct channel_options *config_channel(const struct config *c, const char *name, size_t len);
 
+struct config_flag {
+	const char *option; /* dotted name of the option table, "redis.address" */
+	const char *value;
+	const char *flag; /* as the user wrote it, for messages: "--redis" */
+};
+
 /* Where option values come from, later ones win: defaults, file, environment (FANFARE_…), command line. */
 struct config_sources {
-	const char *file;   /* NULL: none */
-	char **environment; /* as environ; NULL: not read */
-	struct config_flag {
-		const char *option; /* dotted name of the option table, "redis.address" */
-		const char *value;
-	} * flags;
+	const char *file;		/* NULL: none */
+	const char *const *environment; /* as environ; NULL: not read. Empty variables count as not set. */
+	const struct config_flag *flags;
 	size_t flag_count;
 	bool dev; /* the defaults of dev mode in place of the safe ones */
 };

@@ -1,0 +1,45 @@
+/* `fanfare check`: whether a configuration is right, without starting anything. */
+#include <stdio.h>
+
+#include "args.h"
+#include "commands.h"
+#include "config_args.h"
+
+const char cmd_check_help[] =
+	"usage: fanfare check [OPTION...]\n"
+	"\n"
+	"Reads the configuration as `fanfare serve` with the same options would, from the\n"
+	"file, the environment (FANFARE_...) and the command line, prints \"ok\" or, to\n"
+	"standard error, every problem with its place, and starts nothing.\n"
+	"\n"
+	"Options:\n" CONFIG_ARGS_HELP "\n"
+	"Exit codes: 0 the configuration is right, 1 it is not, 2 wrong usage.\n"
+	"\n"
+	"Examples:\n"
+	"  fanfare check --config /etc/fanfare/fanfare.yaml\n"
+	"  FANFARE_CLIENT_PING_INTERVAL=10s fanfare check\n";
+
+static const struct args_option options[] = {CONFIG_ARGS};
+
+int cmd_check(int argc, char **argv)
+{
+	struct config_args config_args = {0};
+	struct config *config;
+	struct args args;
+	const char *value;
+	int option;
+
+	args_init(&args, argc, argv);
+	while ((option = args_next(&args, options, ARRAY_LEN(options), &value)) != ARGS_END) {
+		if (option == ARGS_WRONG)
+			return EXIT_USAGE;
+		if (!config_args_take(&config_args, option, value))
+			return args_wrong(&args, "takes no operand, not %s", value);
+	}
+	config = config_args_load(&config_args);
+	if (config == NULL)
+		return EXIT_FAILED;
+	config_free(&config);
+	puts("ok");
+	return EXIT_OK;
+}

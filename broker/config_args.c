@@ -1,0 +1,77 @@
+#include "config_args.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { PROBLEMS_TEXT_MAX = 1 << 18 };
+
+enum config_arg {
+	ARG_CONFIG,
+	ARG_DEV,
+	ARG_LISTEN,
+	ARG_WORKERS,
+	ARG_REDIS,
+	ARG_RUNTIME_DIR,
+	ARG_LOG_FORMAT,
+	ARG_LOG_LEVEL,
+};
+
+/* Those that are options of the option table. */
+static const struct config_flag option_of_arg[CONFIG_ARGS_COUNT] = {
+	[ARG_LISTEN] = {.option = "listen", .flag = "--listen"},
+	[ARG_WORKERS] = {.option = "workers", .flag = "--workers"},
+	[ARG_REDIS] = {.option = "redis.address", .flag = "--redis"},
+	[ARG_RUNTIME_DIR] = {.option = "runtime_dir", .flag = "--runtime-dir"},
+	[ARG_LOG_FORMAT] = {.option = "log.format", .flag = "--log-format"},
+	[ARG_LOG_LEVEL] = {.option = "log.level", .flag = "--log-level"},
+};
+
+/* One more than there is room for takes the place of the last, which is wrong, but the option table allows
+ * fewer items of a list anyway and has refused the earlier ones. */
+static void add_flag(struct config_args *a, struct config_flag flag, const char *value)
+{
+	size_t at = a->flag_count < CONFIG_ARGS_FLAGS_MAX ? a->flag_count++ : a->flag_count - 1;
+
+	a->flags[at] = flag;
+	a->flags[at].value = value;
+}
+
+bool config_args_take(struct config_args *a, int option, const char *value)
+{
+	if (option < 0 || option >= CONFIG_ARGS_COUNT)
+		return false;
+	switch (option) {
+	case ARG_CONFIG: a->file = value; break;
+	case ARG_DEV: a->dev = true; break;
+	default: add_flag(a, option_of_arg[option], value); break;
+	}
+	return true;
+}
+
+static const char *file_of(const struct config_args *a)
+{
+	const char *file = a->file != NULL ? a->file : getenv("FANFARE_CONFIG");
+
+	return file != NULL && file[0] != '\0' ? file : NULL;
+}
+
+struct config *config_args_load(const struct config_args *a)
+{
+	struct config_sources sources = {
+		.file = file_of(a),
+		.environment = (const char *const *)environ,
+		.flags = a->flags,
+		.flag_count = a->flag_count,
+		.dev = a->dev,
+	};
+	struct config *config;
+	struct buf errors;
+
+	buf_init(&errors, PROBLEMS_TEXT_MAX);
+	config = config_load(&sources, &errors);
+	if (config == NULL)
+		fprintf(stderr, "%.*s", BYTES_FMT(buf_bytes(&errors)));
+	buf_free(&errors);
+	return config;
+}

@@ -1,0 +1,30 @@
+#include "config.h"
+
+#include <string.h>
+
+#include "mem.h"
+#include "options.h"
+
+void config_free(struct config **c)
+{
+	if (*c == NULL)
+		return;
+	options_clear(&options_of_broker, *c);
+	mem_free(*c);
+	*c = NULL;
+}
+
+const struct channel_options *config_channel(const struct config *c, const char *name, size_t len)
+{
+	const char *start = len > 0 && name[0] == '$' ? name + 1 : name;
+	const char *colon = len > 0 ? memchr(start, ':', len - (size_t)(start - name)) : NULL;
+	struct bytes wanted = {start, colon != NULL ? (size_t)(colon - start) : 0};
+
+	if (wanted.len == 0)
+		return &c->channel.without_namespace;
+	for (size_t i = 0; i < c->channel.namespace_count; i++) {
+		if (bytes_eq(wanted, BYTES_OF_STR(c->channel.namespaces[i].name)))
+			return &c->channel.namespaces[i];
+	}
+	return NULL;
+}
