@@ -1,0 +1,444 @@
+/* The connection over a real socket pair and a real loop, turned by hand: how it reads, pauses, sends and
+ * ends. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <ev.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "conn.h"
+#include "loop.h"
+#include "ws_frame.h"
+
+static const char upgrade[] =
+	"GET /x HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+	"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+
+enum { MAX_MESSAGE = 1000, QUEUE_MAX = 20000 };
+
+static struct {
+	struct loop *loop;
+	struct conns *conns;
+	struct conn *conn;
+	struct config config;
+	int peer; /* the client's end */
+	unsigned opened, closed, drained, requests;
+	unsigned pause_after; /* messages; 0: never */
+	unsigned messages;
+	struct buf heard; /* all messages, separated by '|' */
+	char answer[65536];
+	size_t answer_len;
+} t;
+
+static void app_open(struct conn *c)
+{
+	t.opened++;
+}
+
+static void app_message(struct conn *c, enum ws_opcode opcode, struct bytes message)
+{
+	buf_put_bytes(&t.heard, message);
+	buf_putc(&t.heard, '|');
+	if (++t.messages == t.pause_after)
+		conn_pause(c, true);
+}
+
+static void app_close(struct conn *c)
+{
+	t.closed++;
+}
+
+static const struct ws_app app = {
+	.name = "test", .on_open = app_open, .on_message = app_message, .on_close = app_close};
+
+static void on_request(void *ctx, struct conn *c, const struct http1_request *req)
+{
+	t.requests++;
+	t.conn = c;
+	if (bytes_eq(req->path, BYTES("/x")))
+		conn_upgrade(c, req, &app, NULL, NULL, MAX_MESSAGE);
+	else
+		conn_respond(c, req, 404, "text/plain", NULL, BYTES("none"));
+}
+
+static void on_drained(void *ctx)
+{
+	t.drained++;
+}
+
+static void turn(void)
+{
+	ev_run(loop_ev(t.loop), EVRUN_NOWAIT);
+}
+
+/* As many turns as it takes until nothing moves any more. */
+static void settle(void)
+{
+	for (int i = 0; i < 20; i++)
+		turn();
+}
+
+static void write_all(const char *data, size_t len)
+{
+	while (len > 0) {
+		ssize_t n = send(t.peer, data, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+		if (n > 0) {
+			data += n;
+			len -= (size_t)n;
+		}
+		turn();
+	}
+}
+
+/* Everything that the broker has written so far; true when the stream has ended behind it. */
+static bool read_all(void)
+{
+	t.answer_len = 0;
+	for (;;) {
+		ssize_t n = recv(t.peer, t.answer + t.answer_len, sizeof(t.answer) - 1 - t.answer_len,
+		                 MSG_DONTWAIT);
+
+		if (n <= 0) {
+			t.answer[t.answer_len] = '\0';
+			return n == 0 || errno != EAGAIN;
+		}
+		t.answer_len += (size_t)n;
+		settle();
+	}
+}
+
+static size_t masked_frame(char *out, enum ws_opcode opcode, bool fin, const char *payload, size_t len)
+{
+	static const uint8_t mask[4] = {1, 2, 3, 4};
+	size_t head = ws_encode_header(out, opcode, len);
+
+	if (!fin)
+		out[0] = (char)(out[0] & 0x7f);
+	out[1] = (char)((unsigned char)out[1] | 0x80);
+	memcpy(out + head, mask, 4);
+	memcpy(out + head + 4, payload, len);
+	ws_mask(out + head + 4, len, mask, 0);
+	return head + 4 + len;
+}
+
+static void say(enum ws_opcode opcode, const char *payload)
+{
+	char frame[2048];
+
+	write_all(frame, masked_frame(frame, opcode, true, payload, strlen(payload)));
+}
+
+static const char *heard(void)
+{
+	buf_putc(&t.heard, '\0');
+	t.heard.len--;
+	return t.heard.data;
+}
+
+static int set_up(void **state)
+{
+	int fds[2];
+
+	memset(&t, 0, sizeof(t));
+	clock_freeze(1000000, 1000000);
+	t.config.client.queue_max_size = QUEUE_MAX;
+	buf_init(&t.heard, 1 << 20);
+	t.loop = loop_new();
+	t.conns = conns_new(&(struct conns_params){
+		.loop = t.loop, .config = &t.config, .on_request = on_request, .on_drained = on_drained});
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+	t.peer = fds[1];
+	conns_accept(t.conns, fds[0], &(struct address){.sa.any.sa_family = AF_UNIX});
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	close(t.peer);
+	conns_free(&t.conns);
+	loop_free(&t.loop);
+	buf_free(&t.heard);
+	return 0;
+}
+
+static void handshake(void)
+{
+	write_all(upgrade, strlen(upgrade));
+	settle();
+	assert_false(read_all());
+	assert_non_null(strstr(t.answer, "101 Switching Protocols"));
+	assert_int_equal(t.opened, 1);
+}
+
+static uint16_t close_code(const char *frame)
+{
+	assert_int_equal((unsigned char)frame[0], 0x80 | WS_CLOSE);
+	return (uint16_t)((unsigned char)frame[2] << 8 | (unsigned char)frame[3]);
+}
+
+static void frames_behind_the_request_are_not_lost_however_the_bytes_are_cut(void **state)
+{
+	char input[1024];
+	size_t len = strlen(upgrade);
+
+	memcpy(input, upgrade, len);
+	len += masked_frame(input + len, WS_TEXT, true, "one", 3);
+	len += masked_frame(input + len, WS_TEXT, false, "tw", 2);
+	len += masked_frame(input + len, WS_PING, true, "p", 1);
+	len += masked_frame(input + len, WS_CONTINUATION, true, "o", 1);
+	for (size_t cut = 0; cut <= len; cut++) {
+		if (cut > 0) {
+			tear_down(state);
+			set_up(state);
+		}
+		write_all(input, cut);
+		settle();
+		write_all(input + cut, len - cut);
+		settle();
+		assert_string_equal(heard(), "one|two|");
+		assert_false(read_all());
+		assert_memory_equal(t.answer + t.answer_len - 3, "\x8a\x01p", 3);
+	}
+}
+
+static void a_byte_at_a_time_is_the_same_as_all_at_once(void **state)
+{
+	char input[512];
+	size_t len = masked_frame(input, WS_TEXT, true, "hello", 5);
+
+	for (size_t i = 0; i < strlen(upgrade); i++)
+		write_all(upgrade + i, 1);
+	for (size_t i = 0; i < len; i++)
+		write_all(input + i, 1);
+	settle();
+	assert_string_equal(heard(), "hello|");
+}
+
+static void what_was_read_before_a_pause_is_delivered_after_it_and_nothing_meanwhile(void **state)
+{
+	char input[512];
+	size_t len;
+
+	handshake();
+	t.pause_after = 1;
+	len = masked_frame(input, WS_TEXT, true, "a", 1);
+	len += masked_frame(input + len, WS_TEXT, true, "b", 1);
+	len += masked_frame(input + len, WS_TEXT, false, "c", 1);
+	write_all(input, len);
+	settle();
+	assert_string_equal(heard(), "a|");
+	len = masked_frame(input, WS_CONTINUATION, true, "d", 1);
+	assert_int_equal(send(t.peer, input, len, 0), len);
+	settle();
+	assert_string_equal(heard(), "a|");
+	conn_pause(t.conn, false);
+	assert_string_equal(heard(), "a|");
+	settle();
+	assert_string_equal(heard(), "a|b|cd|");
+}
+
+static void the_peer_that_closes_is_answered_with_its_code_and_then_the_socket_ends(void **state)
+{
+	handshake();
+	say(WS_CLOSE, "\x03\xe8");
+	settle();
+	assert_true(read_all());
+	assert_int_equal(close_code(t.answer), 1000);
+	assert_int_equal(t.closed, 1);
+	assert_int_equal(conns_count(t.conns), 0);
+}
+
+static void our_close_waits_for_the_answer_and_delivers_nothing_more(void **state)
+{
+	handshake();
+	conn_close(t.conn, 3501, "bad request", "test");
+	assert_int_equal(t.closed, 1);
+	settle();
+	assert_false(read_all());
+	assert_int_equal(close_code(t.answer), 3501);
+	assert_memory_equal(t.answer + 4, "bad request", 11);
+	say(WS_TEXT, "late");
+	assert_int_equal(conns_count(t.conns), 1);
+	say(WS_CLOSE, "\x0d\xad");
+	settle();
+	assert_true(read_all());
+	assert_string_equal(heard(), "");
+	assert_int_equal(t.closed, 1);
+}
+
+static void a_peer_that_never_answers_a_close_is_dropped_after_five_seconds(void **state)
+{
+	handshake();
+	conn_close(t.conn, 3501, "bad request", "test");
+	settle();
+	clock_freeze(1000000 + 4900, 1000000);
+	settle();
+	assert_int_equal(conns_count(t.conns), 1);
+	clock_freeze(1000000 + 5100, 1000000);
+	settle();
+	assert_int_equal(conns_count(t.conns), 0);
+}
+
+static void a_message_over_the_limit_gets_1009_though_the_rest_of_it_is_still_coming(void **state)
+{
+	char head[WS_HEADER_MAX + 4] = {0};
+	char noise[4096] = {0};
+	size_t len = ws_encode_header(head, WS_TEXT, 100000);
+
+	handshake();
+	head[1] = (char)((unsigned char)head[1] | 0x80);
+	write_all(head, len + 4);
+	for (int i = 0; i < 24; i++)
+		write_all(noise, sizeof(noise));
+	settle();
+	assert_true(read_all());
+	assert_int_equal(close_code(t.answer), WS_CLOSE_TOO_BIG);
+	assert_string_equal(heard(), "");
+	assert_int_equal(t.closed, 1);
+	close(t.peer);
+	settle();
+	assert_int_equal(conns_count(t.conns), 0);
+	t.peer = -1;
+}
+
+static void a_peer_that_does_not_read_is_closed_with_3008_and_finds_whole_frames(void **state)
+{
+	struct frame *f = ws_frame_new(WS_TEXT, (struct bytes){t.answer, 1000});
+	size_t pos = 0;
+	int sent = 0;
+
+	handshake();
+	while (!conn_closing(t.conn) && sent++ < 100000) {
+		conn_send(t.conn, f);
+		turn();
+	}
+	assert_true(conn_closing(t.conn));
+	assert_int_equal(t.closed, 1);
+	frame_unref(&f);
+	t.answer_len = 0;
+	/* Frames of 1004 bytes, whole to the last, then the close frame. */
+	for (;;) {
+		char frame[1004];
+		ssize_t n = recv(t.peer, frame, pos == 0 ? 2 : 1002, MSG_DONTWAIT);
+
+		if (n < 0) {
+			settle();
+			continue;
+		}
+		if (pos == 0 && (unsigned char)frame[0] == (0x80 | WS_CLOSE)) {
+			assert_int_equal(recv(t.peer, frame + 2, 2, MSG_DONTWAIT), 2);
+			assert_int_equal(close_code(frame), 3008);
+			return;
+		}
+		pos += (size_t)n;
+		while (pos > 2 && pos < 1004) {
+			n = recv(t.peer, frame, 1004 - pos, MSG_DONTWAIT);
+			if (n > 0)
+				pos += (size_t)n;
+			settle();
+		}
+		if (pos == 1004)
+			pos = 0;
+	}
+}
+
+static void after_an_error_to_connect_nothing_more_is_read(void **state)
+{
+	handshake();
+	conn_stop_reading(t.conn);
+	assert_int_equal(send(t.peer, "garbage", 7, 0), 7);
+	settle();
+	assert_int_equal(conns_count(t.conns), 1);
+	assert_int_equal(t.closed, 0);
+	conn_close(t.conn, 3502, "stale", "test");
+	settle();
+	read_all();
+	assert_int_equal(close_code(t.answer), 3502);
+}
+
+static void requests_may_be_pipelined_and_the_last_one_ends_the_connection(void **state)
+{
+	static const char two[] =
+		"GET /a HTTP/1.1\r\nHost: h\r\n\r\nGET /b HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+
+	write_all(two, strlen(two));
+	settle();
+	assert_true(read_all());
+	assert_int_equal(t.requests, 2);
+	assert_non_null(strstr(strstr(t.answer, "404") + 3, "404"));
+	close(t.peer);
+	settle();
+	assert_int_equal(conns_count(t.conns), 0);
+	t.peer = -1;
+}
+
+static void nonsense_is_answered_with_400_and_the_connection_ends(void **state)
+{
+	write_all("BLAH\r\n\r\n", 8);
+	settle();
+	assert_true(read_all());
+	assert_memory_equal(t.answer, "HTTP/1.1 400 ", 13);
+	assert_int_equal(t.requests, 0);
+}
+
+static void a_drain_closes_with_3001_and_then_says_so(void **state)
+{
+	handshake();
+	conns_drain(t.conns, 0);
+	assert_int_equal(t.drained, 0);
+	clock_freeze(1000000 + 20, 1000000);
+	settle();
+	assert_int_equal(t.closed, 1);
+	assert_false(read_all());
+	assert_int_equal(close_code(t.answer), 3001);
+	say(WS_CLOSE, "\x0b\xb9");
+	settle();
+	assert_int_equal(t.drained, 1);
+}
+
+static void above_the_limit_a_connection_is_refused_with_503(void **state)
+{
+	char answer[256] = {0};
+	int fds[2];
+
+	t.config.client.connection_limit = 1;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+	conns_accept(t.conns, fds[0], &(struct address){.sa.any.sa_family = AF_UNIX});
+	assert_true(recv(fds[1], answer, sizeof(answer) - 1, 0) > 0);
+	assert_memory_equal(answer, "HTTP/1.1 503 ", 13);
+	assert_int_equal(recv(fds[1], answer, sizeof(answer), 0), 0);
+	assert_int_equal(conns_count(t.conns), 1);
+	close(fds[1]);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+		TEST(frames_behind_the_request_are_not_lost_however_the_bytes_are_cut),
+		TEST(a_byte_at_a_time_is_the_same_as_all_at_once),
+		TEST(what_was_read_before_a_pause_is_delivered_after_it_and_nothing_meanwhile),
+		TEST(the_peer_that_closes_is_answered_with_its_code_and_then_the_socket_ends),
+		TEST(our_close_waits_for_the_answer_and_delivers_nothing_more),
+		TEST(a_peer_that_never_answers_a_close_is_dropped_after_five_seconds),
+		TEST(a_message_over_the_limit_gets_1009_though_the_rest_of_it_is_still_coming),
+		TEST(a_peer_that_does_not_read_is_closed_with_3008_and_finds_whole_frames),
+		TEST(after_an_error_to_connect_nothing_more_is_read),
+		TEST(requests_may_be_pipelined_and_the_last_one_ends_the_connection),
+		TEST(nonsense_is_answered_with_400_and_the_connection_ends),
+		TEST(a_drain_closes_with_3001_and_then_says_so),
+		TEST(above_the_limit_a_connection_is_refused_with_503),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
