@@ -42,6 +42,6 @@ char *runtime_dir_path(const char *dir, const char *name)
 	char *absolute = realpath(dir, NULL);
 	char *path = mem_printf("%s/%s", absolute != NULL ? absolute : dir, name);
 
-	free(absolute);
+	mem_free(absolute);
 	return path;
 }

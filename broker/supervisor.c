@@ -105,11 +105,8 @@ static void wait_for_respawn(struct worker *w, bool was_healthy)
 	uint64_t delay_ms = respawn_delay_ms(&w->respawn, was_healthy, arc4random());
 
 	set_phase(w, WORKER_WAITING);
-	if (delay_ms == 0) {
-		worker_spawn(w);
-		return;
-	}
-	log_warning("worker %u is started again in %llu ms", w->index, (unsigned long long)delay_ms);
+	if (delay_ms > 0)
+		log_warning("worker %u is started again in %llu ms", w->index, (unsigned long long)delay_ms);
 	start_timer(w->supervisor, &w->timer, delay_ms);
 }
 

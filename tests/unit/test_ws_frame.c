@@ -529,11 +529,11 @@ static void test_long_close_reason_is_cut_between_characters(void **unused)
 
 	for (i = 120; i <= 123; i++) {
 		memset(reason, 'a', i);
-		strcpy(reason + i, "\xf0\x9f\x98\x80");
+		memcpy(reason + i, "\xf0\x9f\x98\x80", 5);
 		snprintf(expected, sizeof(expected), "close 1000(%.*s) ", (int)i, reason);
 		check_encoded(ws_frame_close(WS_CLOSE_NORMAL, reason), expected);
 	}
-	strcpy(reason + 119, "\xf0\x9f\x98\x80");
+	memcpy(reason + 119, "\xf0\x9f\x98\x80", 5);
 	snprintf(expected, sizeof(expected), "close 1000(%s) ", reason);
 	check_encoded(ws_frame_close(WS_CLOSE_NORMAL, reason), expected);
 }

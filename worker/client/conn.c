@@ -2,11 +2,9 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <netinet/in.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "clock.h"
@@ -465,7 +463,7 @@ static void on_bad_request(struct conn *c, struct http1_request *req)
 }
 
 /* Takes one request; false when its head is not complete. */
-static bool process_request(struct conn *c, char *data, size_t len, size_t *used)
+static bool process_request(struct conn *c, const char *data, size_t len, size_t *used)
 {
 	struct http1_request req = {.scanned = c->head_scanned};
 

@@ -234,14 +234,13 @@ static enum json_value_type type_of(char first)
 
 bool json_parse(struct bytes text, struct json_value *value)
 {
-	struct nesting nesting;
+	struct nesting nesting = {0};
 	const char *end = text.ptr + text.len;
 	const char *start;
 	const char *p;
 
 	if (text.len == 0 || !utf8_valid(text))
 		return false;
-	nesting.depth = 0;
 	start = skip_space(text.ptr, end);
 	p = scan_item(start, end, &nesting);
 	while (p != NULL && nesting.depth > 0)

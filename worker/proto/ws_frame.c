@@ -35,7 +35,7 @@ void ws_decoder_init(struct ws_decoder *d, bool expect_mask, uint64_t max_messag
 
 void ws_mask(char *data, size_t len, const uint8_t mask[4], size_t pos)
 {
-	uint8_t pattern[MASK_STRIDE];
+	uint8_t pattern[MASK_STRIDE] = {0};
 	size_t i;
 
 	for (i = 0; i < sizeof(pattern); i++)
