@@ -23,13 +23,13 @@ static void describe(enum http1_result result, const struct http1_request *req, 
 	case HTTP1_BAD: buf_putf(out, "%d: %s", req->status, req->error); break;
 	case HTTP1_COMPLETE:
 		buf_putf(out, "%.*s|%.*s|%.*s|%.*s", BYTES_FMT(req->method), BYTES_FMT(req->target),
-			 BYTES_FMT(req->path), BYTES_FMT(req->query));
+		         BYTES_FMT(req->path), BYTES_FMT(req->query));
 		for (i = 0; i < req->header_count; i++)
 			buf_putf(out, "|%.*s=%.*s", BYTES_FMT(req->headers[i].name),
-				 BYTES_FMT(req->headers[i].value));
+			         BYTES_FMT(req->headers[i].value));
 		buf_putf(out, "|length %llu%s%s%s|head %zu", (unsigned long long)req->content_length,
-			 req->chunked ? " chunked" : "", req->http_1_0 ? " 1.0" : "",
-			 req->keep_alive ? " keep" : "", req->head_len);
+		         req->chunked ? " chunked" : "", req->http_1_0 ? " 1.0" : "",
+		         req->keep_alive ? " keep" : "", req->head_len);
 		break;
 	}
 	buf_putc(out, '\0');
@@ -165,9 +165,9 @@ static void test_line_ends_and_control_characters(void **unused)
 	check("GET / HTTP/1.1\r\nHost: a\r\nX: \x7f\r\n\r\n", "400: control character in the head");
 	check("\x16\x03\x01", "400: control character in the head");
 	check_bytes(BYTES("GET / HTTP/1.1\r\nHost: a\r\nX: \0\r\n\r\n"),
-		    "400: control character in the head");
+	            "400: control character in the head");
 	check_bytes(BYTES("GET / HTTP/1.1\r\nHost: a\r\nX\0: y\r\n\r\n"),
-		    "400: control character in the head");
+	            "400: control character in the head");
 }
 
 static void test_header_lines(void **unused)
@@ -207,7 +207,7 @@ static void test_body_lengths(void **unused)
 	check_line("Content-Length: 5 5", "400: bad Content-Length");
 	check_line("Content-Length: 18446744073709551616", "400: bad Content-Length");
 	check_line("Content-Length: 5\r\nTransfer-Encoding: chunked",
-		   "400: Transfer-Encoding and Content-Length");
+	           "400: Transfer-Encoding and Content-Length");
 	check_line("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked", "400: bad Transfer-Encoding");
 	check_line("Transfer-Encoding:", "400: bad Transfer-Encoding");
 	check_line("Transfer-Encoding: gzip", "501: transfer coding is not supported");
@@ -215,8 +215,8 @@ static void test_body_lengths(void **unused)
 	check_line("Transfer-Encoding: xchunked", "501: transfer coding is not supported");
 	check("GET / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", "400: Transfer-Encoding in HTTP/1.0");
 	check_line("Content-Length: 18446744073709551615\r\nContent-Length: 18446744073709551615",
-		   "GET|/|/||Host=a|Content-Length=18446744073709551615|"
-		   "Content-Length=18446744073709551615|length 18446744073709551615 keep|head 103");
+	           "GET|/|/||Host=a|Content-Length=18446744073709551615|"
+	           "Content-Length=18446744073709551615|length 18446744073709551615 keep|head 103");
 }
 
 static void test_limits(void **unused)
@@ -254,7 +254,7 @@ static void test_header_lookup(void **unused)
 {
 	static struct http1_request req;
 	struct bytes data = BYTES("GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive , Upgrade\r\n"
-				  "x: 1\r\nX: 2\r\nconnection: ,,other\r\n\r\n");
+	                          "x: 1\r\nX: 2\r\nconnection: ,,other\r\n\r\n");
 
 	req.scanned = 0;
 	assert_int_equal(http1_parse(data, &req), HTTP1_COMPLETE);
@@ -302,7 +302,7 @@ static void test_query(void **unused)
 }
 
 static void check_response(const char *expected, int status, const char *content_type, const char *extra,
-			   const char *body, bool keep_alive)
+                           const char *body, bool keep_alive)
 {
 	struct buf out;
 
@@ -316,13 +316,13 @@ static void check_response(const char *expected, int status, const char *content
 static void test_response(void **unused)
 {
 	check_response("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n"
-		       "Connection: keep-alive\r\n\r\nhi",
-		       200, "text/plain", NULL, "hi", true);
+	               "Connection: keep-alive\r\n\r\nhi",
+	               200, "text/plain", NULL, "hi", true);
 	check_response("HTTP/1.1 405 Method Not Allowed\r\nContent-Length: 0\r\n"
-		       "Connection: close\r\nAllow: GET\r\n\r\n",
-		       405, NULL, "Allow: GET\r\n", "", false);
+	               "Connection: close\r\nAllow: GET\r\n\r\n",
+	               405, NULL, "Allow: GET\r\n", "", false);
 	check_response("HTTP/1.1 304 Not Modified\r\nConnection: keep-alive\r\nETag: \"x\"\r\n\r\n", 304,
-		       NULL, "ETag: \"x\"\r\n", "none of this", true);
+	               NULL, "ETag: \"x\"\r\n", "none of this", true);
 	assert_string_equal(http1_status_text(431), "Request Header Fields Too Large");
 }
 

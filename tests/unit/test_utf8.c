@@ -22,8 +22,8 @@ static const struct {
 	{BYTES("\xf0\x90\x80\x80 \xf4\x8f\xbf\xbf"), UTF8_START},
 	{BYTES("\xce\xba\xe1\xbd\xb9\xcf\x83\xce\xbc\xce\xb5"), UTF8_START},
 	{BYTES("0123456789012345678901234567890123456789\xe2\x82\xac"
-	       "0123456789012345678901234567890123456789\xf0\x9f\x98\x80"),
-	 UTF8_START},
+               "0123456789012345678901234567890123456789\xf0\x9f\x98\x80"),
+         UTF8_START},
 	{BYTES("\x80"), UTF8_INVALID},
 	{BYTES("\xbf"), UTF8_INVALID},
 	{BYTES("\xc0\x80"), UTF8_INVALID},
@@ -87,7 +87,7 @@ static void test_every_code_point(void **unused)
 
 	for (c = 0x80; c <= 0x1fffff; c++) {
 		char text[4] = {(char)(0xf0 | c >> 18), (char)(0x80 | (c >> 12 & 0x3f)),
-				(char)(0x80 | (c >> 6 & 0x3f)), (char)(0x80 | (c & 0x3f))};
+		                (char)(0x80 | (c >> 6 & 0x3f)), (char)(0x80 | (c & 0x3f))};
 
 		/* Four bytes are right for these only; for smaller ones they are overlong. */
 		assert_int_equal(utf8_valid((struct bytes){text, 4}), c >= 0x10000 && c <= 0x10ffff);
@@ -95,7 +95,7 @@ static void test_every_code_point(void **unused)
 			continue;
 		text[1] = (char)(0xe0 | c >> 12);
 		assert_int_equal(utf8_valid((struct bytes){text + 1, 3}),
-				 c >= 0x800 && (c < 0xd800 || c > 0xdfff));
+		                 c >= 0x800 && (c < 0xd800 || c > 0xdfff));
 		if (c > 0x7ff)
 			continue;
 		text[2] = (char)(0xc0 | c >> 6);

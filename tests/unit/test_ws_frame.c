@@ -221,15 +221,15 @@ static void test_messages_follow_each_other(void **unused)
 	put_frame(&in, 0x89, BYTES("now?"));
 	put_frame(&in, 0x82, BYTES("\xff\xfe"));
 	put_frame(&in, 0x88,
-		  BYTES("\x03\xe8"
-			"bye"));
+	          BYTES("\x03\xe8"
+	                "bye"));
 	check(&server, &in, "text(one) binary(two) text() ping(now?) binary(\xff\xfe) close 1000(bye) ");
 }
 
 static void test_every_payload_length_around_the_borders(void **unused)
 {
-	static const size_t lens[] = {0,  1,   2,   3,	 4,   15,  16,	  17,	 31,
-				      33, 124, 125, 126, 127, 128, 65535, 65536, 70000};
+	static const size_t lens[] = {0,  1,   2,   3,   4,   15,  16,    17,    31,
+	                              33, 124, 125, 126, 127, 128, 65535, 65536, 70000};
 	size_t i;
 
 	for (i = 0; i < ARRAY_LEN(lens); i++) {
@@ -304,7 +304,7 @@ static void test_payload_length_encoding(void **unused)
 	check_raw(&server, BYTES("\x82\xff\x80\x00\x00\x00\x00\x00\x00\x00"), top_bit);
 	check_raw(&server, BYTES("\x82\xff\xff\xff\xff\xff\xff\xff\xff\xff"), top_bit);
 	check_raw(&server, BYTES("\x82\xff\x7f\xff\xff\xff\xff\xff\xff\xff"),
-		  "failed 1009: message is too big");
+	          "failed 1009: message is too big");
 }
 
 /* 5.5 */
@@ -421,7 +421,7 @@ static void test_close_codes(void **unused)
 	for (code = 0; code <= UINT16_MAX; code += code > 1020 && code < 2990 ? 97 : code > 5010 ? 1013 : 1) {
 		char payload[2] = {(char)(code >> 8), (char)(code & 0xff)};
 		bool valid = (code >= 1000 && code <= 1003) || (code >= 1007 && code <= 1014) ||
-			     (code >= 3000 && code <= 4999);
+		             (code >= 3000 && code <= 4999);
 		char expected[64] = "failed 1002: invalid close code";
 
 		if (valid)
@@ -435,9 +435,9 @@ static void test_close_codes(void **unused)
 static void test_close_reasons(void **unused)
 {
 	check_frame(0x88,
-		    BYTES("\x0f\xa1"
-			  "see you"),
-		    "close 4001(see you) ");
+	            BYTES("\x0f\xa1"
+	                  "see you"),
+	            "close 4001(see you) ");
 	check_frame(0x88, BYTES("\x03\xe8\xe2\x82\xac"), "close 1000(\xe2\x82\xac) ");
 	check_frame(0x88, BYTES("\x03\xe8\xe2\x82"), "failed 1007: close reason is not UTF-8");
 	check_frame(0x88, BYTES("\x03\xe8\xff"), "failed 1007: close reason is not UTF-8");

@@ -10,9 +10,9 @@
 
 #include "ws_handshake.h"
 
-#define START	"GET /x HTTP/1.1\r\nHost: a\r\n"
+#define START   "GET /x HTTP/1.1\r\nHost: a\r\n"
 #define UPGRADE "Upgrade: websocket\r\nConnection: Upgrade\r\n"
-#define KEY	"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+#define KEY     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
 #define VERSION "Sec-WebSocket-Version: 13\r\n"
 
 static struct http1_request req;
@@ -38,7 +38,7 @@ static void test_good(void **unused)
 	check(START "upgrade: WebSocket\r\nCONNECTION: keep-alive, upgrade\r\n" KEY VERSION "\r\n", 0,
 	      "none");
 	check(START "Upgrade: h2c, websocket\r\nConnection: a\r\nConnection: Upgrade\r\n" KEY VERSION
-		    "Sec-WebSocket-Protocol:\r\n\r\n",
+	            "Sec-WebSocket-Protocol:\r\n\r\n",
 	      0, "none");
 }
 
@@ -128,9 +128,9 @@ static void test_subprotocol(void **unused)
 	check_subprotocol("Sec-WebSocket-Protocol: chat, Centrifuge-JSON\r\n", "none");
 	check_subprotocol("Sec-WebSocket-Protocol: centrifuge-json\r\n", "centrifuge-json");
 	check_subprotocol("Sec-WebSocket-Protocol: x ,centrifuge-protobuf , centrifuge-json\r\n",
-			  "centrifuge-protobuf");
+	                  "centrifuge-protobuf");
 	check_subprotocol("Sec-WebSocket-Protocol: x\r\nsec-websocket-protocol: centrifuge-json\r\n",
-			  "centrifuge-json");
+	                  "centrifuge-json");
 }
 
 static void check_response(const char *subprotocol, const char *expected)
@@ -148,19 +148,19 @@ static void check_response(const char *subprotocol, const char *expected)
 static void test_response(void **unused)
 {
 	check_response(NULL,
-		       "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-		       "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n");
+	               "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+	               "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n");
 	check_response("chat", "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
-			       "Connection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"
-			       "Sec-WebSocket-Protocol: chat\r\n\r\n");
+	                       "Connection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"
+	                       "Sec-WebSocket-Protocol: chat\r\n\r\n");
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_good),	    cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_version),	    cmocka_unit_test(test_key),
-		cmocka_unit_test(test_wanted),	    cmocka_unit_test(test_accept),
+		cmocka_unit_test(test_good),        cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_version),     cmocka_unit_test(test_key),
+		cmocka_unit_test(test_wanted),      cmocka_unit_test(test_accept),
 		cmocka_unit_test(test_subprotocol), cmocka_unit_test(test_response),
 	};
 

@@ -529,7 +529,7 @@ const char *http1_status_text(int status)
 }
 
 void http1_response(struct buf *out, int status, const char *content_type, const char *extra,
-		    struct bytes body, bool keep_alive)
+                    struct bytes body, bool keep_alive)
 {
 	bool may_have_body = status >= 200 && status != 204 && status != 304;
 

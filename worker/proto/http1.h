@@ -34,10 +34,10 @@ struct http1_request {
 	bool chunked;
 	bool http_1_0;
 	bool keep_alive; /* by version and Connection header */
-	int status;	 /* with HTTP1_BAD */
+	int status;      /* with HTTP1_BAD */
 	const char *error;
 	size_t scanned; /* between calls on one growing head: how far the end was looked for. Zero before the
-			   first */
+	                   first */
 };
 
 /* Slices in req point into data. */
@@ -60,5 +60,5 @@ bool http1_query(struct bytes query, const char *name, struct buf *out) MUST_CHE
  * be NULL), and body, which stands last in out: for HEAD cut it off again. content_type may be NULL. Statuses
  * that have no body (1xx, 204, 304) get neither body nor length. */
 void http1_response(struct buf *out, int status, const char *content_type, const char *extra,
-		    struct bytes body, bool keep_alive);
+                    struct bytes body, bool keep_alive);
 const char *http1_status_text(int status);

@@ -117,7 +117,7 @@ static size_t extra_len_bytes(uint8_t len_field)
 /* The header's length, once its bytes from the third on are there. Too long a message is refused here, before
  * even the mask has come. */
 static enum header_result read_payload_len(const struct ws_decoder *d, const uint8_t *p, size_t len,
-					   struct header *h, struct ws_piece *piece)
+                                           struct header *h, struct ws_piece *piece)
 {
 	size_t len_bytes = extra_len_bytes(p[1] & BYTE1_LEN);
 	const char *error = NULL;
@@ -142,7 +142,7 @@ static enum header_result read_payload_len(const struct ws_decoder *d, const uin
 /* Each byte is judged as soon as it is there, so that a broken frame fails before the peer has sent it all.
  */
 static enum header_result read_header(const struct ws_decoder *d, const uint8_t *p, size_t len,
-				      struct header *h, struct ws_piece *piece)
+                                      struct header *h, struct ws_piece *piece)
 {
 	enum header_result result;
 	const char *error = NULL;
@@ -200,7 +200,7 @@ static enum ws_event read_close(struct ws_piece *piece)
 }
 
 static enum ws_event take_control(const struct header *h, char *data, size_t len, size_t *used,
-				  struct ws_piece *piece)
+                                  struct ws_piece *piece)
 {
 	char *payload = data + h->len;
 	size_t payload_len = (size_t)h->payload_len;
@@ -241,7 +241,7 @@ static void end_message(struct ws_decoder *d)
 }
 
 static enum ws_event take_data(struct ws_decoder *d, char *data, size_t len, size_t *used,
-			       struct ws_piece *piece)
+                               struct ws_piece *piece)
 {
 	size_t n = len < d->remaining ? len : (size_t)d->remaining;
 

@@ -44,15 +44,15 @@ struct ws_decoder {
 	uint32_t utf8; /* state of utf8.h over the current text message */
 	uint8_t mask[4];
 	uint8_t opcode; /* of the message in progress, 0 between messages */
-	bool fin;	/* the current frame is the last of its message */
+	bool fin;       /* the current frame is the last of its message */
 	bool in_frame;
 	bool expect_mask; /* true in a server: clients must mask, and a server's frames must not be */
-	bool started;	  /* a piece of the current message was handed out */
+	bool started;     /* a piece of the current message was handed out */
 };
 
 enum ws_event {
 	WS_NEED_MORE, /* *used bytes were consumed (maybe none): present the rest again, with more behind it
-		       */
+	               */
 	WS_PIECE,     /* payload of a data message, in piece */
 	WS_CONTROL,   /* a whole control frame, in piece */
 	WS_FAILED,    /* close with piece->code and piece->error; the decoder must not be used again */
@@ -62,7 +62,7 @@ struct ws_piece {
 	enum ws_opcode opcode; /* of the message (never WS_CONTINUATION), or of the control frame */
 	struct bytes payload;  /* unmasked in place, inside what was passed in */
 	bool start, end;       /* of the message: both for a message in one piece */
-	uint16_t code;	       /* WS_FAILED: close code to send; WS_CLOSE: code received, 1005 if none */
+	uint16_t code;         /* WS_FAILED: close code to send; WS_CLOSE: code received, 1005 if none */
 	const char
 		*error; /* WS_FAILED: what was wrong, for close reason and log; WS_CLOSE: NULL. A constant. */
 };
@@ -80,7 +80,7 @@ void ws_decoder_init(struct ws_decoder *d, bool expect_mask, uint64_t max_messag
  * piece->code, payload holds the reason only. An empty data frame gives an empty piece if it starts or ends a
  * message. */
 enum ws_event ws_decode(struct ws_decoder *d, char *data, size_t len, size_t *used,
-			struct ws_piece *piece) MUST_CHECK;
+                        struct ws_piece *piece) MUST_CHECK;
 
 /* Writes the header of an unfragmented, unmasked frame; returns its length. */
 size_t ws_encode_header(char out[WS_HEADER_MAX], enum ws_opcode opcode, uint64_t payload_len);

@@ -123,7 +123,7 @@ void ws_handshake_response(struct buf *out, const struct http1_request *req, con
 
 	ws_handshake_accept(key != NULL ? *key : BYTES(""), accept);
 	buf_puts(out, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-		      "Sec-WebSocket-Accept: ");
+	              "Sec-WebSocket-Accept: ");
 	buf_put(out, accept, sizeof(accept));
 	buf_puts(out, "\r\n");
 	if (subprotocol != NULL)
