@@ -1,0 +1,72 @@
+/* origin.c: which values of an Origin header pass. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "compiler.h"
+#include "origin.h"
+
+static bool allowed(const char *item, const char *origin)
+{
+	static char first[] = "https://first.example";
+	char *items[] = {first, (char *)item};
+	const struct strings list = {items, ARRAY_LEN(items)};
+
+	return origin_allowed(&list, BYTES_OF_STR(origin));
+}
+
+static void test_same_origin_passes(void **unused)
+{
+	assert_true(allowed("https://app.example.com", "https://app.example.com"));
+	assert_true(allowed("https://app.example.com", "https://first.example"));
+	assert_true(allowed("https://App.example.com", "HTTPS://app.EXAMPLE.com"));
+	assert_true(allowed("http://localhost:3000", "http://localhost:3000"));
+	assert_true(allowed("http://[::1]:8080", "http://[::1]:8080"));
+	assert_true(allowed("null", "null"));
+}
+
+static void test_others_do_not(void **unused)
+{
+	assert_false(allowed("https://example.com", "http://example.com"));
+	assert_false(allowed("https://example.com", "https://example.com:8443"));
+	assert_false(allowed("https://example.com:8443", "https://example.com"));
+	assert_false(allowed("https://example.com", "https://evil-example.com"));
+	assert_false(allowed("https://example.com", "https://example.com.evil.com"));
+	assert_false(allowed("https://example.com", "https://sub.example.com"));
+	assert_false(allowed("https://example.com", "https://example.co"));
+	assert_false(allowed("https://example.com", "https://example.com/"));
+	assert_false(allowed("https://example.com", "https://example.com https://example.com"));
+	assert_false(allowed("https://example.com", "null"));
+	assert_false(allowed("https://example.com", ""));
+	assert_false(allowed("", ""));
+}
+
+static void test_star_allows_all(void **unused)
+{
+	assert_true(allowed("*", "https://anything.example"));
+	assert_true(allowed("*", "null"));
+	assert_false(allowed("**", "https://anything.example"));
+}
+
+static void test_empty_list_allows_none(void **unused)
+{
+	const struct strings none = {NULL, 0};
+
+	assert_false(origin_allowed(&none, BYTES("https://example.com")));
+	assert_false(origin_allowed(&none, BYTES("")));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_same_origin_passes),
+		cmocka_unit_test(test_others_do_not),
+		cmocka_unit_test(test_star_allows_all),
+		cmocka_unit_test(test_empty_list_allows_none),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

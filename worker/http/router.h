@@ -1,0 +1,38 @@
+/* Table of paths. Knows which handler serves a path and a method; what a handler does is http.c's business.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "bytes.h"
+#include "http1.h"
+
+struct conn;
+struct http;
+
+/* One request to be answered, on its connection. */
+struct exchange {
+	struct http *http;
+	struct conn *conn;
+	const struct http1_request *req;
+	bool draining;
+};
+
+enum route_methods {
+	ROUTE_GET,       /* "GET, HEAD" */
+	ROUTE_WEBSOCKET, /* "GET" */
+};
+
+struct route {
+	const char *path; /* as configured; slashes at its end do not count, but for "/" itself */
+	bool enabled;
+	enum route_methods methods;
+	void (*handle)(const struct exchange *x);
+};
+
+/* The enabled route of that path, NULL when there is none. */
+const struct route *router_find(const struct route *routes, size_t count, struct bytes path);
+/* The methods that a route takes, as the value of an Allow header. */
+const char *router_allow(const struct route *route);
+bool router_takes(const struct route *route, struct bytes method);
