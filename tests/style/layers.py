@@ -18,6 +18,7 @@ LIBRARIES = {
     "zlib": (r"zlib\.h", {"worker/proto"}),
     "OpenSSL, connections": (r"openssl/(ssl|bio|x509|tls).*\.h", {"worker/net"}),
     "OpenSSL, digests": (r"openssl/.*", {"common", "worker/proto", "worker/net"}),
+    "addresses": (r"netinet/in\.h", {"common", "worker/net", "worker/redis", "worker/client", "worker", "broker"}),
     "sockets": (r"sys/socket\.h|netinet/.*|arpa/.*|netdb\.h|sys/un\.h|poll\.h|sys/epoll\.h",
                 {"common", "worker/net", "worker/redis", "worker", "broker"}),
 }
