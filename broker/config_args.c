@@ -1,7 +1,6 @@
 #include "config_args.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 enum { PROBLEMS_TEXT_MAX = 1 << 18 };
@@ -49,18 +48,11 @@ bool config_args_take(struct config_args *a, int option, const char *value)
 	return true;
 }
 
-static const char *file_of(const struct config_args *a)
-{
-	const char *file = a->file != NULL ? a->file : getenv("FANFARE_CONFIG");
-
-	return file != NULL && file[0] != '\0' ? file : NULL;
-}
-
 struct config *config_args_load(const struct config_args *a)
 {
 	struct config_sources sources = {
-		.file = file_of(a),
-		.environment = (const char *const *)environ,
+		.file = a->file,
+		.environment = environ,
 		.flags = a->flags,
 		.flag_count = a->flag_count,
 		.dev = a->dev,

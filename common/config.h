@@ -33,7 +33,7 @@ struct channel_options {
 struct config {
 	bool dev;
 	struct strings listen; /* "ADDR:PORT", "[v6]:PORT", ":PORT" or "unix:/path" */
-	int workers;	       /* 0: as many as this process may use CPUs */
+	int workers;           /* 0: as many as this process may use CPUs */
 	char *runtime_dir;     /* holds the pid file, the data and socket of the embedded Redis */
 
 	struct {
@@ -100,8 +100,8 @@ struct config_flag {
 
 /* Where option values come from, later ones win: defaults, file, environment (FANFARE_…), command line. */
 struct config_sources {
-	const char *file;		/* NULL: none */
-	const char *const *environment; /* as environ; NULL: not read. Empty variables count as not set. */
+	const char *file;         /* NULL: that of the variable FANFARE_CONFIG, or none */
+	char *const *environment; /* as environ; NULL: not read. Empty variables count as not set. */
 	const struct config_flag *flags;
 	size_t flag_count;
 	bool dev; /* the defaults of dev mode in place of the safe ones */

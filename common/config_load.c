@@ -17,15 +17,15 @@
 enum {
 	PROBLEMS_MAX = 100, /* told; a file may hold a million */
 	NAME_SIZE = 128,    /* of a dotted name; longer ones are unknown */
-	SHOWN_MAX = 60,	    /* bytes of a key that is not known */
-	KEYS_MAX = 64,	    /* known keys in one map: those of a section */
+	SHOWN_MAX = 60,     /* bytes of a key that is not known */
+	KEYS_MAX = 64,      /* known keys in one map: those of a section */
 	WHY_MAX = 1024,
 };
 
 /* Where a value came from. */
 struct origin {
 	struct bytes source; /* a file, a variable, a flag; empty: the default */
-	unsigned line;	     /* 0: has none */
+	unsigned line;       /* 0: has none */
 };
 
 struct loader {
@@ -88,7 +88,7 @@ static void PRINTF_LIKE(4, 5)
 
 /* A problem of an option, which names it as the user knows it. */
 static void PRINTF_LIKE(5, 6) problem_of(struct loader *l, struct origin at, const struct scope *scope,
-					 const struct option *o, const char *fmt, ...)
+                                         const struct option *o, const char *fmt, ...)
 {
 	char key[NAME_SIZE], text[WHY_MAX];
 	va_list ap;
@@ -106,7 +106,7 @@ static struct origin origin_of_node(const struct loader *l, const yaml_node_t *n
 }
 
 static void remember_origin(struct loader *l, const struct scope *scope, const struct option *o,
-			    struct origin at)
+                            struct origin at)
 {
 	if (scope->table == &options_of_broker)
 		l->origins[o - options_of_broker.rows] = at;
@@ -129,20 +129,20 @@ static bool is_null(const yaml_node_t *node)
 
 /* What to say about a value of the wrong kind. */
 static void refuse_value(struct loader *l, const struct scope *scope, const struct option *o,
-			 const yaml_node_t *node)
+                         const yaml_node_t *node)
 {
 	struct buf why;
 
 	buf_init(&why, WHY_MAX);
 	option_print_allowed(o, &why);
 	problem_of(l, origin_of_node(l, node), scope, o, "%smust be %.*s",
-		   is_null(node) ? "has no value, " : "", BYTES_FMT(buf_bytes(&why)));
+	           is_null(node) ? "has no value, " : "", BYTES_FMT(buf_bytes(&why)));
 	buf_free(&why);
 }
 
 static void set_or_tell(struct loader *l, const struct scope *scope, const struct option *o,
-			struct bytes text, struct origin at,
-			bool (*set)(const struct option *, void *, struct bytes, struct buf *))
+                        struct bytes text, struct origin at,
+                        bool (*set)(const struct option *, void *, struct bytes, struct buf *))
 {
 	struct buf why;
 
@@ -153,7 +153,7 @@ static void set_or_tell(struct loader *l, const struct scope *scope, const struc
 }
 
 static void read_scalar(struct loader *l, const struct scope *scope, const struct option *o,
-			yaml_node_t *node)
+                        yaml_node_t *node)
 {
 	/* An option that may be absent may say so. */
 	if (is_null(node) && o->type == OPTION_STRING && o->fallback == NULL) {
@@ -168,7 +168,7 @@ static void read_scalar(struct loader *l, const struct scope *scope, const struc
 }
 
 static void read_list_item(struct loader *l, const struct scope *scope, const struct option *o,
-			   yaml_node_t *node)
+                           yaml_node_t *node)
 {
 	if (node->type != YAML_SCALAR_NODE || is_null(node)) {
 		problem_of(l, origin_of_node(l, node), scope, o, "each item must be a text");
@@ -179,7 +179,7 @@ static void read_list_item(struct loader *l, const struct scope *scope, const st
 
 /* The items of a list; NULL with the problem told when it is none, or too long or short. */
 static bool is_list(struct loader *l, const struct scope *scope, const struct option *o, yaml_node_t *node,
-		    size_t *count)
+                    size_t *count)
 {
 	if (node->type == YAML_SEQUENCE_NODE) {
 		*count = (size_t)(node->data.sequence.items.top - node->data.sequence.items.start);
@@ -207,7 +207,7 @@ static void read_list(struct loader *l, const struct scope *scope, const struct 
 }
 
 static void read_channel(struct loader *l, const struct scope *scope, const struct option *o,
-			 yaml_node_t *node)
+                         yaml_node_t *node)
 {
 	char prefix[NAME_SIZE];
 	struct scope inner = {&options_of_channel, option_at(o, scope->base), prefix};
@@ -227,7 +227,7 @@ static bool name_is_taken(const struct channel_options *namespaces, size_t i)
 }
 
 static void read_namespace(struct loader *l, const struct option *o, struct channel_options *namespaces,
-			   size_t i, yaml_node_t *node)
+                           size_t i, yaml_node_t *node)
 {
 	char prefix[NAME_SIZE];
 	struct scope scope = {&options_of_namespace, &namespaces[i], prefix};
@@ -238,14 +238,14 @@ static void read_namespace(struct loader *l, const struct option *o, struct chan
 	read_map(l, &scope, "", node);
 	if (namespaces[i].name == NULL && l->problems == problems)
 		problem_of(l, origin_of_node(l, node), &scope, options_of_namespace.rows,
-			   "is missing: each namespace has a name");
+		           "is missing: each namespace has a name");
 	if (namespaces[i].name != NULL && name_is_taken(namespaces, i))
 		problem_of(l, origin_of_node(l, node), &scope, options_of_namespace.rows,
-			   "must be unique, there is another namespace \"%s\"", namespaces[i].name);
+		           "must be unique, there is another namespace \"%s\"", namespaces[i].name);
 }
 
 static void read_namespaces(struct loader *l, const struct scope *scope, const struct option *o,
-			    yaml_node_t *node)
+                            yaml_node_t *node)
 {
 	struct channel_options *namespaces;
 	size_t count = 0;
@@ -261,7 +261,7 @@ static void read_namespaces(struct loader *l, const struct scope *scope, const s
 }
 
 static void read_option(struct loader *l, const struct scope *scope, const struct option *o,
-			yaml_node_t *node)
+                        yaml_node_t *node)
 {
 	remember_origin(l, scope, o, origin_of_node(l, node));
 	switch (o->type) {
@@ -340,7 +340,7 @@ static void make_showable(struct bytes text, char out[SHOWN_MAX + 1])
 }
 
 static void unknown_key(struct loader *l, const struct scope *scope, const char *section,
-			const yaml_node_t *node)
+                        const yaml_node_t *node)
 {
 	struct bytes key = scalar_of(node), near = BYTES_NONE;
 	char shown[SHOWN_MAX + 1], full[2 * NAME_SIZE];
@@ -351,13 +351,13 @@ static void unknown_key(struct loader *l, const struct scope *scope, const char 
 		near = nearest(scope->table, section, key);
 	if (near.len > 0)
 		problem(l, origin_of_node(l, node), full, "unknown option, did you mean %.*s?",
-			BYTES_FMT(near));
+		        BYTES_FMT(near));
 	else
 		problem(l, origin_of_node(l, node), full, "unknown option");
 }
 
 static bool is_repeated(struct loader *l, const struct scope *scope, const char *name, struct keys *keys,
-			const yaml_node_t *key)
+                        const yaml_node_t *key)
 {
 	char full[2 * NAME_SIZE];
 
@@ -366,7 +366,7 @@ static bool is_repeated(struct loader *l, const struct scope *scope, const char 
 			continue;
 		snprintf(full, sizeof(full), "%s%s", scope->prefix, name);
 		problem(l, origin_of_node(l, key), full, "must stand here once, it is already in line %zu",
-			keys->nodes[i]->start_mark.line + 1);
+		        keys->nodes[i]->start_mark.line + 1);
 		return true;
 	}
 	if (keys->count < KEYS_MAX)
@@ -375,7 +375,7 @@ static bool is_repeated(struct loader *l, const struct scope *scope, const char 
 }
 
 static void read_pair(struct loader *l, const struct scope *scope, const char *section, struct keys *keys,
-		      yaml_node_t *key, yaml_node_t *value)
+                      yaml_node_t *key, yaml_node_t *value)
 {
 	const struct option *o;
 	char name[NAME_SIZE];
@@ -386,7 +386,7 @@ static void read_pair(struct loader *l, const struct scope *scope, const char *s
 		return;
 	}
 	len = snprintf(name, sizeof(name), "%s%s%.*s", section, *section != '\0' ? "." : "",
-		       BYTES_FMT(scalar_of(key)));
+	               BYTES_FMT(scalar_of(key)));
 	/* A key that holds a dot is no way into a section, and one with a zero byte would be cut there. */
 	if (len >= NAME_SIZE || memchr(key->data.scalar.value, '.', key->data.scalar.length) != NULL ||
 	    memchr(key->data.scalar.value, '\0', key->data.scalar.length) != NULL) {
@@ -415,13 +415,13 @@ static void read_map(struct loader *l, const struct scope *scope, const char *se
 		if (*section == '\0' && name[0] != '\0')
 			name[strlen(name) - 1] = '\0';
 		problem(l, origin_of_node(l, node), name[0] != '\0' ? name : NULL,
-			"must be a map of options");
+		        "must be a map of options");
 		return;
 	}
 	for (yaml_node_pair_t *pair = node->data.mapping.pairs.start; pair < node->data.mapping.pairs.top;
 	     pair++)
 		read_pair(l, scope, section, &keys, yaml_document_get_node(l->doc, pair->key),
-			  yaml_document_get_node(l->doc, pair->value));
+		          yaml_document_get_node(l->doc, pair->value));
 }
 
 /* The file */
@@ -514,7 +514,7 @@ static bool is_variable_of(const struct option *o, struct bytes name, struct byt
 }
 
 static const struct option *find_variable(const struct option_table *table, struct bytes name,
-					  struct bytes *rest)
+                                          struct bytes *rest)
 {
 	for (size_t i = 0; i < table->count; i++) {
 		const struct option *o = &table->rows[i];
@@ -527,7 +527,7 @@ static const struct option *find_variable(const struct option_table *table, stru
 
 /* A value that is written as YAML: maps, and lists that begin with a bracket. */
 static void read_yaml_value(struct loader *l, const struct scope *scope, const struct option *o,
-			    struct bytes value, struct bytes source)
+                            struct bytes value, struct bytes source)
 {
 	yaml_document_t doc;
 	yaml_node_t *root;
@@ -544,7 +544,7 @@ static void read_yaml_value(struct loader *l, const struct scope *scope, const s
 }
 
 static void read_value(struct loader *l, const struct scope *scope, const struct option *o,
-		       struct bytes value, struct bytes source)
+                       struct bytes value, struct bytes source)
 {
 	struct origin at = {.source = source};
 
@@ -575,22 +575,22 @@ static void unknown_variable(struct loader *l, struct bytes source, struct bytes
 {
 	if (!is_from_kubernetes(name, value))
 		problem(l, (struct origin){.source = source}, NULL,
-			"no option is called so; see fanfare config --example");
+		        "no option is called so; see fanfare config --example");
 }
 
 static void read_variable(struct loader *l, const struct scope *broker, struct bytes source,
-			  struct bytes name, struct bytes value)
+                          struct bytes name, struct bytes value)
 {
 	struct bytes rest;
 	const struct option *o = find_variable(broker->table, name, &rest);
 
-	/* The path of the file itself is no option. An empty variable is one that is not set: that is all
-	 * that compose files and unit files can say. */
+	/* FANFARE_CONFIG is the path of the file and no option. An empty variable is one that is not set:
+	 * that is all that compose files and unit files can say. */
 	if (value.len == 0 || bytes_eq(name, BYTES("CONFIG")))
 		return;
 	if (o != NULL && rest.len > 0) {
 		struct scope channel = {&options_of_channel, option_at(o, broker->base),
-					"channel.without_namespace."};
+		                        "channel.without_namespace."};
 
 		o = find_variable(channel.table, rest, &rest);
 		if (o != NULL)
@@ -605,11 +605,11 @@ static void read_variable(struct loader *l, const struct scope *broker, struct b
 static const char prefix[] = "FANFARE_";
 
 /* The value of a variable, NULL when it is not set. */
-static const char *variable(const char *const *environment, const char *name)
+static const char *variable(char *const *environment, const char *name)
 {
 	size_t len = strlen(name);
 
-	for (const char *const *entry = environment; entry != NULL && *entry != NULL; entry++) {
+	for (char *const *entry = environment; entry != NULL && *entry != NULL; entry++) {
 		if (strncmp(*entry, name, len) == 0 && (*entry)[len] == '=')
 			return *entry + len + 1;
 	}
@@ -620,13 +620,13 @@ static void read_environment(struct loader *l, const struct scope *broker)
 {
 	size_t skipped = strlen(prefix);
 
-	for (const char *const *entry = l->sources->environment; entry != NULL && *entry != NULL; entry++) {
+	for (char *const *entry = l->sources->environment; entry != NULL && *entry != NULL; entry++) {
 		struct bytes source = {*entry, strcspn(*entry, "=")};
 
 		if (strncmp(*entry, prefix, skipped) == 0 && (*entry)[source.len] == '=')
 			read_variable(l, broker, source,
-				      (struct bytes){source.ptr + skipped, source.len - skipped},
-				      BYTES_OF_STR(*entry + source.len + 1));
+			              (struct bytes){source.ptr + skipped, source.len - skipped},
+			              BYTES_OF_STR(*entry + source.len + 1));
 	}
 }
 
@@ -656,7 +656,7 @@ static void read_flag(struct loader *l, const struct scope *broker, size_t i)
 	if (o->type == OPTION_STRINGS && is_first_of_option(l, i))
 		option_clear(o, broker->base);
 	set_or_tell(l, broker, o, BYTES_OF_STR(flag->value), at,
-		    o->type == OPTION_STRINGS ? option_add : option_set);
+	            o->type == OPTION_STRINGS ? option_add : option_set);
 }
 
 /* Dev mode, which decides about the defaults and so has to be known before anything is read. */
@@ -715,7 +715,7 @@ static void check_pings(struct loader *l)
 	units_format_duration(c->client.ping_interval_ms, ping);
 	units_format_duration(c->client.pong_timeout_ms, pong);
 	problem(l, origin_of_either(l, "client.pong_timeout", "client.ping_interval"), "client.pong_timeout",
-		"must be shorter than client.ping_interval, %s, not %s", ping, pong);
+	        "must be shorter than client.ping_interval, %s, not %s", ping, pong);
 }
 
 static void check_paths(struct loader *l)
@@ -726,8 +726,8 @@ static void check_paths(struct loader *l)
 	    strcmp(c->websocket.handler_prefix, c->uni_websocket.handler_prefix) != 0)
 		return;
 	problem(l, origin_of_either(l, "uni_websocket.handler_prefix", "websocket.handler_prefix"),
-		"uni_websocket.handler_prefix", "must not be websocket.handler_prefix, %s",
-		c->websocket.handler_prefix);
+	        "uni_websocket.handler_prefix", "must not be websocket.handler_prefix, %s",
+	        c->websocket.handler_prefix);
 }
 
 static void check_listen(struct loader *l)
@@ -738,7 +738,7 @@ static void check_listen(struct loader *l)
 		for (size_t j = 0; j < i; j++) {
 			if (strcmp(listen->items[i], listen->items[j]) == 0)
 				problem(l, origin_of(l, "listen"), "listen", "must name \"%s\" once",
-					listen->items[i]);
+				        listen->items[i]);
 		}
 	}
 }
@@ -761,7 +761,7 @@ static char *join(const char *directory, const char *name)
 	return path;
 }
 
-static char *default_runtime_dir(const char *const *environment)
+static char *default_runtime_dir(char *const *environment)
 {
 	const char *state = variable(environment, "XDG_STATE_HOME");
 	const char *home = variable(environment, "HOME");
@@ -793,17 +793,25 @@ static void set_runtime_dir(struct loader *l)
 	}
 	if (strlen(*dir) > option_find(&options_of_broker, BYTES("runtime_dir"))->max)
 		problem(l, origin_of(l, "runtime_dir"), "runtime_dir",
-			"\"%s\" is too long for the path of a socket in it", *dir);
+		        "\"%s\" is too long for the path of a socket in it", *dir);
 }
 
-static void read_sources(struct loader *l, yaml_document_t *doc)
+static const char *file_of(const struct config_sources *sources)
+{
+	const char *file = sources->file != NULL ? sources->file
+	                                         : variable(sources->environment, "FANFARE_CONFIG");
+
+	return file != NULL && file[0] != '\0' ? file : NULL;
+}
+
+static void read_sources(struct loader *l, const char *path, yaml_document_t *doc)
 {
 	struct scope broker = {&options_of_broker, l->config, ""};
 	yaml_node_t *root = doc != NULL ? yaml_document_get_root_node(doc) : NULL;
 
 	if (root != NULL && !is_null(root)) {
 		l->doc = doc;
-		l->source = BYTES_OF_STR(l->sources->file);
+		l->source = BYTES_OF_STR(path);
 		read_map(l, &broker, "", root);
 		l->doc = NULL;
 	}
@@ -816,14 +824,15 @@ struct config *config_load(const struct config_sources *sources, struct buf *err
 {
 	struct loader l = {.sources = sources, .errors = errors};
 	yaml_document_t file;
-	bool has_file = sources->file != NULL && load_file(&l, sources->file, &file);
+	const char *path = file_of(sources);
+	bool has_file = path != NULL && load_file(&l, path, &file);
 	bool dev = is_dev(sources, has_file ? &file : NULL);
 
 	l.config = mem_alloc(sizeof(*l.config));
 	l.origins = mem_alloc(options_of_broker.count * sizeof(*l.origins));
 	options_set_defaults(&options_of_broker, l.config, dev);
 	l.config->dev = dev;
-	read_sources(&l, has_file ? &file : NULL);
+	read_sources(&l, path, has_file ? &file : NULL);
 	l.config->dev = dev;
 	set_runtime_dir(&l);
 	check_together(&l);

@@ -40,7 +40,7 @@ static const char *last_part(const char *name)
 }
 
 static void print_channel(const struct option_table *table, const void *base, size_t depth, bool as_item,
-			  struct buf *out)
+                          struct buf *out)
 {
 	for (size_t i = 0; i < table->count; i++) {
 		put_indent(out, as_item && i == 0 ? depth - 1 : depth);
@@ -58,7 +58,7 @@ static void print_namespaces(const struct config *c, size_t depth, struct buf *o
 }
 
 static void print_row(const struct option *o, const struct config *c, size_t depth, bool mask_secrets,
-		      struct buf *out)
+                      struct buf *out)
 {
 	put_indent(out, depth);
 	buf_putf(out, "%s:", last_part(o->name));
@@ -159,7 +159,7 @@ static void example_channel(const struct defaults *defaults, size_t depth, struc
 }
 
 static void example_row(const struct option *o, const struct defaults *defaults, size_t depth,
-			struct buf *out)
+                        struct buf *out)
 {
 	print_doc(o, defaults->dev, depth, out);
 	switch (o->type) {

@@ -99,8 +99,8 @@ static void refuse_text(const char *text, const char *expected)
 
 static void refuse_variable(const char *variable, const char *expected)
 {
-	const char *environment[] = {variable, NULL};
-	struct config_sources sources = {.environment = environment};
+	const char *const environment[] = {variable, NULL};
+	struct config_sources sources = {.environment = (char *const *)environment};
 
 	expect_errors(&sources, expected);
 }
@@ -166,10 +166,10 @@ static void dev_mode_lets_anybody_in(void **state)
 static void dev_mode_may_stand_in_the_file(void **state)
 {
 	struct config *c = load_text("channel:\n"
-				     "  namespaces:\n"
-				     "    - name: a\n"
-				     "    - {name: b, allow_publish_for_client: false}\n"
-				     "dev: true\n");
+	                             "  namespaces:\n"
+	                             "    - name: a\n"
+	                             "    - {name: b, allow_publish_for_client: false}\n"
+	                             "dev: true\n");
 
 	assert_true(c->dev);
 	assert_string_equal(c->listen.items[0], "127.0.0.1:8080");
@@ -180,8 +180,8 @@ static void dev_mode_may_stand_in_the_file(void **state)
 
 static void dev_mode_of_the_file_can_be_switched_off(void **state)
 {
-	const char *environment[] = {"FANFARE_DEV=false", NULL};
-	struct config_sources sources = {.file = path, .environment = environment};
+	const char *const environment[] = {"FANFARE_DEV=false", NULL};
+	struct config_sources sources = {.file = path, .environment = (char *const *)environment};
 	struct config *c;
 
 	write_file("dev: true", 9);
@@ -194,23 +194,23 @@ static void dev_mode_of_the_file_can_be_switched_off(void **state)
 static void a_file_sets_values_of_every_type(void **state)
 {
 	struct config *c = load_text("listen: [\"0.0.0.0:80\", '[::1]:8080', unix:/run/f.sock]\n"
-				     "workers: 4\n"
-				     "runtime_dir: /run/x\n"
-				     "log: {level: warn, format: json}\n"
-				     "redis:\n"
-				     "  address: redis://u:p%40@10.0.0.5:6379/0\n"
-				     "  call_timeout: 500ms\n"
-				     "client:\n"
-				     "  ping_interval: 0\n"
-				     "  queue_max_size: 64KiB\n"
-				     "  connect_include_server_time: true\n"
-				     "channel:\n"
-				     "  without_namespace:\n"
-				     "    publication_data_format: json_object\n"
-				     "  namespaces:\n"
-				     "  - name: prices\n"
-				     "    allow_subscribe_for_client: true\n"
-				     "  - name: chat-1.x_y\n");
+	                             "workers: 4\n"
+	                             "runtime_dir: /run/x\n"
+	                             "log: {level: warn, format: json}\n"
+	                             "redis:\n"
+	                             "  address: redis://u:p%40@10.0.0.5:6379/0\n"
+	                             "  call_timeout: 500ms\n"
+	                             "client:\n"
+	                             "  ping_interval: 0\n"
+	                             "  queue_max_size: 64KiB\n"
+	                             "  connect_include_server_time: true\n"
+	                             "channel:\n"
+	                             "  without_namespace:\n"
+	                             "    publication_data_format: json_object\n"
+	                             "  namespaces:\n"
+	                             "  - name: prices\n"
+	                             "    allow_subscribe_for_client: true\n"
+	                             "  - name: chat-1.x_y\n");
 
 	assert_int_equal(c->listen.count, 3);
 	assert_string_equal(c->listen.items[1], "[::1]:8080");
@@ -256,21 +256,23 @@ static void an_empty_file_and_empty_sections_are_allowed(void **state)
 
 static void variables_win_over_the_file_and_flags_over_both(void **state)
 {
-	const char *environment[] = {"HOME=/root",
-				     "FANFARE_CLIENT_CHANNEL_LIMIT=7",
-				     "FANFARE_WORKERS=3",
-				     "FANFARE_LOG_LEVEL=",
-				     "FANFARE_CONFIG=/somewhere",
-				     "FANFARE_LISTEN=127.0.0.1:1 127.0.0.1:2,127.0.0.1:3",
-				     "FANFARE_CLIENT_ALLOWED_ORIGINS=[\"https://a\", 'https://b']",
-				     "FANFARE_CHANNEL_WITHOUT_NAMESPACE_ALLOW_PUBLISH_FOR_CLIENT=true",
-				     "FANFARE_CHANNEL_NAMESPACES=[{\"name\": \"x\"}]",
-				     NULL};
+	const char *const environment[] = {"HOME=/root",
+	                                   "FANFARE_CLIENT_CHANNEL_LIMIT=7",
+	                                   "FANFARE_WORKERS=3",
+	                                   "FANFARE_LOG_LEVEL=",
+	                                   "FANFARE_CONFIG=/nowhere",
+	                                   "FANFARE_LISTEN=127.0.0.1:1 127.0.0.1:2,127.0.0.1:3",
+	                                   "FANFARE_CLIENT_ALLOWED_ORIGINS=[\"https://a\", 'https://b']",
+	                                   "FANFARE_CHANNEL_WITHOUT_NAMESPACE_ALLOW_PUBLISH_FOR_CLIENT=true",
+	                                   "FANFARE_CHANNEL_NAMESPACES=[{\"name\": \"x\"}]",
+	                                   NULL};
 	struct config_flag flags[] = {{.option = "workers", .value = "2", .flag = "--workers"},
-				      {.option = "listen", .value = "127.0.0.1:4", .flag = "--listen"},
-				      {.option = "listen", .value = "[::1]:5", .flag = "--listen"}};
-	struct config_sources sources = {
-		.file = path, .environment = environment, .flags = flags, .flag_count = ARRAY_LEN(flags)};
+	                              {.option = "listen", .value = "127.0.0.1:4", .flag = "--listen"},
+	                              {.option = "listen", .value = "[::1]:5", .flag = "--listen"}};
+	struct config_sources sources = {.file = path,
+	                                 .environment = (char *const *)environment,
+	                                 .flags = flags,
+	                                 .flag_count = ARRAY_LEN(flags)};
 	const char *text = "client: {channel_limit: 5, connection_limit: 6}\nworkers: 9\n"
 			   "channel: {namespaces: [{name: y}, {name: z}]}\n";
 	struct config *c;
@@ -291,10 +293,28 @@ static void variables_win_over_the_file_and_flags_over_both(void **state)
 	config_free(&c);
 }
 
+static void the_file_may_be_named_by_a_variable(void **state)
+{
+	char variable[128];
+	const char *const environment[] = {variable, NULL};
+	struct config_sources sources = {.environment = (char *const *)environment};
+	struct config *c;
+
+	snprintf(variable, sizeof(variable), "FANFARE_CONFIG=%s", path);
+	write_file("workers: 5", 10);
+	c = load_good(&sources);
+	assert_int_equal(c->workers, 5);
+	config_free(&c);
+	write_file("workers: x", 10);
+	expect_errors(&sources, "F:1: workers: must be auto or a number from 1 to 1024, not \"x\"\n");
+	sources.file = "/nowhere/fanfare.yaml";
+	expect_errors(&sources, "/nowhere/fanfare.yaml: cannot open: No such file or directory\n");
+}
+
 static void items_of_a_variable_are_apart_by_space_or_comma(void **state)
 {
-	const char *environment[] = {"FANFARE_LISTEN= 127.0.0.1:1, 127.0.0.1:2  127.0.0.1:3,", NULL};
-	struct config_sources sources = {.environment = environment};
+	const char *const environment[] = {"FANFARE_LISTEN= 127.0.0.1:1, 127.0.0.1:2  127.0.0.1:3,", NULL};
+	struct config_sources sources = {.environment = (char *const *)environment};
 	struct config *c = load_good(&sources);
 
 	assert_int_equal(c->listen.count, 3);
@@ -304,16 +324,16 @@ static void items_of_a_variable_are_apart_by_space_or_comma(void **state)
 
 static void variables_of_kubernetes_services_are_left_alone(void **state)
 {
-	const char *environment[] = {"FANFARE_SERVICE_HOST=10.0.0.1",
-				     "FANFARE_SERVICE_PORT=8080",
-				     "FANFARE_SERVICE_PORT_HTTP=8080",
-				     "FANFARE_PORT=tcp://10.0.0.1:8080",
-				     "FANFARE_PORT_8080_TCP=tcp://10.0.0.1:8080",
-				     "FANFARE_PORT_8080_TCP_PROTO=tcp",
-				     "FANFARE_PORT_8080_TCP_ADDR=10.0.0.1",
-				     "FANFARE_REDIS_SERVICE_HOST=10.0.0.2",
-				     NULL};
-	struct config_sources sources = {.environment = environment};
+	const char *const environment[] = {"FANFARE_SERVICE_HOST=10.0.0.1",
+	                                   "FANFARE_SERVICE_PORT=8080",
+	                                   "FANFARE_SERVICE_PORT_HTTP=8080",
+	                                   "FANFARE_PORT=tcp://10.0.0.1:8080",
+	                                   "FANFARE_PORT_8080_TCP=tcp://10.0.0.1:8080",
+	                                   "FANFARE_PORT_8080_TCP_PROTO=tcp",
+	                                   "FANFARE_PORT_8080_TCP_ADDR=10.0.0.1",
+	                                   "FANFARE_REDIS_SERVICE_HOST=10.0.0.2",
+	                                   NULL};
+	struct config_sources sources = {.environment = (char *const *)environment};
 	struct config *c = load_good(&sources);
 
 	config_free(&c);
@@ -343,28 +363,28 @@ static void a_file_that_cannot_be_read_is_named(void **state)
 static void unknown_keys_are_refused_with_a_suggestion(void **state)
 {
 	refuse_text("client:\n  ping_intervall: 5s\n",
-		    "F:2: client.ping_intervall: unknown option, did you mean ping_interval?\n");
+	            "F:2: client.ping_intervall: unknown option, did you mean ping_interval?\n");
 	refuse_text("clients: {}\n", "F:1: clients: unknown option, did you mean client?\n");
 	refuse_text("frobnicate: 1\n", "F:1: frobnicate: unknown option\n");
 	refuse_text("allowed_origins: []\n",
-		    "F:1: allowed_origins: unknown option, did you mean client.allowed_origins?\n");
+	            "F:1: allowed_origins: unknown option, did you mean client.allowed_origins?\n");
 	refuse_text("client_channel_limit: 5\n",
-		    "F:1: client_channel_limit: unknown option, did you mean client.channel_limit?\n");
+	            "F:1: client_channel_limit: unknown option, did you mean client.channel_limit?\n");
 	refuse_text("client.channel_limit: 5\n",
-		    "F:1: client.channel_limit: unknown option, did you mean client.channel_limit?\n");
+	            "F:1: client.channel_limit: unknown option, did you mean client.channel_limit?\n");
 	refuse_text("channel:\n  without_namespace:\n    name: x\n",
-		    "F:3: channel.without_namespace.name: unknown option\n");
+	            "F:3: channel.without_namespace.name: unknown option\n");
 	refuse_text("channel:\n  namespaces:\n    - name: x\n      history: 5\n",
-		    "F:4: channel.namespaces[0].history: unknown option\n");
+	            "F:4: channel.namespaces[0].history: unknown option\n");
 	refuse_text("\"a\\0b\\n\": 1\n", "F:1: a?b?: unknown option\n");
 }
 
 static void a_key_stands_once(void **state)
 {
 	refuse_text("workers: 1\nclient: {}\nworkers: 2\n",
-		    "F:3: workers: must stand here once, it is already in line 1\n");
+	            "F:3: workers: must stand here once, it is already in line 1\n");
 	refuse_text("client: {}\n\nclient: {}\n",
-		    "F:3: client: must stand here once, it is already in line 1\n");
+	            "F:3: client: must stand here once, it is already in line 1\n");
 	refuse_text(
 		"channel:\n  without_namespace:\n    allow_publish_for_client: true\n"
 		"    allow_publish_for_client: false\n",
@@ -384,9 +404,9 @@ static void values_of_the_wrong_type_are_refused(void **state)
 	refuse_text("workers:\n", "F:1: workers: has no value, must be auto or a number from 1 to 1024\n");
 	refuse_text("dev: yes\n", "F:1: dev: must be true or false, not \"yes\"\n");
 	refuse_text("channel: {without_namespace: []}\n",
-		    "F:1: channel.without_namespace: must be a map of options\n");
+	            "F:1: channel.without_namespace: must be a map of options\n");
 	refuse_text("channel: {namespaces: {name: a}}\n",
-		    "F:1: channel.namespaces: must be a list of maps of options\n");
+	            "F:1: channel.namespaces: must be a list of maps of options\n");
 	refuse_text("channel: {namespaces: [a]}\n", "F:1: channel.namespaces[0]: must be a map of options\n");
 	refuse_text("? [a]\n: 1\n", "F:1: a key must be a word\n");
 	refuse_text("client:\n  ? {}\n  : 1\n", "F:2: client: a key must be a word\n");
@@ -397,23 +417,23 @@ static void values_that_cannot_be_are_refused(void **state)
 	refuse_text("workers: 0\n", "F:1: workers: must be auto or a number from 1 to 1024, not \"0\"\n");
 	refuse_text("workers: -1\n", "F:1: workers: must be auto or a number from 1 to 1024, not \"-1\"\n");
 	refuse_text("log: {level: loud}\n",
-		    "F:1: log.level: must be debug, info, warning or error, not \"loud\"\n");
+	            "F:1: log.level: must be debug, info, warning or error, not \"loud\"\n");
 	refuse_text("client: {ping_interval: 25}\n", "F:1: client.ping_interval: must be 0 or a duration "
-						     "(ms, s, m, h) from 1s to 1h, not \"25\"\n");
+	                                             "(ms, s, m, h) from 1s to 1h, not \"25\"\n");
 	refuse_text("client: {queue_max_size: 1 MiB}\n", "F:1: client.queue_max_size: must be a size (bytes, "
-							 "KiB, MiB, GiB) from 1KiB to 1GiB, not \"1 MiB\"\n");
+	                                                 "KiB, MiB, GiB) from 1KiB to 1GiB, not \"1 MiB\"\n");
 	refuse_text("client: {channel_limit: 99999999999999999999999}\n",
-		    "F:1: client.channel_limit: must be a number from 1 to 100000, not "
-		    "\"99999999999999999999999\"\n");
+	            "F:1: client.channel_limit: must be a number from 1 to 100000, not "
+	            "\"99999999999999999999999\"\n");
 	refuse_text(
 		"listen: [\"localhost:8080\"]\n",
 		"F:1: listen: must be IPV4:PORT, [IPV6]:PORT, :PORT or unix:/PATH, with a numeric address, not "
 		"\"localhost:8080\"\n");
 	refuse_text("listen: [\":0\"]\n",
-		    "F:1: listen: the port must be a number from 1 to 65535, not \":0\"\n");
+	            "F:1: listen: the port must be a number from 1 to 65535, not \":0\"\n");
 	refuse_text("client: {allowed_origins: [\"https://a.example/\"]}\n",
-		    "F:1: client.allowed_origins: must be an origin such as https://app.example.com or "
-		    "https://*.example.com, without a path, or *, not \"https://a.example/\"\n");
+	            "F:1: client.allowed_origins: must be an origin such as https://app.example.com or "
+	            "https://*.example.com, without a path, or *, not \"https://a.example/\"\n");
 	refuse_text(
 		"redis: {prefix: fanfare}\n",
 		"F:1: redis.prefix: must be of letters, digits, '-', '_', '.' and ':', and end with ':', not "
@@ -423,16 +443,16 @@ static void values_that_cannot_be_are_refused(void **state)
 		"F:1: websocket.handler_prefix: must be a path such as /connection/websocket, of letters, "
 		"digits, '-', '_', '.' and '/', not ending with '/', not \"ws\"\n");
 	refuse_text("runtime_dir: \"a\\tb\"\n",
-		    "F:1: runtime_dir: must be UTF-8 without control characters\n");
+	            "F:1: runtime_dir: must be UTF-8 without control characters\n");
 	refuse_text("runtime_dir: \"\"\n", "F:1: runtime_dir: must be the path of a directory, not \"\"\n");
 }
 
 static void a_secret_is_not_repeated(void **state)
 {
 	refuse_text("redis: {address: \"redis://:hush@\"}\n",
-		    "F:1: redis.address: the host must be a name, an IPv4 address or an [IPv6 address]\n");
+	            "F:1: redis.address: the host must be a name, an IPv4 address or an [IPv6 address]\n");
 	refuse_text("redis: {address: \"rediss://:hush@x\"}\n",
-		    "F:1: redis.address: rediss:// (Redis over TLS) is not supported yet\n");
+	            "F:1: redis.address: rediss:// (Redis over TLS) is not supported yet\n");
 	refuse_flag(
 		"redis.address", "--redis", "hush",
 		"--redis: redis.address: must be redis://[USER:PASSWORD@]HOST[:PORT][/DB] or unix:/PATH\n");
@@ -441,9 +461,9 @@ static void a_secret_is_not_repeated(void **state)
 static void namespaces_have_unique_names(void **state)
 {
 	refuse_text("channel:\n  namespaces:\n    - allow_publish_for_client: true\n",
-		    "F:3: channel.namespaces[0].name: is missing: each namespace has a name\n");
+	            "F:3: channel.namespaces[0].name: is missing: each namespace has a name\n");
 	refuse_text("channel:\n  namespaces:\n    - name: a\n    - name: a\n",
-		    "F:4: channel.namespaces[1].name: must be unique, there is another namespace \"a\"\n");
+	            "F:4: channel.namespaces[1].name: must be unique, there is another namespace \"a\"\n");
 	refuse_text(
 		"channel:\n  namespaces:\n    - name: \"\"\n",
 		"F:3: channel.namespaces[0].name: must be of letters, digits, '-', '_' and '.', and not empty, "
@@ -457,23 +477,23 @@ static void namespaces_have_unique_names(void **state)
 static void combinations_that_cannot_be_are_refused(void **state)
 {
 	refuse_text("client:\n  ping_interval: 5s\n",
-		    "F:2: client.pong_timeout: must be shorter than client.ping_interval, 5s, not 8s\n");
+	            "F:2: client.pong_timeout: must be shorter than client.ping_interval, 5s, not 8s\n");
 	refuse_text("client:\n  ping_interval: 5s\n  pong_timeout: 5s\n",
-		    "F:3: client.pong_timeout: must be shorter than client.ping_interval, 5s, not 5s\n");
+	            "F:3: client.pong_timeout: must be shorter than client.ping_interval, 5s, not 5s\n");
 	refuse_text("uni_websocket:\n  enabled: true\n  handler_prefix: /connection/websocket\n",
-		    "F:3: uni_websocket.handler_prefix: must not be websocket.handler_prefix, "
-		    "/connection/websocket\n");
+	            "F:3: uni_websocket.handler_prefix: must not be websocket.handler_prefix, "
+	            "/connection/websocket\n");
 	refuse_text("listen:\n  - \":1\"\n  - \":1\"\n", "F:2: listen: must name \":1\" once\n");
 	refuse_variable("FANFARE_CLIENT_PONG_TIMEOUT=30s",
-			"FANFARE_CLIENT_PONG_TIMEOUT: client.pong_timeout: must be shorter than "
-			"client.ping_interval, 25s, not 30s\n");
+	                "FANFARE_CLIENT_PONG_TIMEOUT: client.pong_timeout: must be shorter than "
+	                "client.ping_interval, 25s, not 30s\n");
 }
 
 static void what_is_not_plain_yaml_is_refused(void **state)
 {
 	refuse_text("client: {\n",
-		    "F:2: not valid YAML: did not find expected node content, while parsing a flow "
-		    "node\n");
+	            "F:2: not valid YAML: did not find expected node content, while parsing a flow "
+	            "node\n");
 	refuse_text("a: 1\n\xff\n", "F:2: not valid YAML: invalid leading UTF-8 octet\n");
 	refuse_text("client: &a {}\n", "F:1: anchors (&) are not allowed\n");
 	refuse_text("client: *a\n", "F:1: aliases (*) are not allowed\n");
@@ -500,25 +520,25 @@ static void variables_are_checked(void **state)
 		"FANFARE_CLIENT_PING_INTERVALL=5s",
 		"FANFARE_CLIENT_PING_INTERVALL: no option is called so; see fanfare config --example\n");
 	refuse_variable("FANFARE_CHANNEL_WITHOUT_NAMESPACE_NAME=x",
-			"FANFARE_CHANNEL_WITHOUT_NAMESPACE_NAME: no option is called so; see fanfare config "
-			"--example\n");
+	                "FANFARE_CHANNEL_WITHOUT_NAMESPACE_NAME: no option is called so; see fanfare config "
+	                "--example\n");
 	refuse_variable("FANFARE_WORKERS=many",
-			"FANFARE_WORKERS: workers: must be auto or a number from 1 to 1024, not \"many\"\n");
+	                "FANFARE_WORKERS: workers: must be auto or a number from 1 to 1024, not \"many\"\n");
 	refuse_variable(
 		"FANFARE_CHANNEL_NAMESPACES=[{name: a}, {name: a}]",
 		"FANFARE_CHANNEL_NAMESPACES:1: channel.namespaces[1].name: must be unique, there is another "
 		"namespace \"a\"\n");
 	refuse_variable("FANFARE_CHANNEL_NAMESPACES=[",
-			"FANFARE_CHANNEL_NAMESPACES:1: not valid YAML: did not "
-			"find expected node content, while parsing a flow node\n");
+	                "FANFARE_CHANNEL_NAMESPACES:1: not valid YAML: did not "
+	                "find expected node content, while parsing a flow node\n");
 	refuse_variable("FANFARE_LISTEN=,",
-			"FANFARE_LISTEN: listen: must be a list of 1 to 64 texts, not \",\"\n");
+	                "FANFARE_LISTEN: listen: must be a list of 1 to 64 texts, not \",\"\n");
 }
 
 static void flags_are_checked(void **state)
 {
 	refuse_flag("workers", "--workers", "x",
-		    "--workers: workers: must be auto or a number from 1 to 1024, not \"x\"\n");
+	            "--workers: workers: must be auto or a number from 1 to 1024, not \"x\"\n");
 	refuse_flag(
 		"listen", "--listen", "",
 		"--listen: listen: must be IPV4:PORT, [IPV6]:PORT, :PORT or unix:/PATH, with a numeric address, "
@@ -528,10 +548,10 @@ static void flags_are_checked(void **state)
 static void all_problems_are_told(void **state)
 {
 	refuse_text("workers: x\nfoo: 1\nclient:\n  channel_limit: 0\nlog: {format: xml}\n",
-		    "F:1: workers: must be auto or a number from 1 to 1024, not \"x\"\n"
-		    "F:2: foo: unknown option\n"
-		    "F:4: client.channel_limit: must be a number from 1 to 100000, not \"0\"\n"
-		    "F:5: log.format: must be text or json, not \"xml\"\n");
+	            "F:1: workers: must be auto or a number from 1 to 1024, not \"x\"\n"
+	            "F:2: foo: unknown option\n"
+	            "F:4: client.channel_limit: must be a number from 1 to 100000, not \"0\"\n"
+	            "F:5: log.format: must be text or json, not \"xml\"\n");
 }
 
 static void endless_problems_have_an_end(void **state)
@@ -586,14 +606,14 @@ static void what_is_printed_reads_back_to_the_same(void **state)
 	check_round_trip(load_good(&dev));
 	check_round_trip(
 		load_text("listen: [\":80\", \"unix:/a b\\\"c\\\\d\"]\n"
-			  "workers: 3\n"
-			  "runtime_dir: \"/\xc3\xa4\xe2\x80\xa8\xf0\x9f\x8e\xba'\"\n"
-			  "redis: {address: \"redis://u:p%40@h:1/2\", call_timeout: 1500ms}\n"
-			  "client: {queue_max_size: 1025, allowed_origins: []}\n"
-			  "channel:\n"
-			  "  max_length: 100\n"
-			  "  without_namespace: {publication_data_format: binary}\n"
-			  "  namespaces: [{name: a, allow_publish_for_client: true}, {name: 1.5}]\n"));
+	                  "workers: 3\n"
+	                  "runtime_dir: \"/\xc3\xa4\xe2\x80\xa8\xf0\x9f\x8e\xba'\"\n"
+	                  "redis: {address: \"redis://u:p%40@h:1/2\", call_timeout: 1500ms}\n"
+	                  "client: {queue_max_size: 1025, allowed_origins: []}\n"
+	                  "channel:\n"
+	                  "  max_length: 100\n"
+	                  "  without_namespace: {publication_data_format: binary}\n"
+	                  "  namespaces: [{name: a, allow_publish_for_client: true}, {name: 1.5}]\n"));
 }
 
 static void a_password_is_masked(void **state)
@@ -780,6 +800,7 @@ int main(void)
 		cmocka_unit_test(a_file_sets_values_of_every_type),
 		cmocka_unit_test(an_empty_file_and_empty_sections_are_allowed),
 		cmocka_unit_test(variables_win_over_the_file_and_flags_over_both),
+		cmocka_unit_test(the_file_may_be_named_by_a_variable),
 		cmocka_unit_test(items_of_a_variable_are_apart_by_space_or_comma),
 		cmocka_unit_test(variables_of_kubernetes_services_are_left_alone),
 		cmocka_unit_test(a_relative_runtime_directory_becomes_absolute),
