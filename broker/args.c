@@ -25,7 +25,7 @@ int args_wrong(const struct args *a, const char *fmt, ...)
 }
 
 static int unknown_option(const struct args *a, const char *text, size_t len,
-			  const struct args_option *options, size_t count)
+                          const struct args_option *options, size_t count)
 {
 	struct suggest s = suggest_for((struct bytes){text, len});
 
@@ -40,7 +40,7 @@ static int unknown_option(const struct args *a, const char *text, size_t len,
 
 /* The value stands behind "=" or in the next argument. */
 static int option_value(struct args *a, const struct args_option *option, const char *behind,
-			const char **value)
+                        const char **value)
 {
 	*value = NULL;
 	if (!option->takes_value) {

@@ -61,5 +61,5 @@ void child_describe_end(int status, char text[CHILD_END_TEXT_MAX])
 	}
 	name = sigabbrev_np(WTERMSIG(status));
 	snprintf(text, CHILD_END_TEXT_MAX, "was killed by SIG%s%s", name != NULL ? name : "?",
-		 WCOREDUMP(status) ? " (core dumped)" : "");
+	         WCOREDUMP(status) ? " (core dumped)" : "");
 }

@@ -11,7 +11,7 @@
 enum {
 	EXIT_OK = 0,
 	EXIT_FAILED = 1, /* it could not be done */
-	EXIT_USAGE = 2,	 /* it was asked for in a wrong way */
+	EXIT_USAGE = 2,  /* it was asked for in a wrong way */
 };
 
 int cmd_serve(int argc, char **argv);

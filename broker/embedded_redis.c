@@ -25,7 +25,7 @@
 #include "runtime_dir.h"
 
 enum {
-	TICK_MS = 20,		 /* between two knocks at a server that starts */
+	TICK_MS = 20,            /* between two knocks at a server that starts */
 	LOCK_PATIENCE_MS = 5000, /* see lock_is_ours() */
 	LOG_KEEP_BYTES = 1 << 20,
 	SETTINGS_MAX = 8192,
@@ -46,8 +46,8 @@ static const char settings[] = "port 0\n"
 			       "client-output-buffer-limit pubsub 256mb 64mb 60\n";
 
 enum redis_phase {
-	REDIS_IDLE,	/* never started, or stopped for good */
-	REDIS_WAITING,	/* no process; the timer starts one */
+	REDIS_IDLE,     /* never started, or stopped for good */
+	REDIS_WAITING,  /* no process; the timer starts one */
 	REDIS_STARTING, /* forked; the timer knocks */
 	REDIS_SERVING,
 	REDIS_STOPPING, /* told to end; the timer is the limit */
@@ -135,7 +135,7 @@ static void server_ready(struct embedded_redis *r)
 	ev_timer_stop(r->loop, &r->timer);
 	r->ready_at_ms = clock_ms();
 	log_info("embedded Redis (pid %d) is ready on unix:%s after %llu ms", (int)r->pid, r->socket_path,
-		 (unsigned long long)(r->ready_at_ms - r->started_at_ms));
+	         (unsigned long long)(r->ready_at_ms - r->started_at_ms));
 }
 
 static void server_loading(struct embedded_redis *r)
@@ -168,7 +168,7 @@ static void knock_again(struct embedded_redis *r)
 {
 	if (clock_ms() - r->answered_at_ms >= EMBEDDED_REDIS_ANSWER_LIMIT_MS) {
 		log_error("embedded Redis (pid %d) does not answer and is killed, see %s", (int)r->pid,
-			  r->log_path);
+		          r->log_path);
 		kill(r->pid, SIGKILL);
 		return;
 	}
@@ -234,7 +234,7 @@ static int open_log(const struct embedded_redis *r)
 /* Becomes the server. It gets a session of its own, as a Ctrl-C at the terminal is the master's to handle:
  * workers that drain still need their Redis. */
 static _Noreturn void become_server(const struct embedded_redis *r, pid_t master, const int fds[3],
-				    int lock_fd)
+                                    int lock_fd)
 {
 	static char name[] = "redis-server", from_stdin[] = "-";
 	char *argv[] = {name, from_stdin, NULL};
@@ -416,7 +416,7 @@ static bool check(struct embedded_redis *r)
 {
 	if (r->program == NULL) {
 		log_error("there is no redis-server in PATH for the embedded Redis: install it (Debian: apt "
-			  "install redis-server), or name a Redis with --redis");
+		          "install redis-server), or name a Redis with --redis");
 		return false;
 	}
 	if (strlen(r->socket_path) > SOCKET_PATH_MAX) {
@@ -428,7 +428,7 @@ static bool check(struct embedded_redis *r)
 	}
 	if (!runtime_dir_make(r->data_dir)) {
 		log_error("cannot make %s for the data of the embedded Redis: %s", r->data_dir,
-			  strerror(errno));
+		          strerror(errno));
 		return false;
 	}
 	return true;

@@ -182,7 +182,7 @@ static bool open_row(struct listeners *l, size_t address, struct attempt *at)
 	if (!is_unix(item))
 		fall_back_to_ip4(&item->address);
 	if (is_unix(item) ? !remove_stale_file(&item->address, at)
-			  : *port_of(&item->address) != 0 && !probe_tcp(&item->address, at))
+	                  : *port_of(&item->address) != 0 && !probe_tcp(&item->address, at))
 		return false;
 	for (unsigned w = 0; w < l->workers; w++) {
 		int *cell = grid_cell(l, w, address);
@@ -207,7 +207,7 @@ static bool open_address(struct listeners *l, size_t address, const char *text)
 	if (open_row(l, address, &at))
 		return true;
 	log_error("cannot listen on %s: %s: %s", text, at.step,
-		  at.reason != NULL ? at.reason : strerror(errno));
+	          at.reason != NULL ? at.reason : strerror(errno));
 	return false;
 }
 

@@ -91,7 +91,7 @@ static int unknown(const char *name)
 		suggest_try(&s, BYTES_OF_STR(commands[i].name));
 	if (s.best.len > 0)
 		fprintf(stderr, "fanfare: unknown command %s, did you mean %.*s? (see fanfare --help)\n",
-			name, BYTES_FMT(s.best));
+		        name, BYTES_FMT(s.best));
 	else
 		fprintf(stderr, "fanfare: unknown command %s (see fanfare --help)\n", name);
 	return EXIT_USAGE;

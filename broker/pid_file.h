@@ -11,7 +11,7 @@ struct pid_file;
 
 enum pid_file_result {
 	PID_FILE_TAKEN,
-	PID_FILE_HELD,	/* another process holds it: *holder is its pid, 0 if it has not said */
+	PID_FILE_HELD,  /* another process holds it: *holder is its pid, 0 if it has not said */
 	PID_FILE_FAILED /* errno tells */
 };
 

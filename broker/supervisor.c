@@ -16,10 +16,10 @@
 #include "respawn.h"
 
 enum worker_phase {
-	WORKER_WAITING,	 /* no process; the timer starts one */
+	WORKER_WAITING,  /* no process; the timer starts one */
 	WORKER_STARTING, /* forked; the timer is the limit until READY */
-	WORKER_SERVING,	 /* ready; the timer runs only after its control socket ended */
-	WORKER_GONE,	 /* no process, and there will be none */
+	WORKER_SERVING,  /* ready; the timer runs only after its control socket ended */
+	WORKER_GONE,     /* no process, and there will be none */
 };
 
 struct worker {
@@ -97,7 +97,7 @@ static void tell(struct worker *w, enum control_kind kind)
 {
 	if (w->control_fd >= 0 && control_send(w->control_fd, kind) < 0)
 		log_warning("worker %u (pid %d) cannot be told to %s: %s", w->index, (int)w->pid,
-			    kind == CONTROL_DRAIN ? "drain" : "stop", strerror(errno));
+		            kind == CONTROL_DRAIN ? "drain" : "stop", strerror(errno));
 }
 
 static void wait_for_respawn(struct worker *w, bool was_healthy)
@@ -152,10 +152,10 @@ static void on_worker_timer(struct ev_loop *loop, ev_timer *watcher, int revents
 	assert(has_process(w));
 	if (w->control_fd < 0)
 		log_error("worker %u (pid %d) left its control socket, but did not end, and is killed",
-			  w->index, (int)w->pid);
+		          w->index, (int)w->pid);
 	else
 		log_error("worker %u (pid %d) did not get ready in %d s and is killed", w->index, (int)w->pid,
-			  WORKER_READY_LIMIT_MS / 1000);
+		          WORKER_READY_LIMIT_MS / 1000);
 	kill(w->pid, SIGKILL);
 }
 
@@ -277,7 +277,7 @@ static void on_deadline(struct ev_loop *loop, ev_timer *watcher, int revents)
 	}
 	if (s->state == DRAINING) {
 		log_warning("%u workers did not drain in time and are stopped",
-			    s->args.workers - count_in_phase(s, WORKER_GONE));
+		            s->args.workers - count_in_phase(s, WORKER_GONE));
 		supervisor_stop(s);
 		return;
 	}

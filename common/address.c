@@ -152,8 +152,8 @@ static void format_ip4(const struct sockaddr_in *in, char text[ADDRESS_TEXT_MAX]
 static void format_unix(const struct address *a, char text[ADDRESS_TEXT_MAX])
 {
 	size_t room = a->len > offsetof(struct sockaddr_un, sun_path)
-			      ? a->len - offsetof(struct sockaddr_un, sun_path)
-			      : 0;
+	                      ? a->len - offsetof(struct sockaddr_un, sun_path)
+	                      : 0;
 
 	snprintf(text, ADDRESS_TEXT_MAX, "unix:%.*s", (int)room, a->sa.un.sun_path);
 }

@@ -8,9 +8,9 @@
 
 enum control_kind {
 	CONTROL_READY = 1, /* worker: listening and serving */
-	CONTROL_DRAIN,	/* master: stop accepting, close clients with 3001 spread over the drain time, exit 0
-			 */
-	CONTROL_STOP,	/* master: exit now */
+	CONTROL_DRAIN,  /* master: stop accepting, close clients with 3001 spread over the drain time, exit 0
+	                 */
+	CONTROL_STOP,   /* master: exit now */
 	CONTROL_REOPEN, /* master: reopen logs */
 };
 

@@ -18,7 +18,7 @@ static const struct {
 struct metrics_slot *metrics_map(size_t slots)
 {
 	void *page = mmap(NULL, slots * sizeof(struct metrics_slot), PROT_READ | PROT_WRITE,
-			  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	                  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
 	return page == MAP_FAILED ? NULL : page;
 }
@@ -53,8 +53,8 @@ void metrics_print(const struct metrics_slot *slots, size_t count, struct buf *o
 
 		buf_putf(out, "# HELP fanfare_%s%s %s\n", metrics[i].name, suffix, metrics[i].help);
 		buf_putf(out, "# TYPE fanfare_%s%s %s\n", metrics[i].name, suffix,
-			 metrics[i].gauge ? "gauge" : "counter");
+		         metrics[i].gauge ? "gauge" : "counter");
 		buf_putf(out, "fanfare_%s%s %llu\n", metrics[i].name, suffix,
-			 (unsigned long long)metrics_sum(slots, count, (enum metric)i));
+		         (unsigned long long)metrics_sum(slots, count, (enum metric)i));
 	}
 }

@@ -64,7 +64,7 @@ void metrics_print(const struct metrics_slot *slots, size_t count, struct buf *o
 /* One writer a slot: a plain store, made whole for readers in other processes by its size. */
 #define metrics_add(name, n)                                   \
 	__atomic_store_n(&metrics_mine->values[METRIC_##name], \
-			 metrics_mine->values[METRIC_##name] + (uint64_t)(n), __ATOMIC_RELAXED)
+	                 metrics_mine->values[METRIC_##name] + (uint64_t)(n), __ATOMIC_RELAXED)
 #define metrics_inc(name) metrics_add(name, 1)
 #define metrics_dec(name) metrics_add(name, -1)
 #define metrics_set(name, n) \

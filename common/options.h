@@ -15,33 +15,33 @@
 #include "compiler.h"
 
 enum option_type {
-	OPTION_BOOL,	   /* bool */
-	OPTION_INT,	   /* int */
+	OPTION_BOOL,       /* bool */
+	OPTION_INT,        /* int */
 	OPTION_DURATION,   /* uint64_t, milliseconds */
-	OPTION_SIZE,	   /* uint64_t, bytes */
-	OPTION_WORD,	   /* int, the index into `words` */
-	OPTION_STRING,	   /* char *, NULL without a default */
-	OPTION_STRINGS,	   /* struct strings */
-	OPTION_CHANNEL,	   /* struct channel_options, the other table */
+	OPTION_SIZE,       /* uint64_t, bytes */
+	OPTION_WORD,       /* int, the index into `words` */
+	OPTION_STRING,     /* char *, NULL without a default */
+	OPTION_STRINGS,    /* struct strings */
+	OPTION_CHANNEL,    /* struct channel_options, the other table */
 	OPTION_NAMESPACES, /* struct channel_options * and, behind it, size_t: a list of the same, with names
-			    */
+	                    */
 };
 
 struct option {
 	const char *name; /* dotted: "client.ping_interval" */
 	enum option_type type;
 	size_t offset;
-	const char *fallback;	  /* the default, written as in the environment; NULL: none */
-	const char *dev;	  /* the default of dev mode; NULL: the same */
-	uint64_t min;		  /* of numbers, in their unit; bytes of a string; items of a list */
-	uint64_t max;		  /* as min, inclusive */
-	bool or_zero;		  /* zero is allowed, too, though below min */
-	const char *zero_word;	  /* how zero is written: "auto"; then the digit 0 is not allowed */
+	const char *fallback;     /* the default, written as in the environment; NULL: none */
+	const char *dev;          /* the default of dev mode; NULL: the same */
+	uint64_t min;             /* of numbers, in their unit; bytes of a string; items of a list */
+	uint64_t max;             /* as min, inclusive */
+	bool or_zero;             /* zero is allowed, too, though below min */
+	const char *zero_word;    /* how zero is written: "auto"; then the digit 0 is not allowed */
 	const char *const *words; /* of OPTION_WORD, ends with NULL; "warning|warn" are two writings of one */
 	bool (*check)(const char *text, const char **reason); /* of a string, and of each in a list */
-	bool reloadable;				      /* takes effect without a restart */
-	bool secret;					      /* never repeated in messages */
-	const char *doc;				      /* one sentence */
+	bool reloadable;                                      /* takes effect without a restart */
+	bool secret;                                          /* never repeated in messages */
+	const char *doc;                                      /* one sentence */
 };
 
 struct option_table {

@@ -11,10 +11,10 @@
 
 struct redis_url {
 	bool is_unix;
-	char *host;	/* without brackets; NULL if is_unix */
-	char *port;	/* digits, 1 to 65535; NULL if is_unix */
-	char *path;	/* NULL unless is_unix */
-	char *user;	/* decoded; NULL: none, the default user */
+	char *host;     /* without brackets; NULL if is_unix */
+	char *port;     /* digits, 1 to 65535; NULL if is_unix */
+	char *path;     /* NULL unless is_unix */
+	char *user;     /* decoded; NULL: none, the default user */
 	char *password; /* decoded; NULL: none */
 	int db;
 };

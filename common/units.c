@@ -12,7 +12,7 @@ struct unit {
 static const struct unit durations[] = {{"h", 3600000}, {"m", 60000}, {"s", 1000}, {"ms", 1}};
 static const struct unit sizes[] = {
 	{"GiB", 1u << 30}, {"MiB", 1u << 20}, {"KiB", 1u << 10}, {"GB", 1000000000},
-	{"MB", 1000000},   {"KB", 1000},      {"B", 1},		 {"", 1}};
+	{"MB", 1000000},   {"KB", 1000},      {"B", 1},          {"", 1}};
 enum { POWERS_OF_1024 = 3 };
 
 /* The digits at the beginning; the rest of the text is in *rest. */
@@ -44,7 +44,7 @@ static bool parse_with_unit(struct bytes text, const struct unit *units, size_t 
 }
 
 static void format_with_unit(uint64_t n, const struct unit *units, size_t count, const char *otherwise,
-			     char text[UNITS_TEXT_MAX])
+                             char text[UNITS_TEXT_MAX])
 {
 	for (size_t i = 0; i < count && n > 0; i++) {
 		if (n % units[i].factor != 0)

@@ -21,7 +21,7 @@ static void explain(const yaml_parser_t *parser, struct bytes text, unsigned *li
 {
 	/* Of bad encoding the parser tells the offset only. */
 	*line = parser->error == YAML_READER_ERROR ? line_at(text, parser->problem_offset)
-						   : line_of(text, parser->problem_mark);
+	                                           : line_of(text, parser->problem_mark);
 	buf_putf(why, "not valid YAML: %s", parser->problem != NULL ? parser->problem : "no memory");
 	if (parser->context != NULL)
 		buf_putf(why, ", %s", parser->context);
@@ -67,7 +67,7 @@ static const char *watch_event(struct watch *watch, const yaml_event_t *event)
 }
 
 static bool watch_next(yaml_parser_t *parser, struct watch *watch, struct bytes text, bool *ended,
-		       unsigned *line, struct buf *why)
+                       unsigned *line, struct buf *why)
 {
 	yaml_event_t event;
 	const char *refused;

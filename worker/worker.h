@@ -9,8 +9,8 @@
 
 struct worker_args {
 	const struct config *config; /* redis.address is set, to the embedded Redis if need be */
-	unsigned index;		     /* 0 … workers-1, kept over restarts */
-	int control_fd;		     /* see control.h; EOF means that the master is gone */
+	unsigned index;              /* 0 … workers-1, kept over restarts */
+	int control_fd;              /* see control.h; EOF means that the master is gone */
 	const int *listen_fds; /* listening, non-blocking, owned by the master's address × worker grid */
 	size_t listen_count;
 	struct metrics_slot *metrics; /* one slot a worker, metrics[index] is this one's */

@@ -61,12 +61,12 @@ bool conns_draining(const struct conns *set);
 /* HTTP. The response is queued; the connection stays open for the next request if the request allows it and
  * has no body. extra as in http1_response(). */
 void conn_respond(struct conn *c, const struct http1_request *req, int status, const char *content_type,
-		  const char *extra, struct bytes body);
+                  const char *extra, struct bytes body);
 /* Accepts the WebSocket handshake, which ws_handshake_check() found good. subprotocol NULL: none. After
  * on_open has run, frames that came with the request are decoded. The opcode of messages is not restricted.
  * max_message: bytes. */
 void conn_upgrade(struct conn *c, const struct http1_request *req, const struct ws_app *app, void *state,
-		  const char *subprotocol, uint64_t max_message);
+                  const char *subprotocol, uint64_t max_message);
 
 /* WebSocket. Takes its own reference to the frame; sent at the end of this turn. Closes with 3008 when more
  * than client.queue_max_size bytes wait (echo and others alike). On a closing connection it does nothing. */

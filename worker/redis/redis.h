@@ -35,7 +35,7 @@ struct redis_events {
 /* Starts to connect at once and for ever, with jittered backoff. node_id (unique among all workers
  * everywhere) names the canary channel. The config must outlive it. */
 struct redis *redis_new(struct loop *loop, const struct config *config, const char *node_id,
-			const struct redis_events *events);
+                        const struct redis_events *events);
 /* All subscriptions must be closed and all calls cancelled or done. */
 void redis_free(struct redis **r);
 /* True while both links are up, everything wanted is confirmed or being confirmed in time, and the canary is
@@ -63,7 +63,7 @@ struct redis_reply {
  * function: with the reply (which may be a REDIS_ERROR), or with NULL when the link is down, breaks, or
  * call_timeout_ms is over. What a timed out call did in Redis is unknown. */
 struct redis_call *redis_call(struct redis *r, const struct bytes *argv, size_t argc,
-			      void (*done)(void *arg, const struct redis_reply *reply), void *arg);
+                              void (*done)(void *arg, const struct redis_reply *reply), void *arg);
 /* `done` will not be called; the command may still be carried out. Sets *c to NULL. Do not cancel in or after
  * `done`. */
 void redis_call_cancel(struct redis_call **c);
