@@ -26,14 +26,14 @@ static const struct config_flag option_of_arg[CONFIG_ARGS_COUNT] = {
 	[ARG_LOG_LEVEL] = {.option = "log.level", .flag = "--log-level"},
 };
 
-/* One more than there is room for takes the place of the last, which is wrong, but the option table allows
- * fewer items of a list anyway and has refused the earlier ones. */
 static void add_flag(struct config_args *a, struct config_flag flag, const char *value)
 {
-	size_t at = a->flag_count < CONFIG_ARGS_FLAGS_MAX ? a->flag_count++ : a->flag_count - 1;
-
-	a->flags[at] = flag;
-	a->flags[at].value = value;
+	if (a->flag_count == CONFIG_ARGS_FLAGS_MAX) {
+		a->too_many = true;
+		return;
+	}
+	flag.value = value;
+	a->flags[a->flag_count++] = flag;
 }
 
 bool config_args_take(struct config_args *a, int option, const char *value)
@@ -60,6 +60,10 @@ struct config *config_args_load(const struct config_args *a)
 	struct config *config;
 	struct buf errors;
 
+	if (a->too_many) {
+		fprintf(stderr, "fanfare: more than %d options\n", CONFIG_ARGS_FLAGS_MAX);
+		return NULL;
+	}
 	buf_init(&errors, PROBLEMS_TEXT_MAX);
 	config = config_load(&sources, &errors);
 	if (config == NULL)

@@ -14,7 +14,7 @@
 #include "compiler.h"
 #include "config.h"
 
-enum { CONFIG_ARGS_COUNT = 8, CONFIG_ARGS_FLAGS_MAX = 64 };
+enum { CONFIG_ARGS_COUNT = 8, CONFIG_ARGS_FLAGS_MAX = 128 };
 
 /* The first rows of the command's table, in the order of the enum in config_args.c. */
 #define CONFIG_ARGS                                                                                       \
@@ -41,6 +41,7 @@ struct config_args {
 	bool dev;
 	struct config_flag flags[CONFIG_ARGS_FLAGS_MAX];
 	size_t flag_count;
+	bool too_many;
 };
 
 /* All of it borrows from the arguments of the program. True if the option was one of CONFIG_ARGS. */
