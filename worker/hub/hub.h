@@ -26,11 +26,11 @@ enum wire_form { WIRE_JSON, WIRE_JSON_UNI, WIRE_FORMS };
  * meanwhile; zeroed at birth; plain data but for the channel it is in. */
 struct subscription {
 	struct channel *channel; /* NULL: not subscribed */
-	uint32_t index;		 /* in the channel's dense array of subscribers */
-	uint8_t form;		 /* enum wire_form, set by the owner before hub_subscribe() */
-	bool waiting;		 /* for the confirmation of the channel; the hub's */
-	bool live;		 /* publications are delivered; set by the owner when the reply is written */
-	uint8_t flags;		 /* the owner's; the hub does not look at them */
+	uint32_t index;          /* in the channel's dense array of subscribers */
+	uint8_t form;            /* enum wire_form, set by the owner before hub_subscribe() */
+	bool waiting;            /* for the confirmation of the channel; the hub's */
+	bool live;               /* publications are delivered; set by the owner when the reply is written */
+	uint8_t flags;           /* the owner's; the hub does not look at them */
 };
 
 struct hub_events {
@@ -47,7 +47,7 @@ struct hub_events {
 };
 
 struct hub *hub_new(struct loop *loop, const struct config *config, const char *node_id,
-		    const struct hub_events *events);
+                    const struct hub_events *events);
 /* All subscriptions and calls must be gone. */
 void hub_free(struct hub **h);
 bool hub_ready(const struct hub *h, const char **reason);
@@ -59,15 +59,15 @@ struct channel *hub_find_channel(const struct hub *h, struct bytes channel);
  * events.subscribed. When Redis is known to be away it fails at once: false, *error is set to ERROR_INTERNAL
  * (ERROR_NONE otherwise), and nothing is registered. */
 bool hub_subscribe(struct hub *h, struct bytes channel, struct subscription *s,
-		   enum error_code *error) MUST_CHECK;
+                   enum error_code *error) MUST_CHECK;
 /* Also while it is not confirmed yet; no callback follows. Not subscribed: nothing. */
 void hub_unsubscribe(struct hub *h, struct subscription *s);
 struct bytes subscription_channel(const struct subscription *s);
 
 /* Publishes into Redis; `done` is called exactly once, not from within, unless cancelled. The publication is
- * copied. */
+ * copied. NULL when it is too large for memory: then nothing was done, and `done` is not called. */
 struct hub_publish;
 struct hub_publish *hub_publish(struct hub *h, struct bytes channel, const struct publication *p,
-				void (*done)(void *arg, enum error_code error), void *arg);
+                                void (*done)(void *arg, enum error_code error), void *arg) MUST_CHECK;
 /* Sets *p to NULL. Not in or after `done`. */
 void hub_publish_cancel(struct hub_publish **p);

@@ -1,0 +1,127 @@
+/* Fan-out. Frames are made when the first subscriber of their form comes along, so a channel with one kind of
+ * subscriber pays for one. Keeps no publication: history is not its business. */
+#include "fanout.h"
+
+#include "channel.h"
+#include "envelope.h"
+#include "log.h"
+#include "metrics.h"
+#include "ws_frame.h"
+
+/* What one publication may take while it is decoded or encoded, and what the buffers may keep between two. */
+enum { FANOUT_MAX = 64 << 20, FANOUT_KEEP = 256 << 10 };
+
+static const struct {
+	const struct codec *codec;
+	bool uni;
+} forms[WIRE_FORMS] = {
+	[WIRE_JSON] = {&codec_json, false},
+	[WIRE_JSON_UNI] = {&codec_json, true},
+};
+
+/* One publication on its way. */
+struct delivery {
+	struct fanout *fanout;
+	struct channel *channel;
+	const struct publication *publication;
+	struct frame *frames[WIRE_FORMS];
+	bool failed; /* it cannot be encoded */
+};
+
+void fanout_init(struct fanout *f)
+{
+	buf_init(&f->scratch, FANOUT_MAX);
+	buf_init(&f->out, FANOUT_MAX);
+}
+
+void fanout_free(struct fanout *f)
+{
+	buf_free(&f->scratch);
+	buf_free(&f->out);
+}
+
+static void give_back(struct buf *b)
+{
+	if (b->cap > FANOUT_KEEP)
+		buf_free(b);
+}
+
+static struct frame *encode(struct delivery *d, enum wire_form form)
+{
+	struct buf *out = &d->fanout->out;
+	const struct push push = {
+		.kind = PUSH_PUBLICATION,
+		.channel = channel_name(d->channel),
+		.publication = d->publication,
+	};
+
+	buf_reset(out);
+	forms[form].codec->put_push(out, &push, forms[form].uni);
+	return buf_ok(out) ? ws_frame_new(forms[form].codec->opcode, buf_bytes(out)) : NULL;
+}
+
+static struct frame *frame_for(struct delivery *d, enum wire_form form)
+{
+	static struct log_limit limit;
+
+	if (d->frames[form] != NULL || d->failed)
+		return d->frames[form];
+	d->frames[form] = encode(d, form);
+	if (d->frames[form] == NULL) {
+		d->failed = true;
+		if (log_allowed(&limit))
+			log_chan(LOG_ERROR, d->channel, "a publication of %zu bytes was dropped: no memory",
+			         d->publication->data.len);
+	}
+	return d->frames[form];
+}
+
+static void deliver_all(struct delivery *d, void (*deliver)(struct subscription *s, struct frame *frame))
+{
+	struct channel *ch = d->channel;
+	uint64_t delivered = 0;
+
+	channel_walk_begin(ch);
+	for (uint32_t i = 0; i < ch->count; i++) {
+		struct subscription *s = ch->subscribers[i];
+		struct frame *frame;
+
+		if (s == NULL || !s->live)
+			continue;
+		frame = frame_for(d, s->form);
+		if (frame == NULL)
+			break;
+		delivered++;
+		deliver(s, frame);
+	}
+	channel_walk_end(ch);
+	metrics_add(deliveries, delivered);
+}
+
+static void refuse(const struct channel *ch, const char *reason)
+{
+	static struct log_limit limit;
+
+	metrics_inc(publications_invalid);
+	if (log_allowed(&limit))
+		log_chan(LOG_WARNING, ch, "dropped a message from Redis: %s", reason);
+}
+
+void fanout_payload(struct fanout *f, struct channel *ch, struct bytes payload,
+                    void (*deliver)(struct subscription *s, struct frame *frame))
+{
+	struct envelope envelope;
+	struct delivery d = {.fanout = f, .channel = ch, .publication = &envelope.publication};
+	const char *reason = NULL;
+
+	metrics_inc(publications_received);
+	buf_reset(&f->scratch);
+	if (envelope_decode(payload, &f->scratch, &envelope, &reason))
+		deliver_all(&d, deliver);
+	else
+		refuse(ch, reason);
+	for (int form = 0; form < WIRE_FORMS; form++)
+		frame_unref(&d.frames[form]);
+	give_back(&f->scratch);
+	give_back(&f->out);
+}
