@@ -21,14 +21,14 @@ struct clients *clients_new(struct loop *loop, const struct config *config, stru
 void clients_free(struct clients **clients);
 
 struct session_params {
-	bool uni;	  /* unidirectional: bare pushes out, one connect request in */
+	bool uni;         /* unidirectional: bare pushes out, one connect request in */
 	bool native_ping; /* cf_ws_frame_ping_pong=true: WebSocket pings in place of those of the protocol */
 	struct bytes
 		cf_connect; /* unidirectional: the connect request from the query; ptr NULL when absent */
 };
 /* Accepts the WebSocket handshake, which was found good, and starts a session on the connection. */
 void session_upgrade(struct clients *clients, struct conn *c, const struct http1_request *req,
-		     const struct session_params *params);
+                     const struct session_params *params);
 
 /* What the hub has for a subscription of a session: to be put into struct hub_events as deliver and
  * subscribed. */

@@ -7,7 +7,8 @@
 #include "mem.h"
 #include "metrics.h"
 
-enum { PUBLISH_MAX = 64 << 20 };
+/* Above what a message of a client may be (websocket.message_size_limit). */
+enum { PUBLISH_MAX = 256 << 20 };
 
 struct hub_publish {
 	struct redis_call *call;

@@ -1,0 +1,287 @@
+/* Answers. Knows the results of commands, which are read from the session when the answer is written, and no
+ * checks. */
+#include "answer.h"
+
+#include <assert.h>
+
+#include "clock.h"
+#include "compiler.h"
+#include "config.h"
+#include "heartbeat.h"
+#include "mem.h"
+#include "metrics.h"
+#include "session_state.h"
+#include "subscriptions.h"
+#include "uni.h"
+
+static struct subscribe_result subscribe_result(const struct client_subscription *cs)
+{
+	return (struct subscribe_result){
+		.channel = subscription_channel(&cs->in_hub),
+		.was_recovering = (cs->in_hub.flags & SUBSCRIPTION_WAS_RECOVERING) != 0,
+	};
+}
+
+/* The results of server-side subscriptions, which go live with this; NULL when there are none. */
+static struct subscribe_result *server_side_results(struct session *s)
+{
+	struct subscribe_result *results;
+	size_t i = 0;
+
+	if (s->subscription_count == 0)
+		return NULL;
+	results = mem_alloc(s->subscription_count * sizeof(*results));
+	list_for_each (node, &s->subscriptions) {
+		struct client_subscription *cs = container_of(node, struct client_subscription, node);
+
+		results[i++] = subscribe_result(cs);
+		cs->in_hub.live = true;
+	}
+	return results;
+}
+
+static void put_connected(struct session *s, uint32_t id, const struct connect_result *result)
+{
+	const struct codec *codec = s->clients->codec;
+
+	if (s->uni)
+		codec->put_push(&s->clients->out, &(struct push){.kind = PUSH_CONNECT, .connect = result},
+		                true);
+	else
+		codec->put_reply(&s->clients->out,
+		                 &(struct reply){.id = id, .kind = COMMAND_CONNECT, .connect = result});
+}
+
+static void write_connected(struct session *s, uint32_t id)
+{
+	const struct config *config = s->clients->config;
+	struct subscribe_result *subs = server_side_results(s);
+	char client[UUID_TEXT_LEN + 1], session[UUID_TEXT_LEN + 1];
+	struct connect_result result = {
+		.client = {client, UUID_TEXT_LEN},
+		.version = BYTES(FANFARE_VERSION),
+		.subs = subs,
+		.sub_count = s->subscription_count,
+		.ping = heartbeat_ping_seconds(s),
+		.pong = heartbeat_wants_pong(s),
+	};
+
+	uuid_format(s->client_id, client);
+	if (s->uni) {
+		unsigned char secret[UUID_LEN];
+
+		uuid_make(secret);
+		uuid_format(secret, session);
+		result.session = (struct bytes){session, UUID_TEXT_LEN};
+	}
+	if (config->client.connect_include_server_time)
+		result.time_ms = (int64_t)clock_unix_ms();
+	buf_reset(&s->clients->out);
+	put_connected(s, id, &result);
+	mem_free(subs);
+	session_send_out(s);
+}
+
+static void write_reply(struct session *s, const struct reply *reply)
+{
+	buf_reset(&s->clients->out);
+	s->clients->codec->put_reply(&s->clients->out, reply);
+	session_send_out(s);
+}
+
+static void write_subscribed(struct session *s, uint32_t id, struct client_subscription *cs)
+{
+	const struct subscribe_result result = subscribe_result(cs);
+
+	cs->in_hub.live = true;
+	write_reply(s, &(struct reply){.id = id, .kind = COMMAND_SUBSCRIBE, .subscribe = &result});
+}
+
+/* Nothing more is read from a client whose connect was answered with an error, and nothing is kept for it. */
+static void refuse(struct session *s, uint32_t id, enum error_code error)
+{
+	session_set_phase(s, SESSION_REFUSED);
+	subscriptions_drop_all(s);
+	if (s->uni) {
+		uni_refuse(s, error);
+		return;
+	}
+	write_reply(s, &(struct reply){.id = id, .kind = COMMAND_CONNECT, .error = error});
+	if (s->phase != SESSION_CLOSED)
+		conn_stop_reading(s->conn);
+}
+
+static void write_connect_answer(struct session *s, uint32_t id, enum error_code error)
+{
+	if (error != ERROR_NONE) {
+		refuse(s, id, error);
+		return;
+	}
+	session_set_phase(s, SESSION_CONNECTED);
+	heartbeat_start(s);
+	write_connected(s, id);
+}
+
+static void write_answer(struct session *s, enum command_kind kind, uint32_t id, enum error_code error,
+                         struct client_subscription *cs)
+{
+	metrics_inc(commands);
+	if (error != ERROR_NONE)
+		metrics_inc(command_errors);
+	if (kind == COMMAND_CONNECT)
+		write_connect_answer(s, id, error);
+	else if (cs != NULL && error == ERROR_NONE)
+		write_subscribed(s, id, cs);
+	else
+		write_reply(s, &(struct reply){.id = id, .kind = kind, .error = error});
+}
+
+struct pending *pending_add(struct session *s, enum command_kind kind, uint32_t id)
+{
+	struct pending *p = mem_alloc(sizeof(*p));
+
+	assert(s->pending_count == 0 || pending_kind(s) == kind);
+	p->session = s;
+	p->kind = (uint8_t)kind;
+	p->id = id;
+	list_append(&s->pending, &p->node);
+	s->pending_count++;
+	return p;
+}
+
+struct pending *pending_add_subscribing(struct session *s, enum command_kind kind, uint32_t id,
+                                        uint32_t waiting)
+{
+	struct pending *p = pending_add(s, kind, id);
+
+	p->waiting = waiting;
+	p->deadline_ms = clock_ms() + s->clients->config->redis.call_timeout_ms;
+	heartbeat_arm(s);
+	return p;
+}
+
+static struct pending *first_pending(const struct session *s)
+{
+	return list_empty(&s->pending) ? NULL : container_of(s->pending.next, struct pending, node);
+}
+
+enum command_kind pending_kind(const struct session *s)
+{
+	return first_pending(s)->kind;
+}
+
+static void pending_free(struct pending *p)
+{
+	list_remove(&p->node);
+	p->session->pending_count--;
+	mem_free(p);
+}
+
+/* Each answer may be the one that ends the session. */
+static void answer_front(struct session *s)
+{
+	struct pending *p;
+
+	while (s->phase < SESSION_REFUSED && (p = first_pending(s)) != NULL && p->done) {
+		struct pending decided = *p;
+
+		pending_free(p);
+		write_answer(s, decided.kind, decided.id, decided.error, decided.subscription);
+	}
+	if (s->phase < SESSION_REFUSED && s->pending_count == 0)
+		session_go_on(s);
+}
+
+static void decide(struct pending *p, enum error_code error)
+{
+	p->done = true;
+	p->error = (uint16_t)error;
+	p->publish = NULL;
+}
+
+void pending_done(struct pending *p, enum error_code error)
+{
+	decide(p, error);
+	answer_front(p->session);
+}
+
+static struct pending *pending_of(const struct client_subscription *cs)
+{
+	list_for_each (node, &cs->session->pending) {
+		struct pending *p = container_of(node, struct pending, node);
+
+		if (p->subscription == cs || p->kind == COMMAND_CONNECT)
+			return p;
+	}
+	return NULL;
+}
+
+void pending_subscribed(struct client_subscription *cs, enum error_code error)
+{
+	struct pending *p = pending_of(cs);
+
+	assert(p != NULL && !p->done && p->waiting > 0);
+	if (error != ERROR_NONE) {
+		subscriptions_drop(&cs);
+		p->subscription = NULL;
+	}
+	if (error != ERROR_NONE || --p->waiting == 0)
+		pending_done(p, error);
+}
+
+static bool overdue(const struct pending *p, uint64_t now_ms)
+{
+	return !p->done && p->deadline_ms != 0 && p->deadline_ms <= now_ms;
+}
+
+uint64_t pending_deadline(const struct session *s)
+{
+	list_for_each (node, &s->pending) {
+		const struct pending *p = container_of(node, struct pending, node);
+
+		if (!p->done)
+			return p->deadline_ms;
+	}
+	return 0;
+}
+
+void pending_expire(struct session *s, uint64_t now_ms)
+{
+	bool any = false;
+
+	list_for_each (node, &s->pending) {
+		struct pending *p = container_of(node, struct pending, node);
+
+		if (!overdue(p, now_ms))
+			continue;
+		if (p->subscription != NULL)
+			subscriptions_drop(&p->subscription);
+		decide(p, ERROR_INTERNAL);
+		any = true;
+	}
+	if (any)
+		answer_front(s);
+}
+
+void pending_clear(struct session *s)
+{
+	struct pending *p;
+
+	while ((p = first_pending(s)) != NULL) {
+		hub_publish_cancel(&p->publish);
+		pending_free(p);
+	}
+}
+
+void answer(struct session *s, enum command_kind kind, uint32_t id, const struct verdict *v)
+{
+	struct pending *p;
+
+	if (s->pending_count == 0) {
+		write_answer(s, kind, id, v->error, v->subscription);
+		return;
+	}
+	p = pending_add(s, kind, id);
+	p->subscription = v->subscription;
+	decide(p, v->error);
+}

@@ -1,0 +1,125 @@
+/* Heartbeat. Only a pong counts as a sign of life, and only while we read: a client is not blamed for a pong
+ * that waits behind a command of its own. */
+#include "heartbeat.h"
+
+#include "answer.h"
+#include "clock.h"
+#include "config.h"
+#include "random.h"
+#include "session_state.h"
+
+static uint64_t ping_interval(const struct session *s)
+{
+	return s->clients->config->client.ping_interval_ms;
+}
+
+uint32_t heartbeat_ping_seconds(const struct session *s)
+{
+	uint64_t interval_ms = ping_interval(s);
+
+	if (s->native_ping || interval_ms == 0)
+		return 0;
+	return interval_ms < 1000 ? 1 : (uint32_t)(interval_ms / 1000);
+}
+
+bool heartbeat_wants_pong(const struct session *s)
+{
+	return heartbeat_ping_seconds(s) > 0 && !s->uni && s->clients->config->client.pong_timeout_ms > 0;
+}
+
+static uint64_t nearest(uint64_t a, uint64_t b)
+{
+	if (a == 0 || b == 0)
+		return a == 0 ? b : a;
+	return a < b ? a : b;
+}
+
+void heartbeat_arm(struct session *s)
+{
+	uint64_t due = nearest(nearest(s->due_ms, s->pong_due_ms), pending_deadline(s));
+	uint64_t now = clock_ms();
+
+	if (due == 0)
+		timer_stop(&s->timer);
+	else
+		timer_start(s->clients->loop, &s->timer, due > now ? due - now : 0);
+}
+
+void heartbeat_open(struct session *s)
+{
+	uint64_t delay_ms = s->clients->config->client.stale_close_delay_ms;
+
+	s->due_ms = delay_ms == 0 ? 0 : clock_ms() + delay_ms;
+	heartbeat_arm(s);
+}
+
+static uint64_t jitter_ms(uint64_t n)
+{
+	uint64_t drawn;
+
+	random_bytes(&drawn, sizeof(drawn));
+	return drawn % n;
+}
+
+/* Clients that come back in one instant, after a deploy, are not pinged in one. */
+void heartbeat_start(struct session *s)
+{
+	uint64_t interval_ms = ping_interval(s);
+	uint64_t half_ms = interval_ms / 2;
+
+	s->due_ms = interval_ms == 0 ? 0 : clock_ms() + half_ms + jitter_ms(interval_ms - half_ms);
+	heartbeat_arm(s);
+}
+
+struct verdict heartbeat_pong(struct session *s)
+{
+	if (s->pong_due_ms == 0)
+		return VERDICT_DISCONNECT(DISCONNECT_BAD_REQUEST, "a pong that was not asked for");
+	s->pong_due_ms = 0;
+	return VERDICT_SILENT;
+}
+
+static void check_stale(struct session *s, uint64_t now)
+{
+	if (s->phase == SESSION_CONNECTING)
+		s->due_ms = 0; /* from now on it is Redis that is late, and the command has a deadline */
+	else if (s->due_ms != 0 && now >= s->due_ms)
+		session_disconnect(s, DISCONNECT_STALE, "not connected in time");
+}
+
+static void check_pong(struct session *s, uint64_t now)
+{
+	if (s->pong_due_ms == 0 || now < s->pong_due_ms)
+		return;
+	if (s->held != NULL)
+		s->pong_due_ms = now + s->clients->config->client.pong_timeout_ms;
+	else
+		session_disconnect(s, DISCONNECT_NO_PONG, "no pong");
+}
+
+static void check_ping(struct session *s, uint64_t now)
+{
+	if (s->phase != SESSION_CONNECTED || s->due_ms == 0 || now < s->due_ms)
+		return;
+	s->due_ms = now + ping_interval(s);
+	if (s->pong_due_ms != 0)
+		return;
+	if (heartbeat_wants_pong(s))
+		s->pong_due_ms = now + s->clients->config->client.pong_timeout_ms;
+	conn_send(s->conn, s->native_ping ? s->clients->native_ping : s->clients->ping);
+}
+
+void heartbeat_fire(struct timer *t)
+{
+	struct session *s = container_of(t, struct session, timer);
+	uint64_t now = clock_ms();
+
+	pending_expire(s, now);
+	if (s->phase < SESSION_CONNECTED || s->phase == SESSION_REFUSED)
+		check_stale(s, now);
+	else if (s->phase == SESSION_CONNECTED)
+		check_pong(s, now);
+	check_ping(s, now);
+	if (s->phase != SESSION_CLOSED)
+		heartbeat_arm(s);
+}

@@ -1,0 +1,325 @@
+/* Sessions: their birth, their end, and the way of a message into commands, one by one and in order. A
+ * message that cannot go on, because a command has to wait for those before it, is held, and the connection
+ * paused, so that a client is never ahead of us by more than what it sent in one piece. */
+#include "session.h"
+
+#include <assert.h>
+
+#include "answer.h"
+#include "commands.h"
+#include "config.h"
+#include "heartbeat.h"
+#include "mem.h"
+#include "metrics.h"
+#include "session_state.h"
+#include "subscriptions.h"
+#include "uni.h"
+#include "ws_handshake.h"
+
+/* What encoding one answer may take, and what the buffers keep between two. */
+enum { OUT_MAX = 64 << 20, BUFFER_KEEP = 64 << 10 };
+
+/* The rest of a message. */
+struct held {
+	struct list node; /* in clients->resumable, when its turn has come */
+	struct session *session;
+	size_t len;
+	bool first; /* nothing of the message was taken yet */
+	char data[];
+};
+
+static struct frame *frame_of(const struct codec *codec, void (*put)(struct buf *out))
+{
+	struct buf text;
+	struct frame *f;
+
+	buf_init(&text, 64);
+	put(&text);
+	f = ws_frame_new(codec->opcode, buf_bytes(&text));
+	buf_free(&text);
+	return f;
+}
+
+static void bury(struct task *t)
+{
+	struct clients *clients = container_of(t, struct clients, bury);
+	struct list *node;
+
+	while ((node = list_pop(&clients->closed)) != NULL)
+		mem_free(container_of(node, struct session, node));
+}
+
+static size_t longest_message(const struct config *config)
+{
+	uint64_t a = config->websocket.message_size_limit;
+	uint64_t b = config->uni_websocket.message_size_limit;
+
+	return (size_t)(a > b ? a : b);
+}
+
+static void resume(struct task *t);
+
+struct clients *clients_new(struct loop *loop, const struct config *config, struct hub *hub)
+{
+	struct clients *clients = mem_alloc(sizeof(*clients));
+
+	clients->loop = loop;
+	clients->config = config;
+	clients->hub = hub;
+	clients->codec = &codec_json;
+	buf_init(&clients->scratch, CODEC_SCRATCH_MAX(longest_message(config)));
+	buf_init(&clients->out, OUT_MAX);
+	clients->ping = frame_of(&codec_json, codec_json.put_ping);
+	clients->native_ping = ws_frame_new(WS_PING, BYTES_NONE);
+	list_init(&clients->sessions);
+	list_init(&clients->closed);
+	list_init(&clients->resumable);
+	clients->bury.run = bury;
+	clients->resume.run = resume;
+	return clients;
+}
+
+void clients_free(struct clients **clients)
+{
+	struct clients *c = *clients;
+
+	if (c == NULL)
+		return;
+	assert(list_empty(&c->sessions));
+	task_cancel(&c->bury);
+	task_cancel(&c->resume);
+	bury(&c->bury);
+	frame_unref(&c->ping);
+	frame_unref(&c->native_ping);
+	buf_free(&c->scratch);
+	buf_free(&c->out);
+	mem_free(c);
+	*clients = NULL;
+}
+
+void session_set_phase(struct session *s, enum session_phase phase)
+{
+	assert(phase > s->phase);
+	if (s->phase == SESSION_CONNECTED)
+		metrics_dec(clients);
+	if (phase == SESSION_CONNECTED)
+		metrics_inc(clients);
+	s->phase = (uint8_t)phase;
+}
+
+struct bytes session_user(const struct session *s)
+{
+	return BYTES("");
+}
+
+/* --- out --- */
+
+void session_send_out(struct session *s)
+{
+	struct buf *out = &s->clients->out;
+	struct frame *f = buf_ok(out) ? ws_frame_new(s->clients->codec->opcode, buf_bytes(out)) : NULL;
+
+	if (out->cap > BUFFER_KEEP)
+		buf_free(out);
+	if (f == NULL) {
+		conn_close(s->conn, DISCONNECT_INTERNAL_ERROR, disconnect_reason(DISCONNECT_INTERNAL_ERROR),
+		           "no memory for an answer");
+		return;
+	}
+	conn_send(s->conn, f);
+	frame_unref(&f);
+}
+
+void session_disconnect(struct session *s, enum disconnect_code code, const char *why)
+{
+	if (s->uni)
+		uni_announce_disconnect(s, code);
+	conn_close(s->conn, (uint16_t)code, disconnect_reason(code), "%s", why);
+}
+
+void session_deliver(struct subscription *s, struct frame *f)
+{
+	conn_send(container_of(s, struct client_subscription, in_hub)->session->conn, f);
+}
+
+void session_subscribed(struct subscription *s, enum error_code error)
+{
+	pending_subscribed(container_of(s, struct client_subscription, in_hub), error);
+}
+
+/* --- in --- */
+
+static void hold(struct session *s, struct bytes rest, bool first)
+{
+	struct held *held = mem_try_alloc(sizeof(*held) + rest.len);
+
+	if (held == NULL) {
+		session_disconnect(s, DISCONNECT_INTERNAL_ERROR, "no memory for what has to wait");
+		return;
+	}
+	list_init(&held->node);
+	held->session = s;
+	held->len = rest.len;
+	held->first = first;
+	if (rest.len > 0)
+		memcpy(held->data, rest.ptr, rest.len);
+	s->held = held;
+	conn_pause(s->conn, true);
+}
+
+static void drop_held(struct session *s)
+{
+	if (s->held == NULL)
+		return;
+	list_remove(&s->held->node);
+	mem_free(s->held);
+	s->held = NULL;
+}
+
+/* Handles a command that may start. False: it ends the session, but those before it are to be answered first.
+ */
+static bool handle(struct session *s, const struct command *cmd)
+{
+	struct verdict v = command_run(s, cmd);
+
+	if (v.disconnect != DISCONNECT_NONE) {
+		if (s->pending_count > 0)
+			return false;
+		session_disconnect(s, v.disconnect, v.why);
+	} else if (!v.later && !v.silent) {
+		answer(s, cmd->kind, cmd->id, &v);
+	}
+	return true;
+}
+
+/* One command, or what is none, off the front of *rest. False when the message has to be held there. */
+static bool take(struct session *s, struct bytes *rest, bool first, bool *end)
+{
+	struct clients *clients = s->clients;
+	struct command cmd;
+
+	switch (clients->codec->next(rest, first, &clients->scratch, &cmd)) {
+	case CODEC_END: *end = true; return true;
+	case CODEC_COMMAND: return command_may_start(s, cmd.kind) && handle(s, &cmd);
+	case CODEC_BAD: break;
+	}
+	if (s->pending_count > 0)
+		return false;
+	session_disconnect(s, DISCONNECT_BAD_REQUEST, "not a command");
+	return true;
+}
+
+static void take_all(struct session *s, struct bytes rest, bool first)
+{
+	bool end = false;
+
+	while (!end && s->phase < SESSION_REFUSED) {
+		struct bytes here = rest;
+
+		if (!take(s, &rest, first, &end)) {
+			hold(s, here, first);
+			break;
+		}
+		first = false;
+	}
+	if (s->clients->scratch.cap > BUFFER_KEEP)
+		buf_free(&s->clients->scratch);
+}
+
+static void on_message(struct conn *c, enum ws_opcode opcode, struct bytes message)
+{
+	struct session *s = conn_state(c);
+
+	assert(s->held == NULL);
+	take_all(s, message, true);
+}
+
+void session_go_on(struct session *s)
+{
+	if (s->held == NULL || list_linked(&s->held->node))
+		return;
+	list_append(&s->clients->resumable, &s->held->node);
+	loop_defer(s->clients->loop, &s->clients->resume);
+}
+
+static void resume_one(struct held *held)
+{
+	struct session *s = held->session;
+
+	s->held = NULL;
+	take_all(s, (struct bytes){held->data, held->len}, held->first);
+	mem_free(held);
+	if (s->phase < SESSION_REFUSED && s->held == NULL)
+		conn_pause(s->conn, false);
+}
+
+static void resume(struct task *t)
+{
+	struct clients *clients = container_of(t, struct clients, resume);
+	struct list *node;
+
+	while ((node = list_pop(&clients->resumable)) != NULL)
+		resume_one(container_of(node, struct held, node));
+}
+
+/* --- birth and end --- */
+
+void session_on_open(struct conn *c)
+{
+	heartbeat_open(conn_state(c));
+}
+
+/* The socket is taken care of; now what it had elsewhere. */
+void session_on_close(struct conn *c)
+{
+	struct session *s = conn_state(c);
+
+	session_set_phase(s, SESSION_CLOSED);
+	timer_stop(&s->timer);
+	drop_held(s);
+	pending_clear(s);
+	subscriptions_drop_all(s);
+	list_remove(&s->node);
+	list_append(&s->clients->closed, &s->node);
+	loop_defer_free(s->clients->loop, &s->clients->bury);
+}
+
+static const struct ws_app app = {
+	.name = "client",
+	.on_open = session_on_open,
+	.on_message = on_message,
+	.on_close = session_on_close,
+};
+
+static struct session *session_new(struct clients *clients, struct conn *c,
+                                   const struct session_params *params)
+{
+	struct session *s = mem_alloc(sizeof(*s));
+
+	s->clients = clients;
+	s->conn = c;
+	s->timer.fire = heartbeat_fire;
+	s->uni = params->uni;
+	s->native_ping = params->native_ping;
+	list_init(&s->subscriptions);
+	list_init(&s->pending);
+	list_append(&clients->sessions, &s->node);
+	return s;
+}
+
+void session_upgrade(struct clients *clients, struct conn *c, const struct http1_request *req,
+                     const struct session_params *params)
+{
+	const char *const known[] = {clients->codec->subprotocol, NULL};
+	const struct config *config = clients->config;
+	struct session *s = session_new(clients, c, params);
+
+	if (!params->uni) {
+		conn_upgrade(c, req, &app, s, ws_handshake_subprotocol(req, known),
+		             config->websocket.message_size_limit);
+		return;
+	}
+	conn_upgrade(c, req, &uni_app, s, NULL, config->uni_websocket.message_size_limit);
+	if (params->cf_connect.ptr != NULL && s->phase == SESSION_NEW)
+		uni_connect(s, params->cf_connect);
+}

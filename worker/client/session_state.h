@@ -1,0 +1,79 @@
+/* The inside of a session, for the files of this folder that make it up. Plain data: what another process
+ * would need to carry on is here or in the lists that hang here, and nothing is kept in closures.
+ *
+ * Whatever sends or closes may end the session: afterwards its phase says so, and only that may be asked. The
+ * memory itself lives until the end of the turn. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "buf.h"
+#include "codec.h"
+#include "codes.h"
+#include "command.h"
+#include "conn.h"
+#include "frame.h"
+#include "hub.h"
+#include "list.h"
+#include "loop.h"
+#include "random.h"
+#include "session.h"
+
+struct held;
+
+struct clients {
+	struct loop *loop;
+	const struct config *config;
+	struct hub *hub;
+	const struct codec *codec;
+	struct buf scratch; /* of the decoder, within one handler */
+	struct buf out;     /* of the encoder, likewise */
+	struct frame *ping;
+	struct frame *native_ping;
+	struct list sessions;
+	struct list closed; /* sessions to be freed by the task below */
+	struct task bury;
+	struct list resumable; /* held messages whose turn has come */
+	struct task resume;
+};
+
+/* In the order in which a session passes through them; it may skip, and never goes back. */
+enum session_phase {
+	SESSION_NEW,
+	SESSION_CONNECTING, /* the connect command waits for its subscriptions */
+	SESSION_CONNECTED,
+	SESSION_REFUSED, /* connect was answered with an error: nothing more is read */
+	SESSION_CLOSED,
+};
+
+struct session {
+	struct list node; /* in clients->sessions or clients->closed */
+	struct clients *clients;
+	struct conn *conn;
+	struct timer timer;        /* for all moments below, the nearest first */
+	struct list subscriptions; /* struct client_subscription */
+	struct list pending;       /* struct pending, in the order of their commands */
+	struct held *held;         /* the rest of a message, while it cannot go on */
+	uint64_t due_ms;           /* when connected: of the next ping; before: when it is stale. 0: never */
+	uint64_t pong_due_ms;      /* 0: no pong is expected */
+	unsigned char client_id[UUID_LEN]; /* a UUID */
+	uint32_t subscription_count;
+	uint16_t pending_count;
+	uint8_t phase; /* enum session_phase */
+	bool uni;
+	bool native_ping;
+};
+
+void session_set_phase(struct session *s, enum session_phase phase);
+/* The user of the session; empty: anonymous. */
+struct bytes session_user(const struct session *s);
+/* Sends what stands in clients->out as one message. */
+void session_send_out(struct session *s);
+/* Ends the session: unidirectional clients are told by a push first, then the connection is closed. */
+void session_disconnect(struct session *s, enum disconnect_code code, const char *why);
+/* Something that waited is done: what is held may go on, from the loop. */
+void session_go_on(struct session *s);
+/* The ws_app callbacks that both kinds of sessions share. */
+void session_on_open(struct conn *c);
+void session_on_close(struct conn *c);
