@@ -96,7 +96,7 @@ static void drain(struct master *m, int signum)
 	if (m->state != RUNNING)
 		return;
 	log_info("SIG%s: draining, for at most %llu s; a second signal stops at once", sigabbrev_np(signum),
-		 (unsigned long long)m->config->shutdown.timeout_ms / 1000);
+	         (unsigned long long)m->config->shutdown.timeout_ms / 1000);
 	m->state = DRAINING;
 	supervisor_drain(m->supervisor);
 }
@@ -194,12 +194,12 @@ static bool take_runtime_dir(struct master *m)
 		return true;
 	if (result == PID_FILE_HELD) {
 		log_error("another broker (pid %d) runs with the runtime directory %s: stop it, or choose "
-			  "another with --runtime-dir",
-			  (int)holder, dir);
+		          "another with --runtime-dir",
+		          (int)holder, dir);
 		return false;
 	}
 	log_line(needed ? LOG_ERROR : LOG_WARNING, NULL, "cannot use the runtime directory %s: %s", dir,
-		 strerror(errno));
+	         strerror(errno));
 	return !needed;
 }
 
