@@ -1,0 +1,241 @@
+/* `fanfare publish`: hands publications to Redis, like any backend would. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <hiredis/hiredis.h>
+
+#include "args.h"
+#include "buf.h"
+#include "bytes.h"
+#include "commands.h"
+#include "config_args.h"
+#include "envelope.h"
+#include "json_reader.h"
+#include "json_writer.h"
+#include "mem.h"
+#include "redis_access.h"
+#include "utf8.h"
+
+const char cmd_publish_help[] =
+	"usage: fanfare publish [OPTION...] CHANNEL JSON\n"
+	"       fanfare publish [OPTION...] CHANNEL -\n"
+	"\n"
+	"Publishes into a channel, and prints to how many workers of brokers Redis has\n"
+	"handed the publication. With - the payload is read from standard input.\n"
+	"\n"
+	"Options:\n"
+	"  --text               the payload is plain text, and arrives as a JSON string\n"
+	"  --lines              with -: each line that is not empty is a publication\n"
+	"  --redis URL          redis://[USER:PASSWORD@]HOST[:PORT][/DB] or unix:/PATH\n"
+	"  --config FILE        the configuration that the broker was started with\n"
+	"  --runtime-dir DIR    the runtime directory that the broker was started with\n"
+	"\n"
+	"Without the last three: the embedded Redis of the default runtime directory.\n"
+	"\n"
+	"Exit codes: 0 published, 1 Redis could not be reached or refused, 2 wrong usage.\n"
+	"\n"
+	"Examples:\n"
+	"  fanfare publish news '{\"price\": 42}'\n"
+	"  fanfare publish --text news 'Hello, everybody'\n"
+	"  tail -f prices.ndjson | fanfare publish --lines prices -\n";
+
+enum { ARG_TEXT = CONFIG_ARGS_COUNT, ARG_LINES };
+
+static const struct args_option options[] = {CONFIG_ARGS, {"--text", false}, {"--lines", false}};
+
+enum { PAYLOAD_MAX = 16 << 20, CHANNEL_KEY_MAX = 4096, READ_CHUNK = 65536 };
+
+struct publish {
+	struct args args;
+	struct config_args config_args;
+	bool text, lines;
+	const char *channel;
+	const char *payload; /* "-": standard input */
+	struct redis_access access;
+	struct redisContext *redis;
+	struct buf key;     /* the channel's name in Redis */
+	struct buf message; /* what goes there */
+};
+
+/* False after telling what is wrong with it. Whatever the broker would not take is refused here, where
+ * somebody sees it. */
+static bool make_message(struct publish *p, struct bytes payload)
+{
+	struct publication publication = {0};
+	struct json_value value;
+
+	buf_reset(&p->message);
+	if (p->text) {
+		if (!utf8_valid(payload)) {
+			fprintf(stderr, "fanfare publish: the text is not UTF-8\n");
+			return false;
+		}
+		json_put_string(&p->message, payload);
+	} else {
+		if (!json_parse(payload, &value)) {
+			fprintf(stderr, "fanfare publish: the payload is not JSON (--text for plain text)\n");
+			return false;
+		}
+		publication.data = value.text;
+		envelope_encode(&p->message, &publication);
+	}
+	if (buf_ok(&p->message))
+		return true;
+	fprintf(stderr, "fanfare publish: the payload is longer than %d bytes\n", PAYLOAD_MAX);
+	return false;
+}
+
+static bool publish_one(struct publish *p, struct bytes payload)
+{
+	const char *argv[] = {"PUBLISH", p->key.data, NULL};
+	size_t lens[] = {7, p->key.len, 0};
+	redisReply *reply;
+	bool ok;
+
+	if (!make_message(p, payload))
+		return false;
+	argv[2] = p->message.data;
+	lens[2] = p->message.len;
+	reply = redisCommandArgv(p->redis, 3, argv, lens);
+	ok = reply != NULL && reply->type == REDIS_REPLY_INTEGER;
+	if (ok)
+		printf("delivered to %lld worker%s\n", reply->integer, reply->integer == 1 ? "" : "s");
+	else
+		fprintf(stderr, "fanfare publish: Redis: %s\n",
+		        reply != NULL ? reply->str : p->redis->errstr);
+	freeReplyObject(reply);
+	return ok;
+}
+
+/* A line that is wrong does not keep back those behind it, but shows in the exit code; a lost Redis does. */
+static bool publish_lines(struct publish *p)
+{
+	size_t cap = 0;
+	char *line = NULL;
+	bool all_well = true;
+	ssize_t n;
+
+	while (p->redis->err == 0 && (n = getline(&line, &cap, stdin)) >= 0) {
+		while (n > 0 && (line[n - 1] == '\n' || line[n - 1] == '\r'))
+			n--;
+		if (n > 0 && !publish_one(p, (struct bytes){line, (size_t)n}))
+			all_well = false;
+		fflush(stdout);
+	}
+	mem_free(line);
+	return all_well;
+}
+
+static bool publish_input(struct publish *p)
+{
+	struct buf input;
+	char *room;
+	size_t n;
+	bool ok;
+
+	buf_init(&input, PAYLOAD_MAX);
+	while ((room = buf_reserve(&input, READ_CHUNK)) != NULL &&
+	       (n = fread(room, 1, READ_CHUNK, stdin)) > 0)
+		buf_commit(&input, n);
+	if (room == NULL)
+		fprintf(stderr, "fanfare publish: the payload is longer than %d bytes\n", PAYLOAD_MAX);
+	else if (ferror(stdin))
+		fprintf(stderr, "fanfare publish: cannot read standard input: %s\n", strerror(errno));
+	ok = room != NULL && !ferror(stdin) && publish_one(p, buf_bytes(&input));
+	buf_free(&input);
+	return ok;
+}
+
+static bool check_channel(const struct publish *p)
+{
+	const struct config *config = p->access.config;
+	size_t len = strlen(p->channel);
+
+	if (len == 0 || len > (size_t)config->channel.max_length) {
+		fprintf(stderr, "fanfare publish: the name of a channel has 1 to %d bytes\n",
+		        config->channel.max_length);
+		return false;
+	}
+	/* Without its configuration it is not known which namespaces the broker has. */
+	if (config->channel.namespace_count == 0 || config_channel(config, p->channel, len) != NULL)
+		return true;
+	fprintf(stderr, "fanfare publish: channel %s is in a namespace that is not configured\n", p->channel);
+	return false;
+}
+
+static bool publish_all(struct publish *p)
+{
+	if (strcmp(p->payload, "-") != 0)
+		return publish_one(p, BYTES_OF_STR(p->payload));
+	return p->lines ? publish_lines(p) : publish_input(p);
+}
+
+static int run(struct publish *p)
+{
+	bool ok;
+
+	if (!redis_access_open("publish", &p->config_args, &p->access))
+		return EXIT_FAILED;
+	buf_init(&p->key, CHANNEL_KEY_MAX);
+	buf_init(&p->message, PAYLOAD_MAX);
+	buf_putf(&p->key, "%s%s", p->access.config->redis.prefix, p->channel);
+	ok = check_channel(p) && buf_ok(&p->key);
+	if (ok) {
+		p->redis = redis_access_connect("publish", &p->access);
+		ok = p->redis != NULL && publish_all(p);
+	}
+	if (p->redis != NULL)
+		redisFree(p->redis);
+	buf_free(&p->key);
+	buf_free(&p->message);
+	redis_access_close(&p->access);
+	return ok ? EXIT_OK : EXIT_FAILED;
+}
+
+/* -1: go on; else the exit code. */
+static int take_operand(struct publish *p, const char *value)
+{
+	if (p->channel == NULL)
+		p->channel = value;
+	else if (p->payload == NULL)
+		p->payload = value;
+	else
+		return args_wrong(&p->args, "too many arguments (JSON with blanks needs quotes)");
+	return -1;
+}
+
+static int parse(struct publish *p)
+{
+	const char *value;
+	int which, code = -1;
+
+	while (code < 0 && (which = args_next(&p->args, options, ARRAY_LEN(options), &value)) != ARGS_END) {
+		if (config_args_take(&p->config_args, which, value))
+			continue;
+		switch (which) {
+		case ARGS_WRONG: return EXIT_USAGE;
+		case ARGS_OPERAND: code = take_operand(p, value); break;
+		case ARG_TEXT: p->text = true; break;
+		case ARG_LINES: p->lines = true; break;
+		}
+	}
+	return code;
+}
+
+int cmd_publish(int argc, char **argv)
+{
+	struct publish p = {0};
+	int code;
+
+	args_init(&p.args, argc, argv);
+	code = parse(&p);
+	if (code >= 0)
+		return code;
+	if (p.channel == NULL || p.payload == NULL)
+		return args_wrong(&p.args, "a channel and a payload are needed");
+	if (p.lines && strcmp(p.payload, "-") != 0)
+		return args_wrong(&p.args, "--lines needs - as the payload");
+	return run(&p);
+}

@@ -1,0 +1,30 @@
+/* The way of the commands to the Redis of a broker: the one that --redis names, or the configuration, or else
+ * the embedded one of the runtime directory. For commands that people and scripts run: everything here may
+ * block, up to a deadline, and tells on standard error, as `fanfare COMMAND: ...`, what went wrong. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "compiler.h"
+#include "config.h"
+#include "config_args.h"
+#include "redis_url.h"
+
+struct redis_access {
+	struct config *config;
+	char *address; /* as text, with the password: not for messages */
+	struct redis_url url;
+	bool is_embedded;
+};
+
+/* False after telling what is wrong; then there is nothing to close. */
+bool redis_access_open(const char *command, const struct config_args *args,
+                       struct redis_access *out) MUST_CHECK;
+void redis_access_close(struct redis_access *a);
+
+struct redisContext;
+enum { REDIS_ACCESS_TIMEOUT_MS = 5000 }; /* of connecting, and of each call */
+
+/* A connection that is logged in and in its database. NULL after telling what is wrong. Free it with
+ * redisFree(). */
+struct redisContext *redis_access_connect(const char *command, const struct redis_access *a) MUST_CHECK;
