@@ -1,0 +1,396 @@
+/* `fanfare subscribe`: a client of the client protocol that prints what is published, a line each. Reconnects
+ * by itself; does not recover what was published in between. */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "args.h"
+#include "buf.h"
+#include "bytes.h"
+#include "commands.h"
+#include "json_reader.h"
+#include "json_writer.h"
+#include "mem.h"
+#include "ws_client.h"
+
+const char cmd_subscribe_help[] =
+	"usage: fanfare subscribe [OPTION...] CHANNEL...\n"
+	"\n"
+	"Prints a line for each publication: its payload, and before it, when there are\n"
+	"several channels, the channel and a tab. Reconnects when the connection is lost.\n"
+	"Ends with Ctrl-C.\n"
+	"\n"
+	"Options:\n"
+	"  --url URL            ws://127.0.0.1:8080/connection/websocket\n"
+	"  --count N            end after N publications\n"
+	"  --verbose            print the channel for a single one, too, and tell on\n"
+	"                       standard error when a subscription stands\n"
+	"\n"
+	"Exit codes: 0 ended as asked, 1 refused or nobody there, 2 wrong usage.\n"
+	"\n"
+	"Examples:\n"
+	"  fanfare subscribe news\n"
+	"  fanfare subscribe --count 1 --url ws://10.0.0.5:8080/connection/websocket news\n";
+
+enum {
+	COMMANDS_MAX = 1 << 20,
+	CONNECT_ID = 1,
+	FIRST_SUBSCRIBE_ID = 2, /* of the first channel, then counted up */
+	PING_SLACK_MS = 10000,  /* a ping may be late by so much */
+	DEFAULT_SILENCE_MS = 60000,
+	BACKOFF_FIRST_MS = 500,
+	BACKOFF_MAX_MS = 20000,
+	ERROR_INTERNAL = 100,
+};
+
+/* What to do after a message, or with a connection that ended. */
+enum next { GO_ON, RECONNECT, END_OK, END_FAILED };
+
+struct subscriber {
+	struct args args;
+	const char *url;
+	char **channels;
+	size_t channel_count;
+	uint64_t count; /* 0: no end */
+	bool verbose;
+
+	struct ws_client *ws;
+	struct buf scratch;
+	uint64_t silence_ms;
+	uint64_t printed;
+	unsigned failures; /* to connect, in a row */
+	bool was_connected;
+};
+
+static volatile sig_atomic_t interrupted;
+
+static void on_interrupt(int signum)
+{
+	interrupted = 1;
+}
+
+/* The signals are blocked but while it waits, so that none falls between looking and waiting. */
+static void catch_signals(sigset_t *waiting)
+{
+	struct sigaction action = {.sa_handler = on_interrupt};
+	sigset_t ours;
+
+	sigemptyset(&ours);
+	sigaddset(&ours, SIGINT);
+	sigaddset(&ours, SIGTERM);
+	sigprocmask(SIG_BLOCK, &ours, waiting);
+	sigdelset(waiting, SIGINT);
+	sigdelset(waiting, SIGTERM);
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+}
+
+/* Sending. */
+
+static bool send_commands(struct subscriber *s)
+{
+	struct buf b;
+	bool ok;
+
+	buf_init(&b, COMMANDS_MAX);
+	buf_putf(&b, "{\"id\":%d,\"connect\":{\"name\":\"fanfare-cli\"}}", CONNECT_ID);
+	for (size_t i = 0; i < s->channel_count; i++) {
+		buf_putf(&b, "\n{\"id\":%zu,\"subscribe\":{\"channel\":", FIRST_SUBSCRIBE_ID + i);
+		json_put_string(&b, BYTES_OF_STR(s->channels[i]));
+		buf_puts(&b, "}}");
+	}
+	ok = buf_ok(&b) && ws_client_send(s->ws, buf_bytes(&b));
+	buf_free(&b);
+	return ok;
+}
+
+/* Receiving. */
+
+/* The member of an object, without a type when there is none. */
+static bool find(struct json_value object, const char *name, struct json_value *value)
+{
+	struct json_iter it;
+	struct bytes key;
+
+	if (object.type != JSON_VALUE_OBJECT)
+		return false;
+	it = json_iter(object);
+	while (json_next_member(&it, &key, value)) {
+		if (json_key_is(key, name))
+			return true;
+	}
+	return false;
+}
+
+static uint64_t find_uint(struct json_value object, const char *name)
+{
+	struct json_value value;
+	uint64_t n;
+
+	if (find(object, name, &value) && value.type == JSON_VALUE_NUMBER && json_uint(value, UINT32_MAX, &n))
+		return n;
+	return 0;
+}
+
+/* As a terminated text in the scratch buffer, good until the next call. */
+static const char *find_text(struct subscriber *s, struct json_value object, const char *name)
+{
+	struct json_value value;
+
+	buf_reset(&s->scratch);
+	if (find(object, name, &value) && value.type == JSON_VALUE_STRING)
+		json_unescape(value, &s->scratch);
+	buf_putc(&s->scratch, '\0');
+	return buf_ok(&s->scratch) ? s->scratch.data : "";
+}
+
+static enum next on_publication(struct subscriber *s, struct json_value push, struct json_value publication)
+{
+	struct json_value data;
+
+	if (!find(publication, "data", &data))
+		return GO_ON;
+	if (s->verbose || s->channel_count > 1)
+		printf("%s\t", find_text(s, push, "channel"));
+	buf_reset(&s->scratch);
+	json_put_compact(&s->scratch, data.text);
+	if (buf_ok(&s->scratch))
+		fwrite(s->scratch.data, 1, s->scratch.len, stdout);
+	putchar('\n');
+	s->printed++;
+	return s->count != 0 && s->printed == s->count ? END_OK : GO_ON;
+}
+
+static enum next on_unsubscribed(struct subscriber *s, struct json_value push, struct json_value unsubscribe)
+{
+	uint64_t code = find_uint(unsubscribe, "code");
+
+	fprintf(stderr, "fanfare subscribe: the broker ended the subscription to %s: ",
+	        find_text(s, push, "channel"));
+	fprintf(stderr, "%s (%llu)\n", find_text(s, unsubscribe, "reason"), (unsigned long long)code);
+	/* From 2500 on the client is expected to subscribe again, and it starts from scratch. */
+	return code >= 2500 ? RECONNECT : END_FAILED;
+}
+
+static enum next on_push(struct subscriber *s, struct json_value push)
+{
+	struct json_value value;
+
+	if (find(push, "pub", &value))
+		return on_publication(s, push, value);
+	if (find(push, "unsubscribe", &value))
+		return on_unsubscribed(s, push, value);
+	return GO_ON;
+}
+
+static const char *channel_of_id(const struct subscriber *s, uint64_t id)
+{
+	if (id < FIRST_SUBSCRIBE_ID || id - FIRST_SUBSCRIBE_ID >= s->channel_count)
+		return NULL;
+	return s->channels[id - FIRST_SUBSCRIBE_ID];
+}
+
+static enum next on_error(struct subscriber *s, uint64_t id, struct json_value error)
+{
+	uint64_t code = find_uint(error, "code");
+	const char *channel = channel_of_id(s, id);
+	struct json_value temporary;
+	bool later = code == ERROR_INTERNAL ||
+	             (find(error, "temporary", &temporary) && bytes_eq(temporary.text, BYTES("true")));
+
+	fprintf(stderr, "fanfare subscribe: %s%s: %s (%llu)\n",
+	        channel != NULL ? "cannot subscribe to " : "cannot connect", channel != NULL ? channel : "",
+	        find_text(s, error, "message"), (unsigned long long)code);
+	return later ? RECONNECT : END_FAILED;
+}
+
+static void on_connected(struct subscriber *s, struct json_value connect)
+{
+	uint64_t ping_s = find_uint(connect, "ping");
+
+	s->silence_ms = ping_s != 0 ? ping_s * 1000 + PING_SLACK_MS : DEFAULT_SILENCE_MS;
+	s->failures = 0;
+}
+
+static enum next on_reply(struct subscriber *s, struct json_value reply)
+{
+	uint64_t id = find_uint(reply, "id");
+	struct json_value value;
+
+	if (find(reply, "push", &value))
+		return on_push(s, value);
+	if (find(reply, "error", &value))
+		return on_error(s, id, value);
+	if (find(reply, "connect", &value))
+		on_connected(s, value);
+	else if (s->verbose && find(reply, "subscribe", &value) && channel_of_id(s, id) != NULL)
+		fprintf(stderr, "fanfare subscribe: subscribed to %s\n", channel_of_id(s, id));
+	else if (id == 0 && !ws_client_send(s->ws, BYTES("{}"))) /* the answer to a ping */
+		return RECONNECT;
+	return GO_ON;
+}
+
+static enum next on_message(struct subscriber *s, struct bytes message)
+{
+	enum next next = GO_ON;
+
+	while (next == GO_ON && message.len > 0) {
+		const char *newline = memchr(message.ptr, '\n', message.len);
+		size_t len = newline != NULL ? (size_t)(newline - message.ptr) : message.len;
+		struct json_value reply;
+
+		if (!json_parse((struct bytes){message.ptr, len}, &reply)) {
+			fprintf(stderr,
+			        "fanfare subscribe: who answers there does not speak the client protocol\n");
+			return END_FAILED;
+		}
+		next = on_reply(s, reply);
+		len += newline != NULL;
+		message.ptr += len;
+		message.len -= len;
+	}
+	return next;
+}
+
+/* The broker's codes say whether to come back: 3500 to 3999 and 4500 to 4999 mean no, and so do messages that
+ * are too big. */
+static enum next on_closed(const struct subscriber *s)
+{
+	unsigned code = ws_client_close_code(s->ws);
+	bool final = code == 1009 || (code >= 3500 && code < 4000) || (code >= 4500 && code < 5000);
+
+	fprintf(stderr, "fanfare subscribe: disconnected: %s (%u)\n", ws_client_close_reason(s->ws), code);
+	return final ? END_FAILED : RECONNECT;
+}
+
+static enum next on_event(struct subscriber *s, enum ws_client_event event, struct bytes message)
+{
+	switch (event) {
+	case WS_CLIENT_MESSAGE: return on_message(s, message);
+	case WS_CLIENT_SILENCE:
+		fprintf(stderr, "fanfare subscribe: disconnected: the broker went silent\n");
+		return RECONNECT;
+	case WS_CLIENT_CLOSED: return on_closed(s);
+	case WS_CLIENT_SIGNAL: return GO_ON;
+	}
+	return GO_ON;
+}
+
+static enum next listen_until_lost(struct subscriber *s)
+{
+	enum next next = send_commands(s) ? GO_ON : RECONNECT;
+	struct bytes message = BYTES_NONE;
+
+	while (next == GO_ON) {
+		enum ws_client_event event = ws_client_receive(s->ws, s->silence_ms, &message);
+
+		if (interrupted)
+			return END_OK;
+		next = on_event(s, event, message);
+		if (fflush(stdout) != 0)
+			return END_FAILED; /* main() tells why */
+	}
+	return next;
+}
+
+/* Connecting. */
+
+static enum next on_not_connected(const struct subscriber *s, const struct ws_client_failure *f)
+{
+	if (f->error == WS_CLIENT_INTERRUPTED)
+		return interrupted ? END_OK : RECONNECT;
+	fprintf(stderr, "fanfare subscribe: cannot connect to %s: %s\n", s->url, f->text);
+	/* Who never had a connection rather has the wrong URL than a broker that restarts. */
+	return f->error == WS_CLIENT_TRY_LATER && s->was_connected ? RECONNECT : END_FAILED;
+}
+
+static enum next connect_and_listen(struct subscriber *s, const sigset_t *waiting)
+{
+	struct ws_client_failure failure;
+	enum next next;
+
+	s->silence_ms = DEFAULT_SILENCE_MS;
+	s->ws = ws_client_open(s->url, waiting, &failure);
+	if (s->ws == NULL)
+		return on_not_connected(s, &failure);
+	s->was_connected = true;
+	next = listen_until_lost(s);
+	ws_client_close(&s->ws);
+	return next;
+}
+
+/* Half to all of 0.5 s, 1 s, … 20 s: those who lost the same broker do not all come back in one instant. */
+static void back_off(struct subscriber *s, const sigset_t *waiting)
+{
+	unsigned full_ms = BACKOFF_FIRST_MS << (s->failures < 6 ? s->failures : 6);
+	unsigned ms;
+	struct timespec ts;
+
+	s->failures++;
+	if (full_ms > BACKOFF_MAX_MS)
+		full_ms = BACKOFF_MAX_MS;
+	ms = full_ms / 2 + arc4random_uniform(full_ms / 2);
+	ts = (struct timespec){.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
+	(void)!pselect(0, NULL, NULL, NULL, &ts, waiting);
+}
+
+static int run(struct subscriber *s)
+{
+	enum next next;
+	sigset_t waiting;
+
+	catch_signals(&waiting);
+	buf_init(&s->scratch, WS_CLIENT_MESSAGE_MAX);
+	while (!interrupted && (next = connect_and_listen(s, &waiting)) == RECONNECT)
+		back_off(s, &waiting);
+	buf_free(&s->scratch);
+	return interrupted || next == END_OK ? EXIT_OK : EXIT_FAILED;
+}
+
+/* The command line. */
+
+static bool take_count(struct subscriber *s, const char *value)
+{
+	struct json_value number;
+
+	return json_parse(BYTES_OF_STR(value), &number) && number.type == JSON_VALUE_NUMBER &&
+	       json_uint(number, UINT32_MAX, &s->count) && s->count > 0;
+}
+
+static int parse(struct subscriber *s)
+{
+	static const struct args_option options[] = {
+		{"--url", true}, {"--count", true}, {"--verbose", false}};
+	const char *value;
+	int which;
+
+	while ((which = args_next(&s->args, options, ARRAY_LEN(options), &value)) != ARGS_END) {
+		if (which == ARGS_WRONG)
+			return EXIT_USAGE;
+		if (which == ARGS_OPERAND)
+			s->channels[s->channel_count++] = (char *)value;
+		else if (which == 0)
+			s->url = value;
+		else if (which == 2)
+			s->verbose = true;
+		else if (!take_count(s, value))
+			return args_wrong(&s->args, "--count needs a number from 1 on");
+	}
+	return s->channel_count > 0 ? EXIT_OK : args_wrong(&s->args, "a channel is needed");
+}
+
+int cmd_subscribe(int argc, char **argv)
+{
+	struct subscriber s = {.url = "ws://127.0.0.1:8080/connection/websocket"};
+	int code;
+
+	args_init(&s.args, argc, argv);
+	s.channels = mem_alloc((size_t)argc * sizeof(*s.channels));
+	code = parse(&s);
+	if (code == EXIT_OK)
+		code = run(&s);
+	mem_free(s.channels);
+	return code;
+}
