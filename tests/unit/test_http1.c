@@ -250,6 +250,40 @@ static void test_limits(void **unused)
 	buf_free(&in);
 }
 
+static uint32_t next_random(uint32_t *state)
+{
+	*state ^= *state << 13;
+	*state ^= *state >> 17;
+	*state ^= *state << 5;
+	return *state;
+}
+
+/* A good head with some bytes that are others: whatever it becomes, the verdict does not depend on how it
+ * came. */
+static void test_damaged_heads_at_every_split(void **unused)
+{
+	static const char good[] = "GET http://a/b?c=d HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n"
+				   "Connection: close\r\nX: y z\r\n\r\nhello";
+	static const char likely[] = "\r\n :\t/?#\0\x7f\x80,0Ga";
+	uint32_t random = 2463534242;
+	struct buf seen;
+	int round;
+
+	buf_init(&seen, BIG);
+	for (round = 0; round < 3000; round++) {
+		char head[sizeof(good)];
+		uint32_t changes = 1 + next_random(&random) % 3;
+
+		memcpy(head, good, sizeof(good));
+		while (changes-- > 0)
+			head[next_random(&random) % sizeof(good)] =
+				likely[next_random(&random) % sizeof(likely)];
+		parse_growing((struct bytes){head, sizeof(head)}, sizeof(head), 0, &seen);
+		check_bytes((struct bytes){head, sizeof(head)}, seen.data);
+	}
+	buf_free(&seen);
+}
+
 static void test_header_lookup(void **unused)
 {
 	static struct http1_request req;
@@ -339,6 +373,7 @@ int main(void)
 		cmocka_unit_test(test_host),
 		cmocka_unit_test(test_body_lengths),
 		cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_damaged_heads_at_every_split),
 		cmocka_unit_test(test_header_lookup),
 		cmocka_unit_test(test_query),
 		cmocka_unit_test(test_response),

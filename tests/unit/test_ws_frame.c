@@ -538,6 +538,53 @@ static void test_long_close_reason_is_cut_between_characters(void **unused)
 	check_encoded(ws_frame_close(WS_CLOSE_NORMAL, reason), expected);
 }
 
+static uint32_t next_random(uint32_t *state)
+{
+	*state ^= *state << 13;
+	*state ^= *state >> 17;
+	*state ^= *state << 5;
+	return *state;
+}
+
+/* A few frames that make sense more often than not, then now and then a byte that is another. */
+static void put_random_frames(struct buf *in, uint32_t *random)
+{
+	static const uint8_t likely[] = {0x81, 0x01, 0x00, 0x80, 0x82, 0x02, 0x89, 0x8a, 0x88};
+	static const char text[] =
+		"plain \xe2\x82\xac \xf0\x9f\x98\x80 \x03\xe8 text that is longer than what "
+		"control frames may hold, and longer than the lengths that fit into seven bits";
+	uint32_t count = 1 + next_random(random) % 6;
+
+	while (count-- > 0) {
+		size_t from = next_random(random) % sizeof(text);
+		size_t len = next_random(random) % (sizeof(text) - from);
+
+		put_frame(in, likely[next_random(random) % sizeof(likely)], (struct bytes){text + from, len});
+	}
+	if (next_random(random) % 2 == 0)
+		in->data[next_random(random) % in->len] ^= (char)(1 << next_random(random) % 8);
+}
+
+/* Whatever the bytes, the verdict does not depend on how they came. */
+static void test_random_frames_at_every_split(void **unused)
+{
+	static const struct rules rules = {true, 300};
+	uint32_t random = 2463534242;
+	int round;
+
+	for (round = 0; round < 1000; round++) {
+		struct buf in = input();
+		struct reader r;
+
+		put_random_frames(&in, &random);
+		reader_init(&r, rules.expect_mask, rules.max_message);
+		reader_feed(&r, in.data, in.len);
+		buf_putc(&r.seen, '\0');
+		check(&rules, &in, r.seen.data);
+		reader_free(&r);
+	}
+}
+
 /* 5.3, from every position, at every alignment. */
 static void test_masking(void **unused)
 {
@@ -584,6 +631,7 @@ int main(void)
 		cmocka_unit_test(test_header_encoding),
 		cmocka_unit_test(test_encoded_frames_decode),
 		cmocka_unit_test(test_long_close_reason_is_cut_between_characters),
+		cmocka_unit_test(test_random_frames_at_every_split),
 		cmocka_unit_test(test_masking),
 	};
 
