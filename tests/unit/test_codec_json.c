@@ -431,6 +431,38 @@ static void test_subs_are_bounded_by_scratch(void **state)
 	buf_free(&said);
 }
 
+static void put_deep_filter(struct buf *message, int levels)
+{
+	buf_reset(message);
+	buf_puts(message, "{\"id\":1,\"subscribe\":{\"channel\":\"a\",\"tf\":");
+	for (int i = 1; i < levels; i++)
+		buf_puts(message, "{\"nodes\":[");
+	buf_puts(message, "{\"key\":\"k\"}");
+	for (int i = 1; i < levels; i++)
+		buf_puts(message, "]}");
+	buf_puts(message, "}}");
+}
+
+static void test_filters_have_a_depth(void **state)
+{
+	struct buf message;
+	struct buf scratch;
+	struct buf said;
+
+	buf_init(&message, 10000);
+	buf_init(&scratch, 10000);
+	buf_init(&said, 10000);
+	put_deep_filter(&message, 8);
+	say_message(&said, buf_bytes(&message), &scratch);
+	assert_true(bytes_start_with(buf_bytes(&said), BYTES("subscribe id=1 channel=a tf=")));
+	put_deep_filter(&message, 9);
+	say_message(&said, buf_bytes(&message), &scratch);
+	assert_true(bytes_eq(buf_bytes(&said), BYTES("bad")));
+	buf_free(&message);
+	buf_free(&scratch);
+	buf_free(&said);
+}
+
 static void test_connect_request_of_unidirectional_clients(void **state)
 {
 	static const char *const bad[] = {
@@ -689,6 +721,7 @@ int main(void)
 		cmocka_unit_test(test_payloads_keep_their_text),
 		cmocka_unit_test(test_rest_is_left_for_later),
 		cmocka_unit_test(test_subs_are_bounded_by_scratch),
+		cmocka_unit_test(test_filters_have_a_depth),
 		cmocka_unit_test(test_connect_request_of_unidirectional_clients),
 		cmocka_unit_test(test_truncated_and_changed_messages_are_survived),
 		cmocka_unit_test(test_replies),

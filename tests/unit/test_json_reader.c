@@ -108,6 +108,20 @@ static void test_depth_has_a_ceiling(void **state)
 	assert_false(parse_copy((struct bytes){text, sizeof(text)}));
 }
 
+static void test_depth_of_a_value(void **state)
+{
+	static const struct {
+		const char *text;
+		unsigned depth;
+	} deep[] = {{"1", 0}, {"\"[[[\"", 0}, {"[]", 1}, {"{\"[\":\"{\"}", 1}, {"[[],{\"a\":[1]},[]]", 3}};
+	struct json_value value;
+
+	for (size_t i = 0; i < ARRAY_LEN(deep); i++) {
+		assert_true(json_parse(BYTES_OF_STR(deep[i].text), &value));
+		assert_int_equal(json_depth(value), deep[i].depth);
+	}
+}
+
 static void test_value_is_trimmed_and_typed(void **state)
 {
 	static const struct {
@@ -438,6 +452,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_verdicts),
 		cmocka_unit_test(test_depth_has_a_ceiling),
+		cmocka_unit_test(test_depth_of_a_value),
 		cmocka_unit_test(test_value_is_trimmed_and_typed),
 		cmocka_unit_test(test_keys_are_compared_with_escapes_resolved),
 		cmocka_unit_test(test_unescape),

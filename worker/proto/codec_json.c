@@ -8,15 +8,9 @@
 #include "json_struct.h"
 #include "message_json.h"
 
-#define OFFSET(request, member) (offsetof(struct command, request.member) - offsetof(struct command, request))
-#define FIELD(request, member, read)                   \
-	{                                              \
-#member, OFFSET(request, member), read \
-	}
-#define STRUCT(fields)                    \
-	{                                 \
-		fields, ARRAY_LEN(fields) \
-	}
+#define OFFSET(request, member)      (offsetof(struct command, request.member) - offsetof(struct command, request))
+#define FIELD(request, member, read) #member, OFFSET(request, member), read
+#define FIELDS(fields)               fields, ARRAY_LEN(fields)
 
 static bool check_uint64(struct json_value value, struct buf *scratch, void *out)
 {
@@ -40,13 +34,16 @@ static bool check_structs(struct json_value array, const struct json_struct *typ
 	return true;
 }
 
+/* Of JSON: eight levels of filter nodes and the lists that hold them. */
+enum { FILTER_MAX_DEPTH = 16 };
+
 /* A node of a tags filter, which is passed on as text. */
 static json_read_fn check_filters;
 static const struct json_field filter_fields[] = {
 	{"op", 0, json_check_string},  {"key", 0, json_check_string},   {"cmp", 0, json_check_string},
 	{"val", 0, json_check_string}, {"vals", 0, json_check_strings}, {"nodes", 0, check_filters},
 };
-static const struct json_struct filter_struct = STRUCT(filter_fields);
+static const struct json_struct filter_struct = {FIELDS(filter_fields)};
 
 static bool check_filters(struct json_value value, struct buf *scratch, void *out)
 {
@@ -55,29 +52,30 @@ static bool check_filters(struct json_value value, struct buf *scratch, void *ou
 
 static bool read_filter(struct json_value value, struct buf *scratch, void *out)
 {
-	return json_read_struct(value, &filter_struct, scratch, out) && json_read_raw(value, scratch, out);
+	return json_depth(value) <= FILTER_MAX_DEPTH &&
+	       json_read_struct(value, &filter_struct, scratch, out) && json_read_raw(value, scratch, out);
 }
 
 static const struct json_field subscribe_fields[] = {
-	FIELD(subscribe, channel, json_read_string),
-	FIELD(subscribe, token, json_read_string),
-	FIELD(subscribe, recover, json_read_bool),
-	FIELD(subscribe, epoch, json_read_string),
-	FIELD(subscribe, offset, json_read_uint64),
-	FIELD(subscribe, data, json_read_raw),
-	FIELD(subscribe, positioned, json_read_bool),
-	FIELD(subscribe, recoverable, json_read_bool),
-	FIELD(subscribe, join_leave, json_read_bool),
-	FIELD(subscribe, delta, json_read_string),
-	FIELD(subscribe, tf, read_filter),
-	FIELD(subscribe, flag, json_read_int64),
-	FIELD(subscribe, type, json_read_int32),
-	FIELD(subscribe, phase, json_read_int32),
-	FIELD(subscribe, cursor, json_read_string),
-	FIELD(subscribe, limit, json_read_int32),
-	FIELD(subscribe, asc, json_read_bool),
+	{FIELD(subscribe, channel, json_read_string)},
+	{FIELD(subscribe, token, json_read_string)},
+	{FIELD(subscribe, recover, json_read_bool)},
+	{FIELD(subscribe, epoch, json_read_string)},
+	{FIELD(subscribe, offset, json_read_uint64)},
+	{FIELD(subscribe, data, json_read_raw)},
+	{FIELD(subscribe, positioned, json_read_bool)},
+	{FIELD(subscribe, recoverable, json_read_bool)},
+	{FIELD(subscribe, join_leave, json_read_bool)},
+	{FIELD(subscribe, delta, json_read_string)},
+	{FIELD(subscribe, tf, read_filter)},
+	{FIELD(subscribe, flag, json_read_int64)},
+	{FIELD(subscribe, type, json_read_int32)},
+	{FIELD(subscribe, phase, json_read_int32)},
+	{FIELD(subscribe, cursor, json_read_string)},
+	{FIELD(subscribe, limit, json_read_int32)},
+	{FIELD(subscribe, asc, json_read_bool)},
 };
-static const struct json_struct subscribe_struct = STRUCT(subscribe_fields);
+static const struct json_struct subscribe_struct = {FIELDS(subscribe_fields)};
 
 static size_t count_members(struct json_value object)
 {
@@ -130,23 +128,23 @@ static bool read_subs(struct json_value value, struct buf *scratch, void *out)
 }
 
 static const struct json_field connect_fields[] = {
-	FIELD(connect, token, json_read_string),
-	FIELD(connect, data, json_read_raw),
+	{FIELD(connect, token, json_read_string)},
+	{FIELD(connect, data, json_read_raw)},
 	{"subs", 0, read_subs},
-	FIELD(connect, name, json_read_string),
-	FIELD(connect, version, json_read_string),
+	{FIELD(connect, name, json_read_string)},
+	{FIELD(connect, version, json_read_string)},
 	{"headers", 0, json_check_string_map},
-	FIELD(connect, flag, json_read_int64),
+	{FIELD(connect, flag, json_read_int64)},
 	{"dict", 0, json_check_string},
 	{"profile", 0, json_check_string},
 };
-static const struct json_struct connect_struct = STRUCT(connect_fields);
+static const struct json_struct connect_struct = {FIELDS(connect_fields)};
 
 static const struct json_field since_fields[] = {
 	{"offset", OFFSET(history, since.offset), json_read_uint64},
 	{"epoch", OFFSET(history, since.epoch), json_read_string},
 };
-static const struct json_struct since_struct = STRUCT(since_fields);
+static const struct json_struct since_struct = {FIELDS(since_fields)};
 
 static bool read_since(struct json_value value, struct buf *scratch, void *out)
 {
@@ -157,30 +155,30 @@ static bool read_since(struct json_value value, struct buf *scratch, void *out)
 }
 
 static const struct json_field history_fields[] = {
-	FIELD(history, channel, json_read_string),
-	FIELD(history, limit, json_read_int32),
+	{FIELD(history, channel, json_read_string)},
+	{FIELD(history, limit, json_read_int32)},
 	{"since", 0, read_since},
-	FIELD(history, reverse, json_read_bool),
+	{FIELD(history, reverse, json_read_bool)},
 };
 
 static const struct json_field publish_fields[] = {
-	FIELD(publish, channel, json_read_string), FIELD(publish, data, json_read_raw),
-	FIELD(publish, type, json_read_int32),     FIELD(publish, key, json_read_string),
-	FIELD(publish, removed, json_read_bool),
+	{FIELD(publish, channel, json_read_string)}, {FIELD(publish, data, json_read_raw)},
+	{FIELD(publish, type, json_read_int32)},     {FIELD(publish, key, json_read_string)},
+	{FIELD(publish, removed, json_read_bool)},
 };
 
-static const struct json_field unsubscribe_fields[] = {FIELD(unsubscribe, channel, json_read_string)};
-static const struct json_field presence_fields[] = {FIELD(presence, channel, json_read_string)};
-static const struct json_field presence_stats_fields[] = {FIELD(presence_stats, channel, json_read_string)};
-static const struct json_field rpc_fields[] = {FIELD(rpc, method, json_read_string),
-                                               FIELD(rpc, data, json_read_raw)};
-static const struct json_field send_fields[] = {FIELD(send, data, json_read_raw)};
-static const struct json_field refresh_fields[] = {FIELD(refresh, token, json_read_string)};
+static const struct json_field unsubscribe_fields[] = {{FIELD(unsubscribe, channel, json_read_string)}};
+static const struct json_field presence_fields[] = {{FIELD(presence, channel, json_read_string)}};
+static const struct json_field presence_stats_fields[] = {{FIELD(presence_stats, channel, json_read_string)}};
+static const struct json_field rpc_fields[] = {{FIELD(rpc, method, json_read_string)},
+                                               {FIELD(rpc, data, json_read_raw)}};
+static const struct json_field send_fields[] = {{FIELD(send, data, json_read_raw)}};
+static const struct json_field refresh_fields[] = {{FIELD(refresh, token, json_read_string)}};
 
 /* What is tracked is of no use yet, it only has to be well formed. */
 static const struct json_field keyed_item_fields[] = {{"key", 0, json_check_string},
                                                       {"version", 0, check_uint64}};
-static const struct json_struct keyed_item_struct = STRUCT(keyed_item_fields);
+static const struct json_struct keyed_item_struct = {FIELDS(keyed_item_fields)};
 
 static bool check_keyed_items(struct json_value value, struct buf *scratch, void *out)
 {
@@ -189,7 +187,7 @@ static bool check_keyed_items(struct json_value value, struct buf *scratch, void
 
 static const struct json_field track_fields[] = {{"signature", 0, json_check_string},
                                                  {"items", 0, check_keyed_items}};
-static const struct json_struct track_struct = STRUCT(track_fields);
+static const struct json_struct track_struct = {FIELDS(track_fields)};
 
 static bool check_track(struct json_value value, struct buf *scratch, void *out)
 {
@@ -197,15 +195,15 @@ static bool check_track(struct json_value value, struct buf *scratch, void *out)
 }
 
 static const struct json_field sub_refresh_fields[] = {
-	FIELD(sub_refresh, channel, json_read_string),
-	FIELD(sub_refresh, token, json_read_string),
-	FIELD(sub_refresh, type, json_read_int32),
+	{FIELD(sub_refresh, channel, json_read_string)},
+	{FIELD(sub_refresh, token, json_read_string)},
+	{FIELD(sub_refresh, type, json_read_int32)},
 	{"track", 0, check_track},
 	{"untrack", 0, json_check_strings},
 };
 
 static const struct json_struct request_structs[] = {
-#define REQUEST_STRUCT(upper, lower) [COMMAND_##upper] = STRUCT(lower##_fields),
+#define REQUEST_STRUCT(upper, lower) [COMMAND_##upper] = {FIELDS(lower##_fields)},
 	COMMANDS(REQUEST_STRUCT)
 #undef REQUEST_STRUCT
 };
@@ -224,7 +222,7 @@ static const struct json_field line_fields[] = {
 #undef LINE_FIELD
 		{"ping", offsetof(struct line, ping), json_read_value},
 };
-static const struct json_struct line_struct = STRUCT(line_fields);
+static const struct json_struct line_struct = {FIELDS(line_fields)};
 
 static bool is_present(struct json_value value)
 {

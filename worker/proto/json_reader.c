@@ -260,14 +260,19 @@ static const char *skip_string(const char *p, const char *end)
 	return p + 1;
 }
 
-static const char *skip_container(const char *p, const char *end)
+static const char *skip_container(const char *p, const char *end, unsigned *deepest)
 {
 	unsigned depth = 0;
 
+	*deepest = 0;
 	do {
 		switch (*p) {
 		case '{':
-		case '[': depth++; break;
+		case '[':
+			depth++;
+			if (depth > *deepest)
+				*deepest = depth;
+			break;
 		case '}':
 		case ']': depth--; break;
 		case '"': p = skip_string(p, end); continue;
@@ -287,12 +292,23 @@ static const char *skip_scalar(const char *p, const char *end)
 
 static const char *skip_value(const char *p, const char *end)
 {
+	unsigned deepest;
+
 	switch (type_of(*p)) {
 	case JSON_VALUE_OBJECT:
-	case JSON_VALUE_ARRAY: return skip_container(p, end);
+	case JSON_VALUE_ARRAY: return skip_container(p, end, &deepest);
 	case JSON_VALUE_STRING: return skip_string(p, end);
 	default: return skip_scalar(p, end);
 	}
+}
+
+unsigned json_depth(struct json_value value)
+{
+	unsigned deepest = 0;
+
+	if (value.type == JSON_VALUE_ARRAY || value.type == JSON_VALUE_OBJECT)
+		skip_container(value.text.ptr, value.text.ptr + value.text.len, &deepest);
+	return deepest;
 }
 
 struct json_iter json_iter(struct json_value container)
@@ -386,6 +402,9 @@ bool json_key_is(struct bytes key, const char *name)
 	const char *p = key.ptr;
 	const char *end = key.ptr + key.len;
 
+	/* Most names differ in their first letter. */
+	if (key.len > 0 && *p != *name && *p != '\\')
+		return false;
 	if (memchr(p, '\\', key.len) == NULL)
 		return strncmp(p, name, key.len) == 0 && name[key.len] == '\0';
 	for (; p < end && *name != '\0'; name++)

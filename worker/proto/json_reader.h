@@ -46,6 +46,9 @@ struct json_iter {
 struct json_iter json_iter(struct json_value container);
 bool json_next_member(struct json_iter *it, struct bytes *key, struct json_value *member);
 bool json_next_element(struct json_iter *it, struct json_value *element);
+/* How deep arrays and objects stand within each other; 0 for a scalar. Each walk reads over the whole of what
+ * it walks, so who walks level by level, as deep as a peer wants, asks first. */
+unsigned json_depth(struct json_value value);
 
 /* Whether a raw key equals the name after its escapes are resolved. */
 bool json_key_is(struct bytes key, const char *name);
