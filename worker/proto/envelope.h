@@ -1,7 +1,7 @@
 /* What travels through Redis on a channel (DESIGN, section 6): any JSON value is the publication's data; an
  * object whose first key is "fanfare" is an envelope
  * {"fanfare":1,"offset":17,"epoch":"Xo2P","tags":{…},"info":{…},"data":…} with `data` last; text that is not
- * JSON (or is nested deeper than JSON_MAX_DEPTH) is delivered as a JSON string. Not trusted: validated like
+ * JSON, or is nested deeper than JSON_MAX_DEPTH, is delivered as a JSON string. Not trusted: validated like
  * client input. */
 #pragma once
 
