@@ -17,8 +17,8 @@ static bool parse_unix(const char *path, struct address *out, const char **reaso
 	if (strncmp(path, "///", 3) == 0)
 		path += 2;
 	len = strlen(path);
-	if (path[0] != '/') {
-		*reason = "the path of a unix socket must begin with /";
+	if (path[0] != '/' || path[1] == '/') {
+		*reason = "the path of a unix socket must begin with one /";
 		return false;
 	}
 	if (len >= sizeof(out->sa.un.sun_path)) {

@@ -29,19 +29,19 @@ enum option_type {
 
 struct option {
 	const char *name; /* dotted: "client.ping_interval" */
-	enum option_type type;
 	size_t offset;
 	const char *fallback;     /* the default, written as in the environment; NULL: none */
 	const char *dev;          /* the default of dev mode; NULL: the same */
 	uint64_t min;             /* of numbers, in their unit; bytes of a string; items of a list */
 	uint64_t max;             /* as min, inclusive */
-	bool or_zero;             /* zero is allowed, too, though below min */
 	const char *zero_word;    /* how zero is written: "auto"; then the digit 0 is not allowed */
 	const char *const *words; /* of OPTION_WORD, ends with NULL; "warning|warn" are two writings of one */
 	bool (*check)(const char *text, const char **reason); /* of a string, and of each in a list */
-	bool reloadable;                                      /* takes effect without a restart */
-	bool secret;                                          /* never repeated in messages */
-	const char *doc;                                      /* one sentence */
+	const char *doc;                                      /* a sentence */
+	enum option_type type;
+	bool or_zero;    /* zero is allowed, too, though below min */
+	bool reloadable; /* takes effect without a restart */
+	bool secret;     /* never repeated in messages */
 };
 
 struct option_table {

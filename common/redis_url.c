@@ -155,7 +155,8 @@ static bool parse_unix(const char *path, struct redis_url *out, const char **rea
 	if (strncmp(path, "///", 3) == 0)
 		path += 2;
 	*reason = "behind unix: must stand the path of a socket: /, and less than 108 bytes";
-	if (path[0] != '/' || strlen(path) >= sizeof(((struct sockaddr_un *)NULL)->sun_path))
+	if (path[0] != '/' || path[1] == '/' ||
+	    strlen(path) >= sizeof(((struct sockaddr_un *)NULL)->sun_path))
 		return false;
 	out->is_unix = true;
 	out->path = mem_strdup(path);
