@@ -68,8 +68,8 @@ class Part:
 			s.setblocking(False)
 			self.selector.register(s, selectors.EVENT_READ)
 			self.sockets.append(s)
-		received = self._read_until(lambda data: b'"subscribe":{}' in data)
-		return sum(b'"subscribe":{}' in data for data in received.values())
+		received = self._read_until(lambda data: b'"subscribe":' in data)
+		return sum(b'"subscribe":' in data for data in received.values())
 
 	def receive(self):
 		received = self._read_until(lambda data: b'"pub":' in data)
