@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "commands.h"
+#include "cli.h"
 #include "suggest.h"
 
 void args_init(struct args *a, int argc, char **argv)

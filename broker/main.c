@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "commands.h"
+#include "cli.h"
 #include "suggest.h"
 
 struct command {
@@ -16,13 +16,13 @@ struct command {
 };
 
 static const struct command commands[] = {
-	{"serve", cmd_serve, cmd_serve_help, "run the broker", false},
-	{"check", cmd_check, cmd_check_help, "tell whether a configuration is right", false},
-	{"config", cmd_config, cmd_config_help, "print the effective configuration, or an example", false},
-	{"publish", cmd_publish, cmd_publish_help, "publish into a channel", false},
-	{"subscribe", cmd_subscribe, cmd_subscribe_help, "print what is published in channels", false},
-	{"redis-cli", cmd_redis_cli, cmd_redis_cli_help, "open redis-cli on the broker's Redis", true},
-	{"version", cmd_version, cmd_version_help, "print the version", false},
+	{"serve", cli_serve, cli_serve_help, "run the broker", false},
+	{"check", cli_check, cli_check_help, "tell whether a configuration is right", false},
+	{"config", cli_config, cli_config_help, "print the effective configuration, or an example", false},
+	{"publish", cli_publish, cli_publish_help, "publish into a channel", false},
+	{"subscribe", cli_subscribe, cli_subscribe_help, "print what is published in channels", false},
+	{"redis-cli", cli_redis_cli, cli_redis_cli_help, "open redis-cli on the broker's Redis", true},
+	{"version", cli_version, cli_version_help, "print the version", false},
 };
 
 static void print_help(FILE *to)
@@ -108,7 +108,7 @@ int main(int argc, char **argv)
 		return with_output_written(EXIT_OK);
 	}
 	if (strcmp(argv[1], "--version") == 0)
-		return with_output_written(cmd_version(1, argv + 1));
+		return with_output_written(cli_version(1, argv + 1));
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
 		if (strcmp(argv[1], commands[i].name) == 0)
 			return run(&commands[i], argc - 1, argv + 1);

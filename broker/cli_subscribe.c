@@ -9,13 +9,13 @@
 #include "args.h"
 #include "buf.h"
 #include "bytes.h"
-#include "commands.h"
+#include "cli.h"
 #include "json_reader.h"
 #include "json_writer.h"
 #include "mem.h"
 #include "ws_client.h"
 
-const char cmd_subscribe_help[] =
+const char cli_subscribe_help[] =
 	"usage: fanfare subscribe [OPTION...] CHANNEL...\n"
 	"\n"
 	"Prints a line for each publication: its payload, and before it, when there are\n"
@@ -381,7 +381,7 @@ static int parse(struct subscriber *s)
 	return s->channel_count > 0 ? EXIT_OK : args_wrong(&s->args, "a channel is needed");
 }
 
-int cmd_subscribe(int argc, char **argv)
+int cli_subscribe(int argc, char **argv)
 {
 	struct subscriber s = {.url = "ws://127.0.0.1:8080/connection/websocket"};
 	int code;

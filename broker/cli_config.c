@@ -2,10 +2,10 @@
 #include <stdio.h>
 
 #include "args.h"
-#include "commands.h"
+#include "cli.h"
 #include "config_args.h"
 
-const char cmd_config_help[] =
+const char cli_config_help[] =
 	"usage: fanfare config [OPTION...]\n"
 	"       fanfare config --example\n"
 	"\n"
@@ -61,7 +61,7 @@ static int print_effective(const struct config_args *config_args, bool mask_secr
 	return print_out(&out);
 }
 
-int cmd_config(int argc, char **argv)
+int cli_config(int argc, char **argv)
 {
 	struct config_args config_args = {0};
 	bool example = false, mask_secrets = true;

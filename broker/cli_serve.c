@@ -6,14 +6,14 @@
 
 #include "address.h"
 #include "args.h"
-#include "commands.h"
+#include "cli.h"
 #include "config_args.h"
 #include "log.h"
 #include "master.h"
 #include "mem.h"
 #include "redis_url.h"
 
-const char cmd_serve_help[] =
+const char cli_serve_help[] =
 	"usage: fanfare serve [OPTION...]\n"
 	"\n"
 	"Runs the broker in the foreground. Options win over environment variables\n"
@@ -144,7 +144,7 @@ static int serve(const struct config_args *config_args)
 	return code;
 }
 
-int cmd_serve(int argc, char **argv)
+int cli_serve(int argc, char **argv)
 {
 	struct config_args config_args = {0};
 	struct args args;

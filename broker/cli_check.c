@@ -2,10 +2,10 @@
 #include <stdio.h>
 
 #include "args.h"
-#include "commands.h"
+#include "cli.h"
 #include "config_args.h"
 
-const char cmd_check_help[] =
+const char cli_check_help[] =
 	"usage: fanfare check [OPTION...]\n"
 	"\n"
 	"Reads the configuration as `fanfare serve` with the same options would, from the\n"
@@ -21,7 +21,7 @@ const char cmd_check_help[] =
 
 static const struct args_option options[] = {CONFIG_ARGS};
 
-int cmd_check(int argc, char **argv)
+int cli_check(int argc, char **argv)
 {
 	struct config_args config_args = {0};
 	struct config *config;

@@ -2,9 +2,9 @@
 #include <stdio.h>
 
 #include "args.h"
-#include "commands.h"
+#include "cli.h"
 
-const char cmd_version_help[] = "usage: fanfare version\n"
+const char cli_version_help[] = "usage: fanfare version\n"
 				"\n"
 				"Prints the version of this program.\n"
 				"\n"
@@ -13,7 +13,7 @@ const char cmd_version_help[] = "usage: fanfare version\n"
 				"Example:\n"
 				"  fanfare version\n";
 
-int cmd_version(int argc, char **argv)
+int cli_version(int argc, char **argv)
 {
 	struct args args;
 	const char *value;

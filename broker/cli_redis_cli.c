@@ -6,12 +6,12 @@
 #include <unistd.h>
 
 #include "args.h"
-#include "commands.h"
+#include "cli.h"
 #include "config_args.h"
 #include "mem.h"
 #include "redis_access.h"
 
-const char cmd_redis_cli_help[] =
+const char cli_redis_cli_help[] =
 	"usage: fanfare redis-cli [OPTION...] [ARGUMENT...]\n"
 	"\n"
 	"Runs redis-cli on the broker's Redis. Arguments are those of redis-cli; the\n"
@@ -96,7 +96,7 @@ static int become_redis_cli(const struct redis_access *a, int argc, char **argv)
 	return EXIT_FAILED;
 }
 
-int cmd_redis_cli(int argc, char **argv)
+int cli_redis_cli(int argc, char **argv)
 {
 	struct config_args given = {0};
 	struct redis_access access;

@@ -9,7 +9,7 @@
 #include "args.h"
 #include "buf.h"
 #include "bytes.h"
-#include "commands.h"
+#include "cli.h"
 #include "config_args.h"
 #include "envelope.h"
 #include "json_reader.h"
@@ -18,7 +18,7 @@
 #include "redis_access.h"
 #include "utf8.h"
 
-const char cmd_publish_help[] =
+const char cli_publish_help[] =
 	"usage: fanfare publish [OPTION...] CHANNEL JSON\n"
 	"       fanfare publish [OPTION...] CHANNEL -\n"
 	"\n"
@@ -224,7 +224,7 @@ static int parse(struct publish *p)
 	return code;
 }
 
-int cmd_publish(int argc, char **argv)
+int cli_publish(int argc, char **argv)
 {
 	struct publish p = {0};
 	int code;
