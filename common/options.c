@@ -328,6 +328,15 @@ static const struct option broker_rows[] = {
          .reloadable = true,
          .doc = "How long a message of a client may be, all its fragments together."},
 
+	{.name = "shutdown.timeout",
+         .type = OPTION_DURATION,
+         IN_CONFIG(shutdown.timeout_ms),
+         .fallback = "30s",
+         .max = HOUR,
+         .reloadable = true,
+         .doc = "How long stopping takes: clients are told to go elsewhere one after the other, spread over this "
+                "time, so that they do not come back all at once."},
+
 	{.name = "channel.max_length",
          .type = OPTION_INT,
          IN_CONFIG(channel.max_length),

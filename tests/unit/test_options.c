@@ -123,6 +123,49 @@ static void no_option_is_a_section(void **state)
 	}
 }
 
+static size_t size_of(const struct option *o)
+{
+	switch (o->type) {
+	case OPTION_BOOL: return sizeof(bool);
+	case OPTION_INT:
+	case OPTION_WORD: return sizeof(int);
+	case OPTION_STRING: return sizeof(char *);
+	case OPTION_STRINGS: return sizeof(struct strings);
+	case OPTION_CHANNEL: return sizeof(struct channel_options);
+	case OPTION_NAMESPACES: return sizeof(struct channel_options *) + sizeof(size_t);
+	default: return sizeof(uint64_t);
+	}
+}
+
+/* What no row fills may only be padding, which is shorter than the widest type. */
+static void check_fields(const struct option_table *table, size_t size)
+{
+	bool *filled = calloc(size, sizeof(*filled));
+	size_t unfilled = 0;
+
+	assert_non_null(filled);
+	for (size_t i = 0; i < table->count; i++) {
+		const struct option *o = &table->rows[i];
+
+		for (size_t at = o->offset; at < o->offset + size_of(o); at++) {
+			assert_true(at < size);
+			assert_false(filled[at]);
+			filled[at] = true;
+		}
+	}
+	for (size_t at = 0; at < size; at++) {
+		unfilled = filled[at] ? 0 : unfilled + 1;
+		assert_true(unfilled < sizeof(uint64_t));
+	}
+	free(filled);
+}
+
+static void each_field_has_one_row(void **state)
+{
+	check_fields(&options_of_broker, sizeof(struct config));
+	check_fields(&options_of_namespace, sizeof(struct channel_options));
+}
+
 static bool set(const struct option *o, void *base, const char *text)
 {
 	struct buf why;
@@ -380,6 +423,7 @@ int main(void)
 		cmocka_unit_test(no_two_options_share_a_variable),
 		cmocka_unit_test(options_of_a_section_stand_together),
 		cmocka_unit_test(no_option_is_a_section),
+		cmocka_unit_test(each_field_has_one_row),
 		cmocka_unit_test(defaults_are_allowed_values),
 		cmocka_unit_test(nothing_is_allowed_by_default),
 		cmocka_unit_test(limits_hold),
