@@ -1,0 +1,146 @@
+/* The pid file, and the directory that it stands in. */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "mem.h"
+#include "pid_file.h"
+#include "runtime_dir.h"
+
+static char dir[] = "/tmp/fanfare-pid-XXXXXX";
+static char path[64];
+
+static int make_dir(void **state)
+{
+	if (mkdtemp(dir) == NULL)
+		return -1;
+	snprintf(path, sizeof(path), "%s/fanfare.pid", dir);
+	return 0;
+}
+
+static int remove_dir(void **state)
+{
+	return rmdir(dir);
+}
+
+static void file_names_its_holder_and_goes_with_it(void **state)
+{
+	struct pid_file *f = NULL;
+	char text[16] = "";
+	struct stat st;
+	pid_t holder = 0;
+	int fd;
+
+	assert_int_equal(pid_file_take(path, &f, &holder), PID_FILE_TAKEN);
+	fd = open(path, O_RDONLY);
+	assert_true(read(fd, text, sizeof(text) - 1) > 0);
+	close(fd);
+	assert_int_equal(strtol(text, NULL, 10), getpid());
+	pid_file_release(&f);
+	assert_null(f);
+	assert_int_equal(stat(path, &st), -1);
+	pid_file_release(&f);
+}
+
+static void second_taker_is_told_who_holds_it(void **state)
+{
+	struct pid_file *first = NULL, *second = NULL;
+	pid_t holder = 0;
+
+	assert_int_equal(pid_file_take(path, &first, &holder), PID_FILE_TAKEN);
+	assert_int_equal(pid_file_take(path, &second, &holder), PID_FILE_HELD);
+	assert_int_equal(holder, getpid());
+	assert_null(second);
+	pid_file_release(&first);
+	assert_int_equal(pid_file_take(path, &second, &holder), PID_FILE_TAKEN);
+	pid_file_release(&second);
+}
+
+static void file_of_a_killed_holder_is_no_hindrance(void **state)
+{
+	int fd = open(path, O_CREAT | O_WRONLY, 0600);
+	struct pid_file *f = NULL;
+	pid_t holder = 0;
+
+	assert_int_equal(write(fd, "999999999\n", 10), 10);
+	close(fd);
+	assert_int_equal(pid_file_take(path, &f, &holder), PID_FILE_TAKEN);
+	pid_file_release(&f);
+}
+
+static void place_that_is_none_is_an_error(void **state)
+{
+	struct pid_file *f = NULL;
+	pid_t holder = 0;
+
+	assert_int_equal(pid_file_take("/nonexistent/fanfare.pid", &f, &holder), PID_FILE_FAILED);
+	assert_int_equal(errno, ENOENT);
+	/* A link that somebody has laid is not followed. */
+	assert_int_equal(symlink("/dev/null", path), 0);
+	assert_int_equal(pid_file_take(path, &f, &holder), PID_FILE_FAILED);
+	unlink(path);
+}
+
+static void runtime_dir_is_made_for_this_user_only(void **state)
+{
+	char *deep = mem_printf("%s/a//b/c", dir), *file = mem_printf("%s/a/b/c/file", dir);
+	struct stat st;
+
+	assert_true(runtime_dir_make(deep));
+	assert_true(runtime_dir_make(deep));
+	assert_int_equal(stat(deep, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0700);
+	close(open(file, O_CREAT | O_WRONLY, 0600));
+	assert_false(runtime_dir_make(file));
+	assert_int_equal(errno, ENOTDIR);
+	unlink(file);
+	mem_free(file);
+	mem_free(deep);
+}
+
+static void paths_in_it_are_absolute(void **state)
+{
+	char *expected = mem_printf("%s/a/b/c/redis.sock", dir), *found, *part;
+	char before[4096];
+
+	assert_non_null(getcwd(before, sizeof(before)));
+	assert_int_equal(chdir(dir), 0);
+	found = runtime_dir_path("a/b/../b/c", "redis.sock");
+	assert_string_equal(found, expected);
+	for (const char *name = "a/b/c\0a/b\0a\0"; *name != '\0'; name += strlen(name) + 1) {
+		part = mem_printf("%s/%s", dir, name);
+		assert_int_equal(rmdir(part), 0);
+		mem_free(part);
+	}
+	assert_int_equal(chdir(before), 0);
+	mem_free(found);
+	mem_free(expected);
+	found = runtime_dir_path("/nonexistent/x", "redis.sock");
+	assert_string_equal(found, "/nonexistent/x/redis.sock");
+	mem_free(found);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(file_names_its_holder_and_goes_with_it),
+		cmocka_unit_test(second_taker_is_told_who_holds_it),
+		cmocka_unit_test(file_of_a_killed_holder_is_no_hindrance),
+		cmocka_unit_test(place_that_is_none_is_an_error),
+		cmocka_unit_test(runtime_dir_is_made_for_this_user_only),
+		cmocka_unit_test(paths_in_it_are_absolute),
+	};
+
+	return cmocka_run_group_tests(tests, make_dir, remove_dir);
+}
