@@ -1,0 +1,368 @@
+/* worker/redis against a real Redis that works, goes away, comes back, freezes and loses connections. */
+#include "redis_world.h"
+
+struct answer {
+	unsigned count;
+	bool null;
+	int type;
+	long long integer;
+	char text[128];
+};
+
+static void on_answer(void *arg, const struct redis_reply *reply)
+{
+	struct answer *a = arg;
+
+	a->count++;
+	a->null = reply == NULL;
+	if (reply == NULL)
+		return;
+	a->type = reply->type;
+	a->integer = reply->integer;
+	snprintf(a->text, sizeof(a->text), "%.*s", BYTES_FMT(reply->text));
+}
+
+static struct redis_call *call(struct world *w, struct answer *a, const char *word, const char *arg)
+{
+	struct bytes argv[2] = {BYTES_OF_STR(word), BYTES_OF_STR(arg)};
+
+	*a = (struct answer){.count = 0};
+	return redis_call(w->redis, argv, arg[0] != '\0' ? 2 : 1, on_answer, a);
+}
+
+static void start(struct world *w)
+{
+	world_redis(w);
+	assert_false(is_ready(w));
+	assert_non_null(strstr(reason(w), "connecting to redis at unix:/"));
+	WAIT_FOR(w, 5000, is_ready(w));
+}
+
+/* --- calls -------------------------------------------------------------------------------------------- */
+
+static void calls_are_answered_in_order(void **state)
+{
+	struct world *w = *state;
+	struct answer answers[100];
+	char number[16];
+
+	start(w);
+	for (int i = 0; i < 100; i++) {
+		snprintf(number, sizeof(number), "%d", i);
+		call(w, &answers[i], "ECHO", number);
+		assert_int_equal(answers[i].count, 0);
+	}
+	WAIT_FOR(w, 2000, answers[99].count == 1);
+	for (int i = 0; i < 100; i++) {
+		assert_int_equal(answers[i].count, 1);
+		assert_int_equal(answers[i].type, REDIS_STRING);
+		assert_int_equal(atoi(answers[i].text), i);
+	}
+	call(w, &answers[0], "NOSUCH", "");
+	WAIT_FOR(w, 2000, answers[0].count == 1);
+	assert_int_equal(answers[0].type, REDIS_ERROR);
+}
+
+static void a_cancelled_call_is_never_answered_and_shifts_nothing(void **state)
+{
+	struct world *w = *state;
+	struct answer answers[3];
+	struct redis_call *calls[3];
+
+	start(w);
+	calls[0] = call(w, &answers[0], "ECHO", "a");
+	calls[1] = call(w, &answers[1], "ECHO", "b");
+	calls[2] = call(w, &answers[2], "ECHO", "c");
+	redis_call_cancel(&calls[1]);
+	assert_null(calls[1]);
+	WAIT_FOR(w, 2000, answers[2].count == 1);
+	assert_string_equal(answers[0].text, "a");
+	assert_int_equal(answers[1].count, 0);
+	assert_string_equal(answers[2].text, "c");
+}
+
+static void calls_without_redis_are_answered_by_null_but_not_from_within(void **state)
+{
+	struct world *w = *state;
+	struct answer a;
+	struct answer cancelled;
+	struct redis_call *c;
+
+	server_stop(w);
+	world_redis(w);
+	call(w, &a, "PING", "");
+	c = call(w, &cancelled, "PING", "");
+	redis_call_cancel(&c);
+	assert_int_equal(a.count, 0);
+	WAIT_FOR(w, 2000, a.count == 1);
+	assert_true(a.null);
+	assert_int_equal(cancelled.count, 0);
+	WAIT_FOR(w, 2000, strstr(reason(w), "cannot connect to redis at ") != NULL);
+}
+
+static void a_frozen_redis_lets_calls_time_out_and_late_replies_harm_nobody(void **state)
+{
+	struct world *w = *state;
+	struct answer slow;
+	struct answer next;
+	uint64_t connects;
+
+	start(w);
+	connects = metrics_mine->values[METRIC_redis_connects];
+	kill(w->server, SIGSTOP);
+	call(w, &slow, "ECHO", "slow");
+	WAIT_FOR(w, 1000, slow.count == 1);
+	assert_true(slow.null);
+	WAIT_FOR(w, 1000, !is_ready(w));
+	kill(w->server, SIGCONT);
+	call(w, &next, "ECHO", "next");
+	WAIT_FOR(w, 1000, next.count == 1);
+	assert_string_equal(next.text, "next");
+	assert_int_equal(slow.count, 1);
+	WAIT_FOR(w, 2000, is_ready(w));
+	/* It was only slow: the connections are the same. */
+	assert_int_equal(metrics_mine->values[METRIC_redis_connects], connects);
+}
+
+static void calls_beyond_the_ceiling_are_answered_by_null(void **state)
+{
+	struct world *w = *state;
+	static char big[1 << 20];
+	static struct answer answers[40];
+	unsigned refused = 0;
+	struct bytes argv[2] = {BYTES("ECHO"), {big, sizeof(big)}};
+
+	start(w);
+	memset(big, 'x', sizeof(big));
+	for (int i = 0; i < 40; i++) {
+		answers[i] = (struct answer){.count = 0};
+		redis_call(w->redis, argv, 2, on_answer, &answers[i]);
+	}
+	for (int i = 0; i < 40; i++) {
+		WAIT_FOR(w, 5000, answers[i].count == 1);
+		refused += answers[i].null;
+	}
+	assert_int_equal(refused, 40 - 15);
+}
+
+/* --- subscriptions ------------------------------------------------------------------------------------ */
+
+static void many_channels_are_subscribed_and_messages_come_in_order(void **state)
+{
+	struct world *w = *state;
+	enum { CHANNELS = 3000 };
+	struct listener_sub *subs = mem_alloc(CHANNELS * sizeof(*subs));
+	redisContext *admin = admin_connect(w);
+	char channel[64];
+
+	start(w);
+	for (int i = 0; i < CHANNELS; i++) {
+		snprintf(channel, sizeof(channel), "t:channel-%d", i);
+		listen_on(w, &subs[i], channel);
+		assert_int_equal(subs[i].confirmed, 0);
+	}
+	for (int i = 0; i < CHANNELS; i++)
+		WAIT_FOR(w, 5000, subs[i].confirmed == 1);
+	assert_true(redis_sub_confirmed(subs[7].sub));
+	for (int i = 0; i < CHANNELS; i++)
+		for (int n = 1; n <= 3; n++)
+			publish_number(admin, subs[i].channel, n);
+	for (int i = 0; i < CHANNELS; i++) {
+		WAIT_FOR(w, 5000, subs[i].messages == 3);
+		assert_int_equal(subs[i].lost + subs[i].doubled, 0);
+		redis_sub_close(&subs[i].sub);
+	}
+	assert_true(is_ready(w));
+	WAIT_FOR(w, 5000, admin_integer(admin, "PUBLISH t:channel-0 4") == 0);
+	WAIT_FOR(w, 5000, admin_integer(admin, "PUBLISH t:channel-2999 4") == 0);
+	assert_int_equal(subs[0].messages, 3);
+	redisFree(admin);
+	mem_free(subs);
+}
+
+static void a_channel_reopened_while_it_lingers_is_confirmed_at_once(void **state)
+{
+	struct world *w = *state;
+	struct listener_sub l;
+	struct listener_sub again;
+	redisContext *admin = admin_connect(w);
+
+	start(w);
+	listen_on(w, &l, "t:a");
+	WAIT_FOR(w, 2000, l.confirmed == 1);
+	redis_sub_close(&l.sub);
+	listen_on(w, &again, "t:a");
+	assert_true(redis_sub_confirmed(again.sub));
+	publish_number(admin, "t:a", 1);
+	WAIT_FOR(w, 2000, again.messages == 1);
+	assert_int_equal(l.messages, 0);
+	assert_int_equal(again.confirmed, 0);
+	/* Longer than it lingers: it must not be unsubscribed behind the back of the new owner. */
+	STAYS_SO(w, 300, redis_sub_confirmed(again.sub));
+	assert_int_equal(admin_integer(admin, "PUBLISH t:a 2"), 1);
+	WAIT_FOR(w, 2000, again.messages == 2);
+	redis_sub_close(&again.sub);
+	redisFree(admin);
+}
+
+/* Without lingering every close and reopen meets an UNSUBSCRIBE at another point of its way. */
+static void a_channel_reopened_while_it_is_unsubscribed_is_subscribed_again(void **state)
+{
+	struct world *w = *state;
+	struct listener_sub l;
+	redisContext *admin = admin_connect(w);
+
+	w->config.redis.unsubscribe_linger_ms = 0;
+	start(w);
+	for (int turns = 0; turns < 60; turns++) {
+		listen_on(w, &l, "t:a");
+		WAIT_FOR(w, 2000, redis_sub_confirmed(l.sub));
+		publish_number(admin, "t:a", 1);
+		WAIT_FOR(w, 2000, l.messages == 1);
+		redis_sub_close(&l.sub);
+		for (int i = 0; i < turns % 6; i++)
+			ev_run(loop_ev(w->loop), EVRUN_NOWAIT);
+	}
+	WAIT_FOR(w, 2000, admin_integer(admin, "PUBLISH t:a 2") == 0);
+	assert_true(is_ready(w));
+	redisFree(admin);
+}
+
+static void channels_carry_any_bytes(void **state)
+{
+	struct world *w = *state;
+	struct listener_sub l = {.messages = 0};
+	struct bytes channel = BYTES("t:a\r\nSUBSCRIBE %s%n*\0b");
+	struct answer a;
+	struct bytes argv[3] = {BYTES("PUBLISH"), channel, BYTES("1")};
+
+	start(w);
+	l.sub = redis_sub_open(w->redis, channel, &l);
+	WAIT_FOR(w, 2000, l.confirmed == 1);
+	a = (struct answer){.count = 0};
+	redis_call(w->redis, argv, 3, on_answer, &a);
+	WAIT_FOR(w, 2000, a.count == 1 && l.messages == 1);
+	assert_int_equal(a.integer, 1);
+	redis_sub_close(&l.sub);
+}
+
+/* --- losses ------------------------------------------------------------------------------------------- */
+
+static void a_killed_subscriber_connection_is_made_again_and_told(void **state)
+{
+	struct world *w = *state;
+	struct listener_sub l;
+	struct listener_sub lingering;
+	redisContext *admin = admin_connect(w);
+
+	w->config.redis.unsubscribe_linger_ms = 60000;
+	start(w);
+	listen_on(w, &l, "t:a");
+	listen_on(w, &lingering, "t:b");
+	WAIT_FOR(w, 2000, l.confirmed == 1 && lingering.confirmed == 1);
+	redis_sub_close(&lingering.sub);
+	for (unsigned i = 2; i < 5; i++) {
+		assert_true(admin_integer(admin, "CLIENT KILL TYPE pubsub") >= 1);
+		WAIT_FOR(w, 3000, l.confirmed == i);
+		WAIT_FOR(w, 3000, is_ready(w));
+		publish_number(admin, "t:a", i);
+		WAIT_FOR(w, 3000, l.last == i);
+	}
+	assert_int_equal(l.doubled, 0);
+	assert_int_equal(lingering.confirmed, 1);
+	redis_sub_close(&l.sub);
+	redisFree(admin);
+}
+
+static void a_restarted_redis_is_found_again(void **state)
+{
+	struct world *w = *state;
+	struct listener_sub l;
+	struct answer a;
+	unsigned changes;
+	redisContext *admin;
+
+	start(w);
+	listen_on(w, &l, "t:a");
+	WAIT_FOR(w, 2000, l.confirmed == 1);
+	changes = w->ready_changes;
+	server_stop(w);
+	WAIT_FOR(w, 2000, !is_ready(w));
+	assert_false(redis_sub_confirmed(l.sub));
+	STAYS_SO(w, 1500, !is_ready(w));
+	call(w, &a, "PING", "");
+	WAIT_FOR(w, 1000, a.count == 1);
+	assert_true(a.null);
+	assert_int_equal(w->ready_changes, changes + 1);
+	server_start(w, "--loglevel", "notice");
+	WAIT_FOR(w, 4000, is_ready(w) && l.confirmed == 2);
+	assert_int_equal(w->ready_changes, changes + 2);
+	admin = admin_connect(w);
+	publish_number(admin, "t:a", 1);
+	WAIT_FOR(w, 2000, l.messages == 1);
+	redis_sub_close(&l.sub);
+	redisFree(admin);
+}
+
+static void a_freeze_neither_loses_nor_doubles_messages(void **state)
+{
+	struct world *w = *state;
+	struct listener_sub l;
+	enum { COUNT = 100000 };
+	redisContext *admin = admin_connect(w);
+	pid_t publisher;
+	long at_freeze;
+
+	start(w);
+	listen_on(w, &l, "t:a");
+	WAIT_FOR(w, 2000, l.confirmed == 1);
+	publisher = publisher_start(w, "t:a", COUNT);
+	WAIT_FOR(w, 5000, l.last > 5000);
+	kill(w->server, SIGSTOP);
+	WAIT_FOR(w, 1500, !is_ready(w));
+	at_freeze = l.last;
+	/* Long enough for the command link to be given up. */
+	STAYS_SO(w, 1500, !is_ready(w));
+	assert_true(l.last < COUNT && l.last - at_freeze < 5000);
+	kill(w->server, SIGCONT);
+	WAIT_FOR(w, 3000, is_ready(w));
+	WAIT_FOR(w, 20000, l.last == COUNT);
+	publisher_done(publisher);
+	assert_int_equal(l.lost, 0);
+	assert_int_equal(l.doubled, 0);
+	assert_int_equal(l.confirmed, 1);
+	/* Two connections of ours, this one, nothing half open. */
+	WAIT_FOR(w, 3000, is_ready(w));
+	admin_ok(admin, "PING");
+	{
+		redisReply *reply = redisCommand(admin, "CLIENT LIST");
+		unsigned lines = 0;
+		for (const char *p = reply->str; *p != '\0'; p++)
+			lines += *p == '\n';
+		freeReplyObject(reply);
+		assert_int_equal(lines, 3);
+	}
+	redis_sub_close(&l.sub);
+	redisFree(admin);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define LIVE(f) cmocka_unit_test_setup_teardown(f, world_setup, world_teardown)
+		LIVE(calls_are_answered_in_order),
+		LIVE(a_cancelled_call_is_never_answered_and_shifts_nothing),
+		LIVE(calls_without_redis_are_answered_by_null_but_not_from_within),
+		LIVE(a_frozen_redis_lets_calls_time_out_and_late_replies_harm_nobody),
+		LIVE(calls_beyond_the_ceiling_are_answered_by_null),
+		LIVE(many_channels_are_subscribed_and_messages_come_in_order),
+		LIVE(a_channel_reopened_while_it_lingers_is_confirmed_at_once),
+		LIVE(a_channel_reopened_while_it_is_unsubscribed_is_subscribed_again),
+		LIVE(channels_carry_any_bytes),
+		LIVE(a_killed_subscriber_connection_is_made_again_and_told),
+		LIVE(a_restarted_redis_is_found_again),
+		LIVE(a_freeze_neither_loses_nor_doubles_messages),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,264 @@
+#include "redis_calls.h"
+
+#include <assert.h>
+
+#include "clock.h"
+#include "config.h"
+#include "log.h"
+#include "mem.h"
+#include "metrics.h"
+
+/* Owned by the list it is in; the caller holds a pointer until it is answered. */
+struct redis_call {
+	struct list node;
+	void (*done)(void *arg, const struct redis_reply *reply); /* NULL: nobody waits any more */
+	void *arg;
+	uint64_t due_ms;
+	size_t size; /* 0: never sent */
+};
+
+/* --- one call ----------------------------------------------------------------------------------------- */
+
+static void answer(struct redis_call *call, const struct redis_reply *reply)
+{
+	void (*done)(void *, const struct redis_reply *) = call->done;
+
+	call->done = NULL;
+	if (done == NULL)
+		return;
+	if (reply == NULL)
+		metrics_inc(redis_call_failures);
+	done(call->arg, reply);
+}
+
+static void forget(struct redis_calls *c, struct redis_call *call)
+{
+	if (call->size > 0) {
+		c->count--;
+		c->bytes -= call->size;
+	}
+	list_remove(&call->node);
+	mem_free(call);
+}
+
+static void answer_all(struct redis_calls *c, struct list *calls)
+{
+	struct list *node;
+
+	while ((node = list_pop(calls)) != NULL) {
+		struct redis_call *call = container_of(node, struct redis_call, node);
+		answer(call, NULL);
+		forget(c, call);
+	}
+}
+
+static void on_answer_refused(struct task *t)
+{
+	struct redis_calls *c = container_of(t, struct redis_calls, answer_refused);
+
+	answer_all(c, &c->refused);
+}
+
+void redis_call_cancel(struct redis_call **call)
+{
+	struct redis_call *gone = *call;
+
+	*call = NULL;
+	if (gone == NULL)
+		return;
+	assert(gone->done != NULL);
+	gone->done = NULL;
+	/* What was sent waits for its reply, what was not goes with the others that were refused. */
+}
+
+/* --- deadlines ---------------------------------------------------------------------------------------- */
+
+static struct redis_call *first(const struct list *calls)
+{
+	return list_empty(calls) ? NULL : container_of(calls->next, struct redis_call, node);
+}
+
+/* The next moment at which something is to be done: when a call becomes overdue, or when the link has been
+ * silent for a period after that. */
+static void arm(struct redis_calls *c)
+{
+	const struct redis_call *oldest = first(&c->waiting);
+	uint64_t due_ms = UINT64_MAX;
+	uint64_t now = clock_ms();
+
+	if (oldest != NULL)
+		due_ms = oldest->due_ms;
+	oldest = first(&c->overdue);
+	if (oldest != NULL) {
+		uint64_t silent_since = c->link.heard_ms > oldest->due_ms ? c->link.heard_ms : oldest->due_ms;
+		if (silent_since + c->timeout_ms < due_ms)
+			due_ms = silent_since + c->timeout_ms;
+	}
+	if (due_ms == UINT64_MAX)
+		timer_stop(&c->deadline);
+	else
+		timer_start(c->loop, &c->deadline, due_ms > now ? due_ms - now : 0);
+}
+
+static bool silent_for_too_long(const struct redis_calls *c)
+{
+	const struct redis_call *oldest = first(&c->overdue);
+	uint64_t now = clock_ms();
+
+	return oldest != NULL && now >= oldest->due_ms + c->timeout_ms &&
+	       now >= c->link.heard_ms + c->timeout_ms;
+}
+
+static void on_deadline(struct timer *t)
+{
+	struct redis_calls *c = container_of(t, struct redis_calls, deadline);
+	bool was_fine = redis_calls_trouble(c) == REDIS_FINE;
+	struct redis_call *call;
+
+	while ((call = first(&c->waiting)) != NULL && call->due_ms <= clock_ms()) {
+		list_remove(&call->node);
+		list_append(&c->overdue, &call->node);
+		answer(call, NULL);
+	}
+	if (silent_for_too_long(c)) {
+		redis_link_fail(&c->link, REDIS_SILENT, "redis at %s does not answer",
+		                c->link.endpoint->text);
+		return;
+	}
+	arm(c);
+	if (was_fine != (redis_calls_trouble(c) == REDIS_FINE))
+		c->on_change(c->ctx);
+}
+
+/* --- the link ----------------------------------------------------------------------------------------- */
+
+static void on_up(struct redis_link *l)
+{
+	struct redis_calls *c = container_of(l, struct redis_calls, link);
+
+	redis_backoff_up(&c->backoff);
+	metrics_inc(redis_connects);
+	c->on_change(c->ctx);
+}
+
+static void on_reply(struct redis_link *l, const struct redis_reply *reply)
+{
+	struct redis_calls *c = container_of(l, struct redis_calls, link);
+	bool was_overdue = !list_empty(&c->overdue);
+	struct redis_call *call = first(was_overdue ? &c->overdue : &c->waiting);
+
+	if (call == NULL) {
+		redis_link_fail(l, REDIS_AWAY, "redis at %s sent a reply to nothing", l->endpoint->text);
+		return;
+	}
+	list_remove(&call->node);
+	answer(call, reply);
+	forget(c, call);
+	if (was_overdue && list_empty(&c->overdue))
+		c->on_change(c->ctx);
+	/* A Redis that became a replica lets us find its successor only by going there again. */
+	if (l->phase == LINK_UP && resp_is_error(reply, "READONLY"))
+		redis_link_fail(l, REDIS_UNFIT, "redis at %s is a read-only replica", l->endpoint->text);
+}
+
+static void on_down(struct redis_link *l, bool was_up)
+{
+	struct redis_calls *c = container_of(l, struct redis_calls, link);
+
+	if (was_up)
+		metrics_inc(redis_link_losses);
+	timer_stop(&c->deadline);
+	timer_start(c->loop, &c->retry, redis_backoff_next(&c->backoff, l->trouble == REDIS_REFUSING));
+	answer_all(c, &c->overdue);
+	answer_all(c, &c->waiting);
+	c->on_change(c->ctx);
+}
+
+static const struct redis_link_events link_events = {on_up, on_reply, on_down};
+
+static void on_retry(struct timer *t)
+{
+	struct redis_calls *c = container_of(t, struct redis_calls, retry);
+
+	redis_link_open(&c->link);
+}
+
+enum redis_trouble redis_calls_trouble(const struct redis_calls *c)
+{
+	if (!redis_link_up(&c->link))
+		return c->link.trouble;
+	return list_empty(&c->overdue) ? REDIS_FINE : REDIS_SILENT;
+}
+
+/* --- the face ----------------------------------------------------------------------------------------- */
+
+static bool may_send(const struct redis_calls *c, size_t size)
+{
+	return redis_link_up(&c->link) && c->count < REDIS_CALLS_MAX &&
+	       c->bytes + size <= REDIS_CALLS_MAX_BYTES && size <= redis_link_room(&c->link);
+}
+
+struct redis_call *redis_calls_send(struct redis_calls *c, const struct bytes *argv, size_t argc,
+                                    void (*done)(void *arg, const struct redis_reply *reply), void *arg)
+{
+	struct redis_call *call = mem_alloc(sizeof(*call));
+	size_t size = resp_command_size(argv, argc);
+
+	assert(argc > 0 && done != NULL);
+	call->done = done;
+	call->arg = arg;
+	if (!may_send(c, size)) {
+		list_append(&c->refused, &call->node);
+		loop_defer(c->loop, &c->answer_refused);
+		return call;
+	}
+	resp_put_command(redis_link_out(&c->link), argv, argc);
+	call->size = size;
+	call->due_ms = clock_ms() + c->timeout_ms;
+	c->bytes += size;
+	c->count++;
+	list_append(&c->waiting, &call->node);
+	if (!timer_armed(&c->deadline))
+		arm(c);
+	return call;
+}
+
+void redis_calls_init(struct redis_calls *c, struct loop *loop, const struct redis_endpoint *endpoint,
+                      const struct config *config, const char *name, void (*on_change)(void *ctx), void *ctx)
+{
+	*c = (struct redis_calls){.loop = loop,
+	                          .timeout_ms = config->redis.call_timeout_ms,
+	                          .answer_refused.run = on_answer_refused,
+	                          .deadline.fire = on_deadline,
+	                          .retry.fire = on_retry,
+	                          .on_change = on_change,
+	                          .ctx = ctx};
+	list_init(&c->overdue);
+	list_init(&c->waiting);
+	list_init(&c->refused);
+	redis_link_init(&c->link, loop, endpoint, &link_events, name, config->redis.connect_timeout_ms,
+	                REDIS_CALLS_MAX_BYTES * 2);
+	redis_link_open(&c->link);
+}
+
+/* Nobody may wait any more; what is left are calls without a caller. */
+static void forget_all(struct redis_calls *c, struct list *calls)
+{
+	struct redis_call *call;
+
+	while ((call = first(calls)) != NULL) {
+		assert(call->done == NULL);
+		forget(c, call);
+	}
+}
+
+void redis_calls_free(struct redis_calls *c)
+{
+	redis_link_close(&c->link);
+	timer_stop(&c->deadline);
+	timer_stop(&c->retry);
+	task_cancel(&c->answer_refused);
+	forget_all(c, &c->overdue);
+	forget_all(c, &c->waiting);
+	forget_all(c, &c->refused);
+}

@@ -1,0 +1,47 @@
+/* Calls to Redis over one command link, pipelined: each is answered exactly once (by Redis, or by NULL), or
+ * cancelled. Replies come in the order of the calls; a call that is over already stays in the queue without a
+ * caller, to take its reply when it comes late. Keeps the link up. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "bytes.h"
+#include "list.h"
+#include "loop.h"
+#include "redis.h"
+#include "redis_backoff.h"
+#include "redis_link.h"
+
+/* What may be under way; calls beyond are answered by NULL. */
+enum { REDIS_CALLS_MAX = 64 << 10, REDIS_CALLS_MAX_BYTES = 16 << 20 };
+
+struct redis_calls {
+	struct loop *loop;
+	struct redis_link link;
+	struct redis_backoff backoff;
+	uint64_t timeout_ms;
+	struct list
+		overdue; /* sent, answered by NULL, the reply is still to come: older than all in waiting */
+	struct list waiting; /* sent */
+	struct list refused; /* not sent, to be answered by NULL at the end of this turn */
+	size_t count;        /* overdue and waiting */
+	size_t bytes;
+	struct task answer_refused;
+	struct timer deadline; /* of the oldest in waiting; or of the link, when all are overdue */
+	struct timer retry;
+	/* The link came up, went down, fell silent or spoke again. */
+	void (*on_change)(void *ctx);
+	void *ctx;
+};
+
+void redis_calls_init(struct redis_calls *c, struct loop *loop, const struct redis_endpoint *endpoint,
+                      const struct config *config, const char *name, void (*on_change)(void *ctx), void *ctx);
+void redis_calls_free(struct redis_calls *c);
+/* REDIS_FINE, or what is wrong. */
+enum redis_trouble redis_calls_trouble(const struct redis_calls *c);
+
+/* As redis_call(). */
+struct redis_call *redis_calls_send(struct redis_calls *c, const struct bytes *argv, size_t argc,
+                                    void (*done)(void *arg, const struct redis_reply *reply), void *arg);

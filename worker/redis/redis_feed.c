@@ -1,0 +1,323 @@
+#include "redis_feed.h"
+
+#include <assert.h>
+
+#include "clock.h"
+#include "log.h"
+#include "mem.h"
+#include "redis_sub.h"
+
+/* --- what is sent ------------------------------------------------------------------------------------- */
+
+static struct feed_op *op_first(const struct redis_feed *f)
+{
+	return f->count > 0 ? &f->ops[f->first] : NULL;
+}
+
+static void op_push(struct redis_feed *f, struct redis_sub *s, bool subscribe, bool last)
+{
+	assert(f->count < FEED_WINDOW);
+	f->ops[(f->first + f->count++) % FEED_WINDOW] = (struct feed_op){
+		.sub = s, .sent_ms = clock_ms(), .subscribe = subscribe, .last = last};
+	s->at[f->slot].on = subscribe;
+	s->at[f->slot].in_flight++;
+	if (!subscribe)
+		s->told = false;
+}
+
+static struct redis_sub *op_pop(struct redis_feed *f)
+{
+	struct redis_sub *s = f->ops[f->first].sub;
+
+	f->first = (f->first + 1) % FEED_WINDOW;
+	f->count--;
+	s->at[f->slot].in_flight--;
+	return s;
+}
+
+/* Takes what fits in one command out of the list. */
+static size_t take_batch(struct redis_feed *f, struct list *dirty, struct redis_sub **batch)
+{
+	size_t bytes = 0;
+	size_t count = 0;
+
+	while (count < FEED_BATCH && bytes < FEED_BATCH_BYTES && f->count + count < FEED_WINDOW) {
+		struct list *node = dirty->next;
+		struct redis_sub *s;
+		if (node == dirty)
+			break;
+		s = container_of(node, struct redis_sub, at[0].dirty);
+		if (f->slot != 0)
+			s = container_of(node, struct redis_sub, at[1].dirty);
+		if (s->alone && count > 0)
+			break;
+		list_remove(node);
+		batch[count++] = s;
+		bytes += s->channel.len;
+		if (s->alone)
+			break;
+	}
+	return count;
+}
+
+static void send_batch(struct redis_feed *f, bool subscribe)
+{
+	struct redis_sub *batch[FEED_BATCH];
+	size_t count = take_batch(f, &f->dirty[subscribe], batch);
+	struct buf *out = redis_link_out(&f->link);
+
+	resp_put_count(out, count + 1);
+	resp_put_arg(out, subscribe ? BYTES("SUBSCRIBE") : BYTES("UNSUBSCRIBE"));
+	for (size_t i = 0; i < count; i++) {
+		resp_put_arg(out, batch[i]->channel);
+		op_push(f, batch[i], subscribe, i == count - 1);
+	}
+}
+
+/* Room for the largest command: a batch ends with the channel that passes FEED_BATCH_BYTES. */
+enum { COMMAND_MAX = FEED_BATCH_BYTES + FEED_CHANNEL_MAX + (FEED_BATCH + 2) * 32 };
+
+static bool may_send(const struct redis_feed *f)
+{
+	return f->count < FEED_WINDOW && redis_link_room(&f->link) >= COMMAND_MAX;
+}
+
+static void arm(struct redis_feed *f);
+
+static void on_send(struct task *t)
+{
+	struct redis_feed *f = container_of(t, struct redis_feed, send);
+
+	/* What nobody wants any more first: it makes room in Redis, and it stops what would be dropped. */
+	for (int subscribe = 0; subscribe < 2; subscribe++)
+		while (!list_empty(&f->dirty[subscribe]) && may_send(f))
+			send_batch(f, subscribe);
+	arm(f);
+}
+
+void redis_feed_touch(struct redis_feed *f, struct redis_sub *s)
+{
+	bool wanted = redis_sub_wanted(s);
+
+	if (!redis_link_up(&f->link))
+		return;
+	if (list_linked(&s->at[f->slot].dirty) && !s->at[f->slot].on && !wanted && f->to_confirm > 0)
+		f->to_confirm--;
+	list_remove(&s->at[f->slot].dirty);
+	if (s->at[f->slot].on == wanted || (wanted && s->at[f->slot].refused))
+		return;
+	list_append(&f->dirty[wanted], &s->at[f->slot].dirty);
+	loop_defer(f->link.stream.loop, &f->send);
+}
+
+/* --- deadlines ---------------------------------------------------------------------------------------- */
+
+static uint64_t due_ms(const struct redis_feed *f)
+{
+	uint64_t since = op_first(f)->sent_ms > f->progress_ms ? op_first(f)->sent_ms : f->progress_ms;
+
+	return since + f->timeout_ms;
+}
+
+static void set_late(struct redis_feed *f, bool late)
+{
+	if (f->late == late)
+		return;
+	f->late = late;
+	f->events->on_late(f);
+}
+
+/* The timer is left alone when confirmations come: it looks again when it fires. */
+static void arm(struct redis_feed *f)
+{
+	uint64_t now = clock_ms();
+
+	if (f->count > 0 && !f->late && !timer_armed(&f->overdue))
+		timer_start(f->link.stream.loop, &f->overdue, due_ms(f) > now ? due_ms(f) - now : 0);
+}
+
+static void on_overdue(struct timer *t)
+{
+	struct redis_feed *f = container_of(t, struct redis_feed, overdue);
+
+	if (f->count > 0 && due_ms(f) <= clock_ms())
+		set_late(f, true);
+	else
+		arm(f);
+}
+
+bool redis_feed_late(const struct redis_feed *f)
+{
+	return f->late;
+}
+
+/* --- what comes --------------------------------------------------------------------------------------- */
+
+/* Redis has answered for the oldest channel, whether yes or no. */
+static void settled(struct redis_feed *f)
+{
+	struct redis_sub *s = op_pop(f);
+
+	s->alone = false;
+	if (f->to_confirm > 0)
+		f->to_confirm--;
+	f->events->on_settled(f, s);
+}
+
+static void fail_nonsense(struct redis_feed *f, const char *what)
+{
+	redis_link_fail(&f->link, REDIS_AWAY, "redis at %s sent %s on a subscriber connection",
+	                f->link.endpoint->text, what);
+}
+
+static void on_confirmation(struct redis_feed *f, bool subscribe, struct bytes channel)
+{
+	const struct feed_op *op = op_first(f);
+
+	if (op == NULL || op->subscribe != subscribe || !bytes_eq(op->sub->channel, channel)) {
+		fail_nonsense(f, "a confirmation that was not to come now");
+		return;
+	}
+	f->progress_ms = clock_ms();
+	set_late(f, false);
+	if (!redis_link_up(&f->link))
+		return;
+	settled(f);
+	if (redis_link_up(&f->link) && f->count < FEED_WINDOW / 2 &&
+	    (!list_empty(&f->dirty[0]) || !list_empty(&f->dirty[1])))
+		loop_defer(f->link.stream.loop, &f->send);
+}
+
+/* The rules for channels (ACL) let a command pass as a whole or not at all: try the channels of this one
+ * singly. */
+static void try_singly(struct redis_feed *f)
+{
+	bool last = false;
+
+	while (!last && f->count > 0) {
+		struct redis_sub *s;
+		last = op_first(f)->last;
+		s = op_pop(f);
+		s->alone = true;
+		s->at[f->slot].on = false;
+		redis_feed_touch(f, s);
+	}
+}
+
+static void refuse(struct redis_feed *f, const struct redis_reply *reply)
+{
+	static struct log_limit limit;
+	struct redis_sub *s = op_first(f)->sub;
+
+	if (log_allowed(&limit))
+		log_warning("redis refuses the subscription of %.*s: %.*s", BYTES_FMT(s->channel),
+		            BYTES_FMT(reply->text));
+	s->at[f->slot].refused = true;
+	s->at[f->slot].on = false;
+	settled(f);
+}
+
+static void on_error(struct redis_feed *f, const struct redis_reply *reply)
+{
+	const struct feed_op *op = op_first(f);
+
+	if (op == NULL || !op->subscribe || !resp_is_error(reply, "NOPERM")) {
+		redis_link_fail(&f->link, REDIS_REFUSING, "redis at %s refuses subscriptions: %.*s",
+		                f->link.endpoint->text, (int)(reply->text.len < 120 ? reply->text.len : 120),
+		                reply->text.ptr);
+		return;
+	}
+	f->progress_ms = clock_ms();
+	if (op->last)
+		refuse(f, reply);
+	else
+		try_singly(f);
+}
+
+static bool is_push(const struct redis_reply *reply)
+{
+	return reply->type == REDIS_ARRAY && reply->count == 3 && reply->elements[0]->type == REDIS_STRING &&
+	       reply->elements[1]->type == REDIS_STRING;
+}
+
+static void on_push(struct redis_feed *f, struct bytes kind, struct bytes channel,
+                    const struct redis_reply *last)
+{
+	if (bytes_eq(kind, BYTES("message")) && last->type == REDIS_STRING)
+		f->events->on_message(f, channel, last->text);
+	else if (bytes_eq(kind, BYTES("subscribe")) && last->type == REDIS_INTEGER)
+		on_confirmation(f, true, channel);
+	else if (bytes_eq(kind, BYTES("unsubscribe")) && last->type == REDIS_INTEGER)
+		on_confirmation(f, false, channel);
+	else
+		fail_nonsense(f, "a push of an unknown kind");
+}
+
+static void on_reply(struct redis_link *l, const struct redis_reply *reply)
+{
+	struct redis_feed *f = container_of(l, struct redis_feed, link);
+
+	if (is_push(reply))
+		on_push(f, reply->elements[0]->text, reply->elements[1]->text, reply->elements[2]);
+	else if (reply->type == REDIS_ERROR)
+		on_error(f, reply);
+	else
+		fail_nonsense(f, "a reply");
+}
+
+/* --- the link ----------------------------------------------------------------------------------------- */
+
+static void clear(struct redis_feed *f)
+{
+	timer_stop(&f->overdue);
+	task_cancel(&f->send);
+	mem_free(f->ops);
+	f->ops = NULL;
+	f->first = f->count = f->to_confirm = 0;
+	f->late = false;
+}
+
+static void on_up(struct redis_link *l)
+{
+	struct redis_feed *f = container_of(l, struct redis_feed, link);
+
+	f->ops = mem_alloc(FEED_WINDOW * sizeof(*f->ops));
+	f->progress_ms = clock_ms();
+	f->events->on_up(f);
+}
+
+static void on_down(struct redis_link *l, bool was_up)
+{
+	struct redis_feed *f = container_of(l, struct redis_feed, link);
+
+	clear(f);
+	f->events->on_down(f, was_up);
+}
+
+static const struct redis_link_events link_events = {on_up, on_reply, on_down};
+
+void redis_feed_init(struct redis_feed *f, unsigned slot, struct loop *loop,
+                     const struct redis_endpoint *endpoint, const struct redis_feed_events *events, void *ctx,
+                     const char *name, uint64_t connect_timeout_ms, uint64_t timeout_ms)
+{
+	*f = (struct redis_feed){.events = events,
+	                         .ctx = ctx,
+	                         .slot = slot,
+	                         .timeout_ms = timeout_ms,
+	                         .overdue.fire = on_overdue,
+	                         .send.run = on_send};
+	list_init(&f->dirty[0]);
+	list_init(&f->dirty[1]);
+	redis_link_init(&f->link, loop, endpoint, &link_events, name, connect_timeout_ms, FEED_OUT_MAX);
+}
+
+void redis_feed_open(struct redis_feed *f)
+{
+	redis_link_open(&f->link);
+}
+
+void redis_feed_close(struct redis_feed *f)
+{
+	redis_link_close(&f->link);
+	clear(f);
+}

@@ -1,0 +1,73 @@
+/* One subscriber connection: keeps what is subscribed on it equal to what is wanted, in batches, and reads
+ * messages. Redis confirms every channel of every command, in the order in which they were sent; the feed
+ * keeps that order, so a confirmation that is lost or makes no sense is noticed. Which of two feeds is
+ * listened to is decided in redis_handover. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "bytes.h"
+#include "list.h"
+#include "loop.h"
+#include "redis_link.h"
+
+struct redis_feed;
+struct redis_sub;
+
+enum {
+	FEED_BATCH = 512, /* channels in a command */
+	FEED_BATCH_BYTES = 64 << 10,
+	FEED_WINDOW = 4096, /* confirmations under way */
+	FEED_OUT_MAX = 1 << 20,
+	FEED_CHANNEL_MAX = 4096, /* bytes of a channel's name */
+};
+
+/* A confirmation that is to come. */
+struct feed_op {
+	struct redis_sub *sub;
+	uint64_t sent_ms;
+	bool subscribe;
+	bool last; /* of its command */
+};
+
+struct redis_feed_events {
+	/* Logged in; nothing is subscribed yet: redis_feed_touch() what is wanted. */
+	void (*on_up)(struct redis_feed *f);
+	/* Nothing is subscribed on it any more; link.trouble and link.error tell why. */
+	void (*on_down)(struct redis_feed *f, bool was_up);
+	void (*on_message)(struct redis_feed *f, struct bytes channel, struct bytes payload);
+	/* What was sent for the sub is confirmed, or refused; it may be freed in there. */
+	void (*on_settled)(struct redis_feed *f, struct redis_sub *s);
+	/* redis_feed_late() changed. */
+	void (*on_late)(struct redis_feed *f);
+};
+
+struct redis_feed {
+	struct redis_link link;
+	const struct redis_feed_events *events;
+	void *ctx;
+	unsigned slot; /* index of this feed in the subs' per-feed states */
+	uint64_t timeout_ms;
+	struct list dirty[2]; /* to unsubscribe, to subscribe */
+	struct feed_op *ops;  /* ring of FEED_WINDOW, allocated while the link is up */
+	size_t first;
+	size_t count;
+	size_t to_confirm;    /* confirmations until all that was wanted at the start has been answered */
+	uint64_t progress_ms; /* when the last confirmation came */
+	struct timer overdue;
+	struct task send;
+	bool late;
+};
+
+void redis_feed_init(struct redis_feed *f, unsigned slot, struct loop *loop,
+                     const struct redis_endpoint *endpoint, const struct redis_feed_events *events, void *ctx,
+                     const char *name, uint64_t connect_timeout_ms, uint64_t timeout_ms);
+void redis_feed_open(struct redis_feed *f);
+/* Without a callback. The states of subs on this feed are the caller's to reset (redis_sub_reset()). */
+void redis_feed_close(struct redis_feed *f);
+/* What is wanted of the sub may have changed: sends what is needed, at the end of the turn. */
+void redis_feed_touch(struct redis_feed *f, struct redis_sub *s);
+/* A confirmation is overdue. */
+bool redis_feed_late(const struct redis_feed *f);

@@ -1,0 +1,364 @@
+#include "redis_link.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "clock.h"
+#include "mem.h"
+
+/* Memory for output that is kept while there is none. */
+enum { OUT_KEPT = 64 << 10 };
+
+bool redis_link_up(const struct redis_link *l)
+{
+	return l->phase == LINK_UP;
+}
+
+/* --- the end ------------------------------------------------------------------------------------------ */
+
+/* While replies are dispatched their memory stays; dispatch() frees it then. */
+static void free_input(struct redis_link *l)
+{
+	if (l->reading)
+		return;
+	resp_free(&l->resp);
+	mem_free(l->in);
+	l->in = NULL;
+}
+
+void redis_link_close(struct redis_link *l)
+{
+	l->phase = LINK_DOWN;
+	stream_close(&l->stream, false);
+	timer_stop(&l->deadline);
+	task_cancel(&l->flush);
+	buf_free(&l->out);
+	l->out_sent = 0;
+	free_input(l);
+}
+
+void redis_link_fail(struct redis_link *l, enum redis_trouble trouble, const char *fmt, ...)
+{
+	bool was_up = l->phase == LINK_UP;
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(l->error, sizeof(l->error), fmt, args);
+	va_end(args);
+	l->trouble = trouble;
+	redis_link_close(l);
+	l->events->on_down(l, was_up);
+}
+
+static void fail_away(struct redis_link *l, const char *what)
+{
+	if (l->phase == LINK_UP)
+		redis_link_fail(l, REDIS_AWAY, "lost the connection to redis at %s: %s", l->endpoint->text,
+		                what);
+	else
+		redis_link_fail(l, REDIS_AWAY, "cannot connect to redis at %s: %s", l->endpoint->text, what);
+}
+
+static void on_deadline(struct timer *t)
+{
+	struct redis_link *l = container_of(t, struct redis_link, deadline);
+
+	if (l->unopened != NULL)
+		fail_away(l, l->unopened);
+	else if (l->phase == LINK_CONNECTING)
+		fail_away(l, "timed out");
+	else
+		redis_link_fail(l, REDIS_SILENT, "redis at %s does not answer", l->endpoint->text);
+}
+
+/* --- output ------------------------------------------------------------------------------------------- */
+
+/* Moving bytes costs, so it waits until more than half of them can go. */
+static void keep_rest(struct redis_link *l)
+{
+	if (l->out_sent > l->out.len / 2) {
+		buf_consume(&l->out, l->out_sent);
+		l->out_sent = 0;
+	}
+	stream_want_write(&l->stream, true);
+}
+
+static void flush(struct redis_link *l)
+{
+	struct iovec iov = {l->out.data + l->out_sent, l->out.len - l->out_sent};
+	ssize_t n = stream_writev(&l->stream, &iov, 1);
+
+	if (n == STREAM_ERROR) {
+		fail_away(l, strerror(errno));
+		return;
+	}
+	if (n > 0)
+		l->out_sent += (size_t)n;
+	if (l->out_sent < l->out.len) {
+		keep_rest(l);
+		return;
+	}
+	l->out_sent = 0;
+	if (l->out.cap > OUT_KEPT)
+		buf_free(&l->out);
+	else
+		buf_reset(&l->out);
+}
+
+static void on_flush(struct task *t)
+{
+	struct redis_link *l = container_of(t, struct redis_link, flush);
+
+	if (l->phase >= LINK_LOGIN && l->out.len > 0)
+		flush(l);
+}
+
+size_t redis_link_room(const struct redis_link *l)
+{
+	return l->out.max - l->out.len;
+}
+
+static struct buf *out(struct redis_link *l)
+{
+	loop_defer(l->stream.loop, &l->flush);
+	return &l->out;
+}
+
+struct buf *redis_link_out(struct redis_link *l)
+{
+	assert(l->phase == LINK_UP);
+	return out(l);
+}
+
+/* --- logging in --------------------------------------------------------------------------------------- */
+
+static void put_step(struct redis_link *l, size_t *step, const struct bytes *argv, size_t argc)
+{
+	assert(*step < REDIS_LOGIN_STEPS && argv[0].ptr != NULL);
+	resp_put_command(out(l), argv, argc);
+	l->login_steps[(*step)++] = argv[0].ptr;
+}
+
+/* Sends everything at once; PING comes last, as Redis answers it only when it would serve us. */
+static void log_in(struct redis_link *l)
+{
+	const struct redis_url *url = &l->endpoint->url;
+	struct bytes args[3];
+	char db[16];
+	size_t step = 0;
+
+	if (url->password != NULL) {
+		size_t argc = 0;
+		args[argc++] = BYTES("AUTH");
+		if (url->user != NULL)
+			args[argc++] = BYTES_OF_STR(url->user);
+		args[argc++] = BYTES_OF_STR(url->password);
+		put_step(l, &step, args, argc);
+	}
+	if (url->db != 0) {
+		snprintf(db, sizeof(db), "%d", url->db);
+		put_step(l, &step, (struct bytes[]){BYTES("SELECT"), BYTES_OF_STR(db)}, 2);
+	}
+	put_step(l, &step, (struct bytes[]){BYTES("CLIENT"), BYTES("SETNAME"), BYTES_OF_STR(l->name)}, 3);
+	put_step(l, &step, (struct bytes[]){BYTES("ROLE")}, 1);
+	put_step(l, &step, (struct bytes[]){BYTES("PING")}, 1);
+	l->login_steps[step] = NULL;
+	l->login = l->login_steps;
+	l->phase = LINK_LOGIN;
+}
+
+/* A replica takes subscriptions, but no publications. */
+static bool is_replica(const struct redis_reply *reply)
+{
+	return reply->type == REDIS_ARRAY && reply->count > 0 && reply->elements[0]->type == REDIS_STRING &&
+	       bytes_eq(reply->elements[0]->text, BYTES("slave"));
+}
+
+/* Whether this error keeps us out. Others do not matter: the commands of the login are a courtesy, and may be
+ * forbidden to us (NOPERM), or PING be refused to warn of a full disk (MISCONF). */
+static enum redis_trouble trouble_of(const char *step, const struct redis_reply *reply)
+{
+	if (strcmp(step, "AUTH") == 0 || resp_is_error(reply, "NOAUTH"))
+		return REDIS_REFUSING;
+	if (strcmp(step, "SELECT") == 0 || resp_is_error(reply, "LOADING") ||
+	    resp_is_error(reply, "MASTERDOWN") || resp_is_error(reply, "BUSY"))
+		return REDIS_UNFIT;
+	return REDIS_FINE;
+}
+
+static void on_login_error(struct redis_link *l, const char *step, const struct redis_reply *reply)
+{
+	const char *fmt = trouble_of(step, reply) == REDIS_REFUSING ? "refused authentication"
+	                                                            : "is not ready";
+
+	redis_link_fail(l, trouble_of(step, reply), "redis at %s %s: %.*s", l->endpoint->text, fmt,
+	                (int)(reply->text.len < 120 ? reply->text.len : 120), reply->text.ptr);
+}
+
+static void on_login_reply(struct redis_link *l, const struct redis_reply *reply)
+{
+	const char *step = *l->login++;
+
+	if (reply->type == REDIS_ERROR && trouble_of(step, reply) != REDIS_FINE) {
+		on_login_error(l, step, reply);
+		return;
+	}
+	if (strcmp(step, "ROLE") == 0 && is_replica(reply)) {
+		redis_link_fail(l, REDIS_UNFIT, "redis at %s is a read-only replica", l->endpoint->text);
+		return;
+	}
+	if (*l->login != NULL)
+		return;
+	timer_stop(&l->deadline);
+	l->phase = LINK_UP;
+	l->trouble = REDIS_FINE;
+	l->events->on_up(l);
+}
+
+/* --- input -------------------------------------------------------------------------------------------- */
+
+/* A callback may close the link, but not open it again: the phase tells whether to go on. */
+static void dispatch(struct redis_link *l)
+{
+	const struct redis_reply *reply;
+	enum resp_result result;
+
+	while ((result = resp_next(l->resp, &reply)) == RESP_REPLY) {
+		if (l->phase == LINK_LOGIN)
+			on_login_reply(l, reply);
+		else
+			l->events->on_reply(l, reply);
+		if (l->phase == LINK_DOWN)
+			return;
+	}
+	if (result == RESP_BAD)
+		redis_link_fail(l, REDIS_AWAY, "redis at %s does not speak its protocol: %s",
+		                l->endpoint->text, resp_error(l->resp));
+}
+
+static void take(struct redis_link *l, size_t len)
+{
+	l->reading = true;
+	for (size_t done = 0; done < len && l->phase != LINK_DOWN; done += RESP_FEED) {
+		size_t piece = len - done < RESP_FEED ? len - done : RESP_FEED;
+		if (!resp_feed(l->resp, l->in + done, piece)) {
+			fail_away(l, "no memory for what it sends");
+			break;
+		}
+		dispatch(l);
+	}
+	l->reading = false;
+	if (l->phase == LINK_DOWN)
+		free_input(l);
+}
+
+static void on_readable(struct stream *s)
+{
+	struct redis_link *l = container_of(s, struct redis_link, stream);
+
+	for (int i = 0; i < REDIS_LINK_READS; i++) {
+		ssize_t n = stream_read(s, l->in, REDIS_LINK_READ);
+		if (n == STREAM_AGAIN)
+			return;
+		if (n <= 0) {
+			fail_away(l, n == 0 ? "closed by redis" : strerror(errno));
+			return;
+		}
+		l->heard_ms = clock_ms();
+		take(l, (size_t)n);
+		if (l->phase == LINK_DOWN || n < REDIS_LINK_READ)
+			return;
+	}
+}
+
+/* --- the beginning ------------------------------------------------------------------------------------ */
+
+/* The system notices within seconds that the other host is gone: the peer is asked after 5 s of silence, and
+ * what it does not acknowledge for 10 s breaks the connection. */
+static void tune_tcp(const struct redis_link *l)
+{
+	int on = 1;
+	int idle_s = 5;
+	int interval_s = 2;
+	int probes = 3;
+	unsigned timeout_ms = 10000;
+	int fd = stream_fd(&l->stream);
+
+	if (l->endpoint->address.sa.any.sa_family == AF_UNIX)
+		return;
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s));
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof(interval_s));
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof(probes));
+	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof(timeout_ms));
+}
+
+static void on_connected(struct redis_link *l)
+{
+	int error = stream_connected(&l->stream);
+
+	if (error != 0) {
+		fail_away(l, strerror(error));
+		return;
+	}
+	tune_tcp(l);
+	stream_want_read(&l->stream, true);
+	l->heard_ms = clock_ms();
+	log_in(l);
+}
+
+static void on_writable(struct stream *s)
+{
+	struct redis_link *l = container_of(s, struct redis_link, stream);
+
+	if (l->phase == LINK_CONNECTING)
+		on_connected(l);
+	else
+		flush(l);
+}
+
+void redis_link_init(struct redis_link *l, struct loop *loop, const struct redis_endpoint *endpoint,
+                     const struct redis_link_events *events, const char *name, uint64_t connect_timeout_ms,
+                     size_t out_max)
+{
+	*l = (struct redis_link){.endpoint = endpoint,
+	                         .events = events,
+	                         .name = name,
+	                         .connect_timeout_ms = connect_timeout_ms,
+	                         .flush.run = on_flush,
+	                         .deadline.fire = on_deadline,
+	                         .trouble = REDIS_CONNECTING};
+	stream_init(&l->stream, loop, on_readable, on_writable);
+	buf_init(&l->out, out_max);
+}
+
+/* The failure of a try that could not even begin is told in the next turn. */
+static void fail_soon(struct redis_link *l, const char *why)
+{
+	l->unopened = why;
+	timer_start(l->stream.loop, &l->deadline, 0);
+}
+
+void redis_link_open(struct redis_link *l)
+{
+	assert(l->phase == LINK_DOWN && !l->reading);
+	l->phase = LINK_CONNECTING;
+	l->unopened = NULL;
+	l->resp = resp_new();
+	l->in = mem_alloc(REDIS_LINK_READ);
+	if (l->resp == NULL)
+		fail_soon(l, "out of memory");
+	else if (l->endpoint->error != NULL)
+		fail_soon(l, l->endpoint->error);
+	else if (!stream_connect(&l->stream, &l->endpoint->address))
+		fail_soon(l, strerror(errno));
+	else
+		timer_start(l->stream.loop, &l->deadline, l->connect_timeout_ms);
+}

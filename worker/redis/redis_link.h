@@ -1,0 +1,90 @@
+/* One connection to Redis: connecting, logging in, bytes out once per loop turn, replies in. Knows no
+ * commands but those of the login; what is sent and what a reply belongs to is the owner's. Embedded in its
+ * owner. Does not reconnect: redis_link_open() may be called again after it went down. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "buf.h"
+#include "bytes.h"
+#include "compiler.h"
+#include "loop.h"
+#include "redis.h"
+#include "redis_endpoint.h"
+#include "redis_resp.h"
+#include "stream.h"
+
+/* What is wrong with a way to Redis, in the order of how much it explains. */
+enum redis_trouble {
+	REDIS_FINE,
+	REDIS_CONNECTING, /* not there yet, nothing known to be wrong */
+	REDIS_DEAF,       /* connected, but what is published does not come back */
+	REDIS_SILENT,     /* connected, but it does not answer */
+	REDIS_AWAY,       /* cannot be connected to, or went away */
+	REDIS_UNFIT,      /* loading its data, a replica, without the database asked for */
+	REDIS_REFUSING,   /* does not let us in, or not do what we must */
+};
+
+struct redis_link;
+
+struct redis_link_events {
+	/* Logged in: commands can be sent. */
+	void (*on_up)(struct redis_link *l);
+	/* The reply lives until this returns. May close the link. */
+	void (*on_reply)(struct redis_link *l, const struct redis_reply *reply);
+	/* It went down, or did not come up: `trouble` and `error` tell why. Not after redis_link_close(), and
+	 * never from within redis_link_open(). It may not be opened again from within. */
+	void (*on_down)(struct redis_link *l, bool was_up);
+};
+
+enum {
+	REDIS_LINK_READ = 16 << 10, /* bytes a read */
+	REDIS_LINK_READS = 4, /* reads a turn: the rest waits for the next one, others have their turn */
+	REDIS_LOGIN_STEPS = 5,
+	REDIS_ERROR_MAX = 256,
+};
+
+struct redis_link {
+	struct stream stream;
+	const struct redis_endpoint *endpoint;
+	const struct redis_link_events *events;
+	const char *name; /* by which Redis lists the connection */
+	uint64_t connect_timeout_ms;
+
+	enum { LINK_DOWN, LINK_CONNECTING, LINK_LOGIN, LINK_UP } phase;
+	struct resp *resp;
+	char *in;
+	struct buf out;
+	size_t out_sent; /* bytes of out that are written */
+	struct task flush;
+	struct timer deadline;    /* for being up */
+	const char *unopened;     /* why connecting could not even begin, to be told in the next turn */
+	uint64_t heard_ms;        /* when the last bytes came */
+	const char *const *login; /* replies that are awaited, by name of their command */
+	const char *login_steps[REDIS_LOGIN_STEPS + 1];
+	bool reading;
+
+	enum redis_trouble trouble;
+	char error[REDIS_ERROR_MAX];
+};
+
+/* endpoint, events, name and everything else that is passed must outlive it. out_max: ceiling of the bytes
+ * that wait to be sent. */
+void redis_link_init(struct redis_link *l, struct loop *loop, const struct redis_endpoint *endpoint,
+                     const struct redis_link_events *events, const char *name, uint64_t connect_timeout_ms,
+                     size_t out_max);
+/* Starts to connect. The link must be down, and not in one of its own callbacks. */
+void redis_link_open(struct redis_link *l);
+/* Closes it without a callback; nothing more comes from it. */
+void redis_link_close(struct redis_link *l);
+/* Closes it as broken, with a reason for humans; on_down is called from within. */
+void redis_link_fail(struct redis_link *l, enum redis_trouble trouble, const char *fmt, ...)
+	PRINTF_LIKE(3, 4);
+bool redis_link_up(const struct redis_link *l);
+/* Bytes that can be put before the ceiling. */
+size_t redis_link_room(const struct redis_link *l);
+/* For appending commands (resp_put_…) within the room there is; they are written at the end of this turn. The
+ * link must be up. */
+struct buf *redis_link_out(struct redis_link *l);

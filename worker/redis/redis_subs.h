@@ -1,0 +1,71 @@
+/* The subscriptions of a worker: which Redis channels are wanted, who is told when messages come, and the
+ * lingering of those that nobody wants any more. Always holds one of its own, the node's channel, for
+ * canaries and markers. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "bytes.h"
+#include "list.h"
+#include "loop.h"
+#include "map.h"
+#include "redis.h"
+#include "redis_handover.h"
+#include "redis_sub.h"
+
+enum { REDIS_SECRET_MAX = 17 };
+
+struct redis_subs {
+	struct loop *loop;
+	struct redis_calls *calls;
+	const struct redis_events *events;
+	uint64_t linger_ms;
+	struct map by_channel;
+	struct list lingering; /* in the order of their time */
+	struct timer linger;
+	struct redis_sub *node;
+	/* In what we publish to ourselves, so that nobody else can pretend it was us. */
+	char secret[REDIS_SECRET_MAX];
+	struct redis_handover handover;
+
+	/* A feed came, went or is doubted; renewed: the active one is another one than before, or none. */
+	void (*on_change)(void *ctx, bool renewed);
+	void (*on_node_message)(void *ctx, struct bytes payload);
+	void *ctx;
+};
+
+struct redis_subs_setup {
+	struct redis_calls *calls;
+	const struct redis_endpoint *endpoint;
+	const struct config *config;
+	const struct redis_events *events;
+	const char *link_name;
+	struct bytes node_channel;
+	void (*on_change)(void *ctx, bool renewed);
+	void (*on_node_message)(void *ctx, struct bytes payload);
+	void *ctx;
+};
+
+void redis_subs_init(struct redis_subs *subs, struct loop *loop, const struct redis_subs_setup *setup);
+void redis_subs_free(struct redis_subs *subs);
+/* REDIS_FINE, or what is wrong with a text for humans. Not whether the canary is heard. */
+enum redis_trouble redis_subs_trouble(const struct redis_subs *subs, const char **text);
+struct redis_sub *redis_subs_open(struct redis_subs *subs, struct bytes channel, void *owner);
+
+/* --- for redis_handover --- */
+
+void redis_subs_deliver(struct redis_subs *subs, struct bytes channel, struct bytes payload);
+/* The sub's state on a feed is no longer in doubt: tells its owner, or frees it. */
+void redis_subs_settled(struct redis_subs *subs, struct redis_sub *s);
+/* Makes the feed subscribe to everything wanted; how many confirmations that needs. */
+size_t redis_subs_touch_all(struct redis_subs *subs, struct redis_feed *f);
+/* The feed of the slot is gone. */
+void redis_subs_reset(struct redis_subs *subs, unsigned slot);
+/* Whether everything that owners rely upon, and Redis allows, is confirmed on the feed of the slot. */
+bool redis_subs_told_are_on(const struct redis_subs *subs, unsigned slot);
+/* Nobody may rely any more upon what is not confirmed there (REDIS_FEEDS: upon anything). */
+void redis_subs_forget_told(struct redis_subs *subs, unsigned slot);
+/* Tells those whose subscription is confirmed; again: also those who were told already. */
+void redis_subs_tell(struct redis_subs *subs, bool again);
