@@ -28,7 +28,7 @@ def layers_named():
 
 
 def commands_named():
-    rows = set(re.findall(r'\{"([\w-]+)", cmd_\w+', text("broker/main.c")))
+    rows = set(re.findall(r'\{"([\w-]+)", cli_\w+', text("broker/main.c")))
     for command in sorted(set(re.findall(r"(?:`|^ {4}|/)fanfare ([a-z][\w-]*)", README, re.MULTILINE)) - rows):
         yield f"fanfare {command}: no such command"
 
