@@ -60,7 +60,7 @@ static void resize(struct channel *ch, uint32_t cap)
 
 void channel_add(struct channel *ch, struct subscription *s)
 {
-	assert(s->channel == NULL);
+	assert(s->channel == NULL && ch->walks == 0);
 	if (ch->count == ch->cap)
 		resize(ch, ch->cap == 0 ? CHANNEL_FIRST : ch->cap * 2);
 	s->channel = ch;

@@ -1,0 +1,155 @@
+/* A connection without a socket. */
+#include "fake_conn.h"
+
+#include <assert.h>
+#include <ctype.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "mem.h"
+
+enum { FAKE_CONN_MAX = 1 << 24, UUID_CHARS = 36 };
+
+void fake_conn_init(struct conn *c)
+{
+	memset(c, 0, sizeof(*c));
+	buf_init(&c->out, FAKE_CONN_MAX);
+	buf_init(&c->heard, FAKE_CONN_MAX);
+	buf_init(&c->waiting, FAKE_CONN_MAX);
+}
+
+void fake_conn_free(struct conn *c)
+{
+	conn_close(c, 0, "", "the test is over");
+	buf_free(&c->out);
+	buf_free(&c->heard);
+	buf_free(&c->waiting);
+}
+
+/* In memory of exactly its size, and gone afterwards. */
+static void hand_over(struct conn *c, const char *message, size_t len)
+{
+	char *copy = mem_try_alloc(len + (len == 0));
+
+	assert(copy != NULL);
+	memcpy(copy, message, len);
+	c->app->on_message(c, WS_TEXT, (struct bytes){copy, len});
+	mem_free(copy);
+}
+
+void fake_conn_say(struct conn *c, const char *message)
+{
+	if (!c->open || c->deaf)
+		return;
+	if (!c->paused) {
+		hand_over(c, message, strlen(message));
+		return;
+	}
+	buf_puts(&c->waiting, message);
+	buf_putc(&c->waiting, '\1');
+}
+
+void fake_conn_go_on(struct conn *c)
+{
+	while (c->open && !c->paused && c->waiting.len > 0) {
+		char *end = memchr(c->waiting.data, '\1', c->waiting.len);
+		size_t len = (size_t)(end - c->waiting.data);
+
+		hand_over(c, c->waiting.data, len);
+		buf_consume(&c->waiting, len + 1);
+	}
+}
+
+static bool is_uuid(const char *text, size_t len)
+{
+	if (len < UUID_CHARS)
+		return false;
+	for (int i = 0; i < UUID_CHARS; i++) {
+		bool dash = i == 8 || i == 13 || i == 18 || i == 23;
+
+		if (dash ? text[i] != '-' : !isxdigit((unsigned char)text[i]))
+			return false;
+	}
+	return true;
+}
+
+const char *fake_conn_heard(struct conn *c)
+{
+	buf_reset(&c->heard);
+	for (size_t i = 0; i < c->out.len; i++) {
+		if (is_uuid(c->out.data + i, c->out.len - i)) {
+			buf_puts(&c->heard, "<uuid>");
+			i += UUID_CHARS - 1;
+		} else {
+			buf_putc(&c->heard, c->out.data[i]);
+		}
+	}
+	buf_putc(&c->heard, '\0');
+	buf_reset(&c->out);
+	return c->heard.data;
+}
+
+void conn_upgrade(struct conn *c, const struct http1_request *req, const struct ws_app *app, void *state,
+                  const char *subprotocol, uint64_t max_message)
+{
+	c->app = app;
+	c->state = state;
+	c->open = true;
+	app->on_open(c);
+}
+
+/* The frame is unmasked and in one piece: the payload is what follows its header. */
+static struct bytes payload(const struct frame *f)
+{
+	size_t len = (unsigned char)f->data[1];
+	size_t header = len < 126 ? 2 : len == 126 ? 4 : 10;
+
+	return (struct bytes){f->data + header, f->len - header};
+}
+
+void conn_send(struct conn *c, struct frame *f)
+{
+	if (!c->open)
+		return;
+	if (c->room > 0 && --c->room == 0) {
+		conn_close(c, DISCONNECT_SLOW, disconnect_reason(DISCONNECT_SLOW), "no room");
+		return;
+	}
+	if ((f->data[0] & 0xf) == WS_PING) {
+		c->pings++;
+		return;
+	}
+	buf_put_bytes(&c->out, payload(f));
+	buf_putc(&c->out, '\n');
+}
+
+void conn_pause(struct conn *c, bool pause)
+{
+	c->paused = pause;
+}
+
+void conn_close(struct conn *c, uint16_t code, const char *reason, const char *fmt, ...)
+{
+	if (!c->open)
+		return;
+	c->open = false;
+	c->code = code;
+	c->reason = reason;
+	c->app->on_close(c);
+}
+
+void conn_stop_reading(struct conn *c)
+{
+	c->deaf = true;
+}
+
+void *conn_state(const struct conn *c)
+{
+	return c->state;
+}
+
+const char *conn_name(const struct conn *c)
+{
+	return "fake conn";
+}

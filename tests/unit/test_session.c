@@ -1,0 +1,799 @@
+/* Sessions over a fake connection, a fake loop and a fake Redis: the checks of each command in their order,
+ * the order of answers, what is held back, and the clock. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "clock.h"
+#include "config.h"
+#include "fake_conn.h"
+#include "fake_loop.h"
+#include "fake_redis.h"
+#include "hub.h"
+#include "metrics.h"
+#include "session.h"
+
+#define CONNECTED                                                                     \
+	"{\"id\":1,\"connect\":{\"client\":\"<uuid>\",\"version\":\"" FANFARE_VERSION \
+	"\",\"ping\":25,\"pong\":true}}\n"
+#define ERROR(id, code, message) \
+	"{\"id\":" #id ",\"error\":{\"code\":" #code ",\"message\":\"" message "\"}}\n"
+#define INTERNAL(id) \
+	"{\"id\":" #id ",\"error\":{\"code\":100,\"message\":\"internal server error\",\"temporary\":true}}\n"
+
+static char prefix[] = "";
+static struct channel_options namespaces[] = {
+	{.name = (char[]){"live"},
+         .allow_subscribe_for_client = true,
+         .allow_subscribe_for_anonymous = true,
+         .allow_publish_for_client = true,
+         .allow_publish_for_anonymous = true},
+	{.name = (char[]){"deny"}},
+	{.name = (char[]){"users"}, .allow_subscribe_for_client = true},
+	{.name = (char[]){"limited"},
+         .allow_subscribe_for_client = true,
+         .allow_subscribe_for_anonymous = true,
+         .allow_user_limited_channels = true},
+	{.name = (char[]){"subpub"},
+         .allow_subscribe_for_client = true,
+         .allow_subscribe_for_anonymous = true,
+         .allow_publish_for_subscriber = true,
+         .allow_publish_for_anonymous = true},
+	{.name = (char[]){"object"},
+         .allow_publish_for_client = true,
+         .allow_publish_for_anonymous = true,
+         .publication_data_format = DATA_FORMAT_JSON_OBJECT},
+};
+
+static struct {
+	struct config config;
+	struct hub *hub;
+	struct clients *clients;
+	struct conn conn;
+} t;
+
+static void on_ready(void *ctx, bool ready, const char *reason)
+{
+}
+
+static void open_conn(struct conn *c, const struct session_params *params)
+{
+	static const struct http1_request request;
+
+	fake_conn_init(c);
+	session_upgrade(t.clients, c, &request, params);
+}
+
+static int setup(void **state)
+{
+	const struct hub_events events = {session_deliver, session_subscribed, on_ready, NULL};
+
+	memset(&t, 0, sizeof(t));
+	clock_freeze(1000000, 1700000000000);
+	t.config.redis.prefix = prefix;
+	t.config.redis.call_timeout_ms = 5000;
+	t.config.client.allow_anonymous_connect_without_token = true;
+	t.config.client.ping_interval_ms = 25000;
+	t.config.client.pong_timeout_ms = 8000;
+	t.config.client.stale_close_delay_ms = 10000;
+	t.config.client.channel_limit = 3;
+	t.config.websocket.message_size_limit = 65536;
+	t.config.uni_websocket.message_size_limit = 65536;
+	t.config.channel.max_length = 30;
+	t.config.channel.without_namespace = namespaces[0];
+	t.config.channel.namespaces = namespaces;
+	t.config.channel.namespace_count = sizeof(namespaces) / sizeof(namespaces[0]);
+	t.hub = hub_new(NULL, &t.config, "node", &events);
+	t.clients = clients_new(NULL, &t.config, t.hub);
+	fake_redis_confirm_at_once(true);
+	open_conn(&t.conn, &(struct session_params){0});
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	fake_conn_free(&t.conn);
+	fake_loop_turn();
+	assert_int_equal(fake_loop_timers(), 0);
+	assert_int_equal(fake_redis_calls(), 0);
+	assert_int_equal(hub_channel_count(t.hub), 0);
+	clients_free(&t.clients);
+	hub_free(&t.hub);
+	return 0;
+}
+
+static void say(const char *message)
+{
+	fake_conn_say(&t.conn, message);
+	fake_loop_turn();
+	fake_conn_go_on(&t.conn);
+}
+
+static void hear(const char *messages)
+{
+	assert_string_equal(fake_conn_heard(&t.conn), messages);
+}
+
+static void assert_closed(enum disconnect_code code)
+{
+	assert_false(t.conn.open);
+	assert_int_equal(t.conn.code, code);
+	assert_string_equal(t.conn.reason, disconnect_reason(code));
+}
+
+static void connect_client(void)
+{
+	say("{\"id\":1,\"connect\":{}}");
+	hear(CONNECTED);
+}
+
+/* One command by a connected client, and what it is answered with. */
+static void ask(const char *command, const char *answer)
+{
+	say(command);
+	hear(answer);
+	assert_true(t.conn.open);
+}
+
+/* One command that ends the session without an answer; then a new, connected one. */
+static void ask_fatal(const char *command, enum disconnect_code code)
+{
+	say(command);
+	hear("");
+	assert_closed(code);
+	fake_conn_free(&t.conn);
+	open_conn(&t.conn, &(struct session_params){0});
+	connect_client();
+}
+
+static void confirm(const char *channel)
+{
+	fake_redis_confirm(channel);
+	fake_loop_turn();
+	fake_conn_go_on(&t.conn);
+}
+
+static void answer_redis(bool well)
+{
+	static const struct redis_reply one = {.type = REDIS_INTEGER, .integer = 1};
+
+	fake_redis_answer(well ? &one : NULL);
+	fake_loop_turn();
+	fake_conn_go_on(&t.conn);
+}
+
+/* --- connect --- */
+
+static void nothing_but_connect_comes_first(void **state)
+{
+	static const char *const first[] = {
+		"{}",
+		"{\"id\":1,\"subscribe\":{\"channel\":\"a\"}}",
+		"{\"send\":{\"data\":1}}",
+		"{\"connect\":{}}",
+		"{\"id\":1}",
+		"{\"id\":1,\"ping\":{}}",
+		"",
+		"\n",
+		"x",
+	};
+
+	for (size_t i = 0; i < sizeof(first) / sizeof(first[0]); i++) {
+		say(first[i]);
+		hear("");
+		assert_closed(DISCONNECT_BAD_REQUEST);
+		fake_conn_free(&t.conn);
+		open_conn(&t.conn, &(struct session_params){0});
+	}
+}
+
+static void a_second_connect_is_fatal(void **state)
+{
+	say("{\"id\":1,\"connect\":{}}\n{\"id\":2,\"connect\":{}}");
+	hear(CONNECTED);
+	assert_closed(DISCONNECT_BAD_REQUEST);
+}
+
+static void a_token_cannot_be_verified(void **state)
+{
+	say("{\"id\":1,\"connect\":{\"token\":\"x\"}}");
+	assert_closed(DISCONNECT_INVALID_TOKEN);
+}
+
+static void anonymous_clients_are_let_in_only_where_allowed(void **state)
+{
+	t.config.client.allow_anonymous_connect_without_token = false;
+	say("{\"id\":1,\"connect\":{}}");
+	assert_closed(DISCONNECT_BAD_REQUEST);
+}
+
+static void the_time_is_told_if_configured(void **state)
+{
+	t.config.client.connect_include_server_time = true;
+	t.config.client.ping_interval_ms = 0;
+	say("{\"id\":1,\"connect\":{}}");
+	hear("{\"id\":1,\"connect\":{\"client\":\"<uuid>\",\"version\":\"" FANFARE_VERSION
+	     "\",\"time\":1700000000000}}\n");
+}
+
+static void connect_subscribes_to_what_the_client_may_have(void **state)
+{
+	say("{\"id\":1,\"connect\":{\"subs\":{\"live:a\":{\"recover\":true},\"deny:a\":{},\"$live:b\":{},"
+	    "\"live:0123456789012345678901234567890\":{},\"live:a\":{}}}}\n"
+	    "{\"id\":2,\"subscribe\":{\"channel\":\"live:a\"}}\n"
+	    "{\"id\":3,\"sub_refresh\":{\"channel\":\"live:a\",\"token\":\"x\"}}");
+	hear("{\"id\":1,\"connect\":{\"client\":\"<uuid>\",\"version\":\"" FANFARE_VERSION
+	     "\",\"subs\":{\"live:a\":{\"was_recovering\":true}},\"ping\":25,\"pong\":true}}\n" ERROR(
+		     2, 105, "already subscribed"));
+	assert_closed(DISCONNECT_BAD_REQUEST);
+}
+
+static void connect_waits_for_its_channels_and_the_rest_waits_for_connect(void **state)
+{
+	fake_redis_confirm_at_once(false);
+	say("{\"id\":1,\"connect\":{\"subs\":{\"live:a\":{},\"live:b\":{}}}}\n"
+	    "{\"id\":2,\"unsubscribe\":{\"channel\":\"live:b\"}}");
+	say("{\"id\":3,\"rpc\":{}}");
+	confirm("live:b");
+	fake_redis_message("live:b", "1");
+	hear("");
+	confirm("live:a");
+	hear("{\"id\":1,\"connect\":{\"client\":\"<uuid>\",\"version\":\"" FANFARE_VERSION
+	     "\",\"subs\":{\"live:a\":{},\"live:b\":{}},\"ping\":25,\"pong\":true}}\n"
+	     "{\"id\":2,\"unsubscribe\":{}}\n" ERROR(3, 108, "not available"));
+	fake_redis_message("live:a", "1");
+	hear("{\"push\":{\"channel\":\"live:a\",\"pub\":{\"data\":1}}}\n");
+}
+
+static void after_an_error_to_connect_nothing_is_read(void **state)
+{
+	fake_redis_set_ready(false);
+	say("{\"id\":1,\"connect\":{\"subs\":{\"live:a\":{}}}}\n{\"id\":2,\"connect\":{}}");
+	hear(INTERNAL(1));
+	assert_true(t.conn.open && t.conn.deaf);
+	fake_loop_advance(10000);
+	assert_closed(DISCONNECT_STALE);
+}
+
+static void connect_gives_up_when_redis_does_not_confirm(void **state)
+{
+	fake_redis_confirm_at_once(false);
+	t.config.client.stale_close_delay_ms = 2000;
+	fake_conn_free(&t.conn);
+	open_conn(&t.conn, &(struct session_params){0});
+	say("{\"id\":1,\"connect\":{\"subs\":{\"live:a\":{},\"live:b\":{}}}}\n{\"id\":2,\"rpc\":{}}");
+	fake_loop_advance(4999);
+	hear("");
+	fake_loop_advance(1);
+	hear(INTERNAL(1));
+	assert_true(t.conn.open && t.conn.deaf);
+	assert_int_equal(fake_redis_subs(), 0);
+}
+
+static void connect_with_channels_that_cannot_be(void **state)
+{
+	say("{\"id\":1,\"connect\":{\"subs\":{\"live:a\":{},\"nosuch:a\":{}}}}");
+	assert_closed(DISCONNECT_BAD_REQUEST);
+	fake_conn_free(&t.conn);
+	open_conn(&t.conn, &(struct session_params){0});
+	say("{\"id\":1,\"connect\":{\"subs\":{\"a\":{},\"b\":{},\"c\":{},\"d\":{}}}}");
+	assert_closed(DISCONNECT_CHANNEL_LIMIT);
+	assert_int_equal(fake_redis_subs(), 0);
+}
+
+/* --- checks of commands --- */
+
+static void checks_of_subscribe(void **state)
+{
+	connect_client();
+	ask_fatal("{\"id\":2,\"subscribe\":{}}", DISCONNECT_BAD_REQUEST);
+	ask_fatal("{\"id\":2,\"subscribe\":{\"channel\":\"a\",\"delta\":\"x\"}}", DISCONNECT_BAD_REQUEST);
+	ask("{\"id\":2,\"subscribe\":{\"channel\":\"a\",\"type\":4,\"delta\":\"x\"}}",
+	    ERROR(2, 108, "not available"));
+	ask("{\"id\":2,\"subscribe\":{\"channel\":\"a\",\"type\":5,\"delta\":\"x\"}}",
+	    ERROR(2, 107, "bad request"));
+	ask("{\"id\":2,\"subscribe\":{\"channel\":\"a\",\"type\":-1}}", ERROR(2, 107, "bad request"));
+	ask("{\"id\":2,\"subscribe\":{\"channel\":\"a\",\"type\":1}}", ERROR(2, 107, "bad request"));
+	ask("{\"id\":2,\"subscribe\":{\"channel\":\"nosuch:a\",\"type\":1}}",
+	    ERROR(2, 102, "unknown channel"));
+	ask("{\"id\":2,\"subscribe\":{\"channel\":\"nosuch:01234567890123456789012\"}}",
+	    ERROR(2, 102, "unknown channel"));
+	ask("{\"id\":2,\"subscribe\":{\"channel\":\"nosuch:012345678901234567890123\"}}",
+	    ERROR(2, 107, "bad request"));
+	ask("{\"id\":2,\"subscribe\":{\"channel\":\"\u00e9\"}}", ERROR(2, 107, "bad request"));
+	ask("{\"id\":2,\"subscribe\":{\"channel\":\"$live:a\"}}", ERROR(2, 103, "permission denied"));
+	ask("{\"id\":2,\"subscribe\":{\"channel\":\"a\",\"token\":\"x\"}}",
+	    ERROR(2, 103, "permission denied"));
+	ask("{\"id\":2,\"subscribe\":{\"channel\":\"deny:a\",\"tf\":{}}}",
+	    ERROR(2, 103, "permission denied"));
+	ask("{\"id\":2,\"subscribe\":{\"channel\":\"users:a\"}}", ERROR(2, 103, "permission denied"));
+	ask("{\"id\":2,\"subscribe\":{\"channel\":\"limited:a#42,\"}}", ERROR(2, 103, "permission denied"));
+	ask("{\"id\":2,\"subscribe\":{\"channel\":\"a\",\"tf\":{}}}", ERROR(2, 107, "bad request"));
+	assert_int_equal(fake_redis_subs(), 0);
+	ask("{\"id\":2,\"subscribe\":{\"channel\":\"a#42\",\"delta\":\"fossil\"}}",
+	    "{\"id\":2,\"subscribe\":{}}\n");
+	ask("{\"id\":3,\"subscribe\":{\"channel\":\"b\",\"recover\":true}}",
+	    "{\"id\":3,\"subscribe\":{\"was_recovering\":true}}\n");
+	ask("{\"id\":4,\"subscribe\":{\"channel\":\"c\"}}", "{\"id\":4,\"subscribe\":{}}\n");
+	ask("{\"id\":5,\"subscribe\":{\"channel\":\"nosuch:a\"}}", ERROR(5, 106, "limit exceeded"));
+	ask("{\"id\":6,\"subscribe\":{\"channel\":\"b\"}}", ERROR(6, 105, "already subscribed"));
+}
+
+static void checks_of_publish(void **state)
+{
+	connect_client();
+	ask_fatal("{\"id\":2,\"publish\":{\"data\":1}}", DISCONNECT_BAD_REQUEST);
+	ask("{\"id\":2,\"publish\":{\"channel\":\"a\",\"type\":1,\"key\":\"k\"}}",
+	    ERROR(2, 108, "not available"));
+	ask("{\"id\":2,\"publish\":{\"channel\":\"nosuch:a\"}}", ERROR(2, 102, "unknown channel"));
+	ask("{\"id\":2,\"publish\":{\"channel\":\"deny:a\"}}", ERROR(2, 103, "permission denied"));
+	ask("{\"id\":2,\"publish\":{\"channel\":\"a\"}}", ERROR(2, 107, "bad request"));
+	ask("{\"id\":2,\"publish\":{\"channel\":\"object:a\",\"data\":[1]}}", ERROR(2, 107, "bad request"));
+	ask("{\"id\":2,\"publish\":{\"channel\":\"subpub:a\",\"data\":1}}",
+	    ERROR(2, 103, "permission denied"));
+	ask("{\"id\":3,\"subscribe\":{\"channel\":\"subpub:a\"}}", "{\"id\":3,\"subscribe\":{}}\n");
+	ask("{\"id\":4,\"publish\":{\"channel\":\"subpub:a\",\"data\":null}}", "");
+	answer_redis(true);
+	hear("{\"id\":4,\"publish\":{}}\n");
+	ask("{\"id\":5,\"publish\":{\"channel\":\"object:a\",\"data\":{}}}", "");
+	answer_redis(false);
+	hear(INTERNAL(5));
+	ask("{\"id\":6,\"unsubscribe\":{\"channel\":\"subpub:a\"}}", "{\"id\":6,\"unsubscribe\":{}}\n");
+	ask("{\"id\":7,\"publish\":{\"channel\":\"subpub:a\",\"data\":1}}",
+	    ERROR(7, 103, "permission denied"));
+}
+
+static void a_publication_names_its_sender(void **state)
+{
+	connect_client();
+	say("{\"id\":2,\"publish\":{\"channel\":\"a\",\"data\":{\"x\" : 1.0}}}");
+	assert_non_null(strstr(fake_redis_call(), "PUBLISH a {\"fanfare\":1,"));
+	assert_non_null(strstr(fake_redis_call(), "\"user\":\"\",\"client\":\""));
+	assert_non_null(strstr(fake_redis_call(), "\"data\":{\"x\" : 1.0}}"));
+	answer_redis(true);
+}
+
+static void checks_of_other_commands(void **state)
+{
+	connect_client();
+	ask_fatal("{\"id\":2,\"unsubscribe\":{}}", DISCONNECT_BAD_REQUEST);
+	ask_fatal("{\"id\":2,\"presence\":{}}", DISCONNECT_BAD_REQUEST);
+	ask_fatal("{\"id\":2,\"presence_stats\":{}}", DISCONNECT_BAD_REQUEST);
+	ask_fatal("{\"id\":2,\"history\":{}}", DISCONNECT_BAD_REQUEST);
+	ask_fatal("{\"id\":2,\"refresh\":{}}", DISCONNECT_BAD_REQUEST);
+	ask_fatal("{\"id\":2,\"refresh\":{\"token\":\"x\"}}", DISCONNECT_INVALID_TOKEN);
+	ask_fatal("{\"id\":2,\"sub_refresh\":{\"token\":\"x\"}}", DISCONNECT_BAD_REQUEST);
+	ask_fatal("{\"send\":{\"data\":1}}", DISCONNECT_NOT_AVAILABLE);
+	ask_fatal("{\"id\":2,\"ping\":{}}", DISCONNECT_BAD_REQUEST);
+	ask("{\"id\":2,\"unsubscribe\":{\"channel\":\"nosuch:a\"}}", "{\"id\":2,\"unsubscribe\":{}}\n");
+	ask("{\"id\":2,\"presence\":{\"channel\":\"nosuch:a\"}}", ERROR(2, 102, "unknown channel"));
+	ask("{\"id\":2,\"presence\":{\"channel\":\"a\"}}", ERROR(2, 108, "not available"));
+	ask("{\"id\":2,\"presence_stats\":{\"channel\":\"a\"}}", ERROR(2, 108, "not available"));
+	ask("{\"id\":2,\"history\":{\"channel\":\"nosuch:a\"}}", ERROR(2, 102, "unknown channel"));
+	ask("{\"id\":2,\"history\":{\"channel\":\"a\",\"limit\":-1}}", ERROR(2, 108, "not available"));
+	ask("{\"id\":2,\"rpc\":{}}", ERROR(2, 108, "not available"));
+	ask("{\"id\":2,\"ping\":{},\"subscribe\":{\"channel\":\"a\"}}", ERROR(2, 108, "not available"));
+	ask("{\"id\":2,\"sub_refresh\":{\"channel\":\"a\"}}", ERROR(2, 103, "permission denied"));
+	ask("{\"id\":3,\"subscribe\":{\"channel\":\"a\"}}", "{\"id\":3,\"subscribe\":{}}\n");
+	ask("{\"id\":4,\"sub_refresh\":{\"channel\":\"a\"}}", ERROR(4, 107, "bad request"));
+	ask_fatal("{\"id\":5,\"sub_refresh\":{\"channel\":\"a\",\"token\":\"x\"}}", DISCONNECT_INVALID_TOKEN);
+}
+
+/* --- order --- */
+
+static void subscribes_overlap_and_are_answered_in_their_order(void **state)
+{
+	connect_client();
+	fake_redis_confirm_at_once(false);
+	say("{\"id\":2,\"subscribe\":{\"channel\":\"a\"}}\n{\"id\":3,\"subscribe\":{\"channel\":\"a\"}}");
+	say("{\"id\":4,\"subscribe\":{\"channel\":\"b\"}}");
+	assert_int_equal(fake_redis_subs(), 2);
+	confirm("b");
+	fake_redis_message("b", "1");
+	hear("");
+	confirm("a");
+	fake_redis_message("b", "2");
+	hear("{\"id\":2,\"subscribe\":{}}\n" ERROR(
+		3, 105, "already subscribed") "{\"id\":4,\"subscribe\":{}}\n"
+	                                      "{\"push\":{\"channel\":\"b\",\"pub\":{\"data\":2}}}\n");
+	assert_false(t.conn.paused);
+}
+
+static void other_commands_wait_for_those_before_them(void **state)
+{
+	connect_client();
+	fake_redis_confirm_at_once(false);
+	say("{\"id\":2,\"subscribe\":{\"channel\":\"a\"}}\n{\"id\":3,\"publish\":{\"channel\":\"a\",\"data\":1}}\n"
+	    "{\"id\":4,\"publish\":{\"channel\":\"a\",\"data\":2}}\n{\"id\":5,\"unsubscribe\":{\"channel\":\"a\"}}");
+	assert_true(t.conn.paused);
+	say("{\"id\":6,\"rpc\":{}}");
+	assert_int_equal(fake_redis_calls(), 0);
+	confirm("a");
+	hear("{\"id\":2,\"subscribe\":{}}\n");
+	assert_int_equal(fake_redis_calls(), 2);
+	assert_true(t.conn.paused);
+	answer_redis(true);
+	hear("{\"id\":3,\"publish\":{}}\n");
+	answer_redis(false);
+	hear(INTERNAL(4) "{\"id\":5,\"unsubscribe\":{}}\n" ERROR(6, 108, "not available"));
+	assert_false(t.conn.paused);
+}
+
+static void what_is_fatal_waits_for_its_turn(void **state)
+{
+	static const struct {
+		const char *line;
+		enum disconnect_code code;
+	} fatal[] = {
+		{"{\"id\":3,\"subscribe\":{}}", DISCONNECT_BAD_REQUEST},
+		{"{\"id\":3,\"rpc\":1}", DISCONNECT_BAD_REQUEST},
+		{"{\"id\":3,\"connect\":{}}", DISCONNECT_BAD_REQUEST},
+		{"{\"id\":3,\"refresh\":{\"token\":\"x\"}}", DISCONNECT_INVALID_TOKEN},
+		{"{\"send\":{}}", DISCONNECT_NOT_AVAILABLE},
+		{"{}", DISCONNECT_BAD_REQUEST},
+		{" ", DISCONNECT_BAD_REQUEST},
+	};
+
+	connect_client();
+	for (size_t i = 0; i < sizeof(fatal) / sizeof(fatal[0]); i++) {
+		char text[256];
+
+		snprintf(text, sizeof(text),
+		         "{\"id\":2,\"subscribe\":{\"channel\":\"a\"}}\n%s\n{\"id\":4,\"rpc\":{}}",
+		         fatal[i].line);
+		fake_redis_confirm_at_once(false);
+		say(text);
+		assert_true(t.conn.open);
+		confirm("a");
+		hear("{\"id\":2,\"subscribe\":{}}\n");
+		assert_closed(fatal[i].code);
+		fake_conn_free(&t.conn);
+		open_conn(&t.conn, &(struct session_params){0});
+		connect_client();
+	}
+}
+
+static void an_empty_message_behind_a_pending_command_is_fatal_too(void **state)
+{
+	connect_client();
+	fake_redis_confirm_at_once(false);
+	say("{\"id\":2,\"subscribe\":{\"channel\":\"a\"}}");
+	say("");
+	assert_true(t.conn.open);
+	confirm("a");
+	hear("{\"id\":2,\"subscribe\":{}}\n");
+	assert_closed(DISCONNECT_BAD_REQUEST);
+}
+
+static void no_more_than_so_many_commands_are_pending(void **state)
+{
+	unsigned calls = 0;
+
+	connect_client();
+	for (int i = 0; i < 1000; i++)
+		say("{\"id\":2,\"publish\":{\"channel\":\"a\",\"data\":1}}");
+	assert_int_equal(fake_redis_calls(), 128);
+	assert_true(t.conn.paused);
+	for (; fake_redis_calls() > 0; calls++)
+		answer_redis(true);
+	assert_int_equal(calls, 1000);
+	assert_false(t.conn.paused);
+}
+
+static void a_subscribe_that_redis_does_not_confirm_fails(void **state)
+{
+	connect_client();
+	fake_redis_confirm_at_once(false);
+	say("{\"id\":2,\"subscribe\":{\"channel\":\"a\"}}");
+	fake_loop_advance(1000);
+	say("{\"id\":3,\"subscribe\":{\"channel\":\"b\"}}");
+	fake_loop_advance(3999);
+	hear("");
+	fake_loop_advance(1);
+	hear(INTERNAL(2));
+	assert_int_equal(fake_redis_subs(), 1);
+	fake_loop_advance(999);
+	hear("");
+	fake_loop_advance(1);
+	hear(INTERNAL(3));
+	fake_redis_confirm_at_once(true);
+	ask("{\"id\":4,\"subscribe\":{\"channel\":\"a\"}}", "{\"id\":4,\"subscribe\":{}}\n");
+}
+
+static void subscribes_fail_when_redis_goes_away(void **state)
+{
+	connect_client();
+	fake_redis_confirm_at_once(false);
+	say("{\"id\":2,\"subscribe\":{\"channel\":\"a\"}}\n{\"id\":3,\"subscribe\":{\"channel\":\"b\"}}\n"
+	    "{\"id\":4,\"unsubscribe\":{\"channel\":\"a\"}}");
+	fake_redis_set_ready(false);
+	fake_loop_turn();
+	hear(INTERNAL(2) INTERNAL(3) "{\"id\":4,\"unsubscribe\":{}}\n");
+	ask("{\"id\":5,\"subscribe\":{\"channel\":\"a\"}}", INTERNAL(5));
+}
+
+/* --- ends --- */
+
+static void a_client_that_does_not_read_takes_its_subscriptions_along(void **state)
+{
+	connect_client();
+	say("{\"id\":2,\"subscribe\":{\"channel\":\"a\"}}\n{\"id\":3,\"subscribe\":{\"channel\":\"b\"}}");
+	t.conn.room = 1;
+	fake_redis_message("a", "1");
+	assert_closed(DISCONNECT_SLOW);
+	assert_int_equal(hub_channel_count(t.hub), 0);
+}
+
+/* Wherever in a batch the queue overflows, the session ends there and nothing is touched afterwards. */
+static void a_session_may_end_at_any_answer(void **state)
+{
+	for (unsigned room = 1; room <= 6; room++) {
+		fake_conn_free(&t.conn);
+		open_conn(&t.conn, &(struct session_params){0});
+		t.conn.room = room;
+		fake_redis_confirm_at_once(false);
+		say("{\"id\":1,\"connect\":{\"subs\":{\"c\":{}}}}\n{\"id\":2,\"subscribe\":{\"channel\":\"a\"}}\n"
+		    "{\"id\":3,\"subscribe\":{\"channel\":\"b\"}}\n{\"id\":4,\"rpc\":{}}\n"
+		    "{\"id\":5,\"publish\":{\"channel\":\"b\",\"data\":1}}");
+		confirm("c");
+		if (fake_redis_has_sub("b"))
+			confirm("b");
+		if (fake_redis_has_sub("a"))
+			confirm("a");
+		while (fake_redis_calls() > 0)
+			answer_redis(true);
+		assert_int_equal(t.conn.open, room > 5);
+		assert_int_equal(fake_redis_subs(), room > 5 ? 3 : 0);
+	}
+}
+
+static void a_session_may_end_with_everything_pending(void **state)
+{
+	connect_client();
+	fake_redis_confirm_at_once(false);
+	say("{\"id\":2,\"subscribe\":{\"channel\":\"a\"}}\n{\"id\":3,\"rpc\":{}}");
+	fake_conn_free(&t.conn);
+	assert_int_equal(fake_redis_subs(), 0);
+	open_conn(&t.conn, &(struct session_params){0});
+	connect_client();
+	say("{\"id\":2,\"publish\":{\"channel\":\"a\",\"data\":1}}\n{\"id\":3,\"rpc\":{}}");
+	fake_conn_free(&t.conn);
+	assert_int_equal(fake_redis_calls(), 0);
+}
+
+/* What is held gets its turn in a task; here the session ends between the two. */
+static void a_session_may_end_before_what_it_held_goes_on(void **state)
+{
+	connect_client();
+	fake_redis_confirm_at_once(false);
+	say("{\"id\":2,\"subscribe\":{\"channel\":\"a\"}}\n{\"id\":3,\"rpc\":{}}");
+	fake_redis_confirm("a");
+	conn_close(&t.conn, 0, "", "hung up");
+	fake_loop_turn();
+	hear("{\"id\":2,\"subscribe\":{}}\n");
+}
+
+/* --- the clock --- */
+
+static void whoever_does_not_connect_is_stale(void **state)
+{
+	fake_loop_advance(9999);
+	assert_true(t.conn.open);
+	fake_loop_advance(1);
+	assert_closed(DISCONNECT_STALE);
+}
+
+static uint64_t wait_for_ping(uint64_t at_most_ms)
+{
+	for (uint64_t ms = 1; ms <= at_most_ms; ms++) {
+		fake_loop_advance(1);
+		if (t.conn.out.len > 0) {
+			hear("{}\n");
+			return ms;
+		}
+	}
+	return 0;
+}
+
+static void pings_come_regularly_after_a_random_first(void **state)
+{
+	uint64_t least = UINT64_MAX, most = 0;
+
+	for (int i = 0; i < 50; i++) {
+		uint64_t first;
+
+		fake_conn_free(&t.conn);
+		open_conn(&t.conn, &(struct session_params){0});
+		connect_client();
+		first = wait_for_ping(30000);
+		assert_in_range(first, 12500, 25000);
+		least = first < least ? first : least;
+		most = first > most ? first : most;
+		say("{}");
+		assert_int_equal(wait_for_ping(30000), 25000);
+		say("{}");
+	}
+	assert_true(most - least > 3000);
+}
+
+static void only_a_pong_is_a_sign_of_life(void **state)
+{
+	connect_client();
+	assert_true(wait_for_ping(25000) > 0);
+	fake_loop_advance(7000);
+	ask("{\"id\":2,\"rpc\":{}}", ERROR(2, 108, "not available"));
+	fake_loop_advance(1000);
+	assert_closed(DISCONNECT_NO_PONG);
+}
+
+static void one_pong_for_each_ping(void **state)
+{
+	connect_client();
+	assert_true(wait_for_ping(25000) > 0);
+	say("{}\n{\"id\":2,\"rpc\":{}}\nnull");
+	hear(ERROR(2, 108, "not available"));
+	assert_closed(DISCONNECT_BAD_REQUEST);
+}
+
+/* The pong is there, but behind a command that waits for Redis: that is not the client's fault. */
+static void a_pong_that_is_held_back_is_not_missed(void **state)
+{
+	t.config.redis.call_timeout_ms = 60000;
+	connect_client();
+	fake_redis_confirm_at_once(false);
+	assert_true(wait_for_ping(25000) > 0);
+	say("{\"id\":2,\"subscribe\":{\"channel\":\"a\"}}\n{}");
+	fake_loop_advance(20000);
+	assert_true(t.conn.open);
+	confirm("a");
+	hear("{\"id\":2,\"subscribe\":{}}\n");
+	assert_int_equal(wait_for_ping(25000), 5000);
+	say("{}");
+	fake_loop_advance(10000);
+	assert_true(t.conn.open);
+}
+
+static void native_pings_ask_for_nothing(void **state)
+{
+	fake_conn_free(&t.conn);
+	open_conn(&t.conn, &(struct session_params){.native_ping = true});
+	say("{\"id\":1,\"connect\":{}}");
+	hear("{\"id\":1,\"connect\":{\"client\":\"<uuid>\",\"version\":\"" FANFARE_VERSION "\"}}\n");
+	fake_loop_advance(100000);
+	assert_in_range(t.conn.pings, 4, 5);
+	assert_true(t.conn.open);
+	hear("");
+	say("{}");
+	assert_closed(DISCONNECT_BAD_REQUEST);
+}
+
+static void without_pings_there_is_no_timer(void **state)
+{
+	t.config.client.ping_interval_ms = 0;
+	say("{\"id\":1,\"connect\":{}}");
+	assert_int_equal(fake_loop_timers(), 0);
+	say("{}");
+	assert_closed(DISCONNECT_BAD_REQUEST);
+}
+
+/* --- unidirectional --- */
+
+#define UNI_CONNECTED(subs)                                                             \
+	"{\"connect\":{\"client\":\"<uuid>\",\"version\":\"" FANFARE_VERSION "\"," subs \
+	"\"ping\":25,\"session\":\"<uuid>\"}}\n"
+
+static void open_uni(const char *cf_connect)
+{
+	fake_conn_free(&t.conn);
+	open_conn(&t.conn, &(struct session_params){
+				   .uni = true,
+				   .cf_connect = cf_connect == NULL ? BYTES_NONE : BYTES_OF_STR(cf_connect),
+			   });
+}
+
+static void uni_connects_by_its_first_message(void **state)
+{
+	open_uni(NULL);
+	say("{\"subs\":{\"live:a\":{},\"deny:a\":{}}}");
+	hear(UNI_CONNECTED("\"subs\":{\"live:a\":{}},"));
+	fake_redis_message("live:a", "[1]");
+	hear("{\"channel\":\"live:a\",\"pub\":{\"data\":[1]}}\n");
+	say("whatever");
+	say("{}");
+	hear("");
+	assert_true(wait_for_ping(25000) > 0);
+	fake_loop_advance(20000);
+	assert_true(t.conn.open);
+}
+
+static void uni_connects_by_its_query(void **state)
+{
+	open_uni("{\"name\":\"x\"}");
+	hear(UNI_CONNECTED(""));
+}
+
+static void uni_waits_for_its_channels(void **state)
+{
+	fake_redis_confirm_at_once(false);
+	open_uni("{\"subs\":{\"a\":{}}}");
+	say("{}");
+	hear("");
+	confirm("a");
+	hear(UNI_CONNECTED("\"subs\":{\"a\":{}},"));
+}
+
+static void uni_is_told_why_it_is_closed(void **state)
+{
+	open_uni("{\"token\":\"x\"}");
+	hear("{\"disconnect\":{\"code\":3500,\"reason\":\"invalid token\"}}\n");
+	assert_closed(DISCONNECT_INVALID_TOKEN);
+	open_uni("[]");
+	hear("{\"disconnect\":{\"code\":3501,\"reason\":\"bad request\"}}\n");
+	assert_closed(DISCONNECT_BAD_REQUEST);
+	fake_redis_set_ready(false);
+	open_uni("{\"subs\":{\"a\":{}}}");
+	hear("{\"disconnect\":{\"code\":3004,\"reason\":\"internal server error\"}}\n");
+	assert_closed(DISCONNECT_INTERNAL_ERROR);
+}
+
+static void clients_are_counted(void **state)
+{
+	uint64_t before = metrics_sum(metrics_mine, 1, METRIC_clients);
+
+	connect_client();
+	assert_int_equal(metrics_sum(metrics_mine, 1, METRIC_clients), before + 1);
+	fake_conn_free(&t.conn);
+	assert_int_equal(metrics_sum(metrics_mine, 1, METRIC_clients), before);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(nothing_but_connect_comes_first),
+		TEST(a_second_connect_is_fatal),
+		TEST(a_token_cannot_be_verified),
+		TEST(anonymous_clients_are_let_in_only_where_allowed),
+		TEST(the_time_is_told_if_configured),
+		TEST(connect_subscribes_to_what_the_client_may_have),
+		TEST(connect_waits_for_its_channels_and_the_rest_waits_for_connect),
+		TEST(after_an_error_to_connect_nothing_is_read),
+		TEST(connect_gives_up_when_redis_does_not_confirm),
+		TEST(connect_with_channels_that_cannot_be),
+		TEST(checks_of_subscribe),
+		TEST(checks_of_publish),
+		TEST(a_publication_names_its_sender),
+		TEST(checks_of_other_commands),
+		TEST(subscribes_overlap_and_are_answered_in_their_order),
+		TEST(other_commands_wait_for_those_before_them),
+		TEST(what_is_fatal_waits_for_its_turn),
+		TEST(an_empty_message_behind_a_pending_command_is_fatal_too),
+		TEST(no_more_than_so_many_commands_are_pending),
+		TEST(a_subscribe_that_redis_does_not_confirm_fails),
+		TEST(subscribes_fail_when_redis_goes_away),
+		TEST(a_client_that_does_not_read_takes_its_subscriptions_along),
+		TEST(a_session_may_end_at_any_answer),
+		TEST(a_session_may_end_with_everything_pending),
+		TEST(a_session_may_end_before_what_it_held_goes_on),
+		TEST(whoever_does_not_connect_is_stale),
+		TEST(pings_come_regularly_after_a_random_first),
+		TEST(only_a_pong_is_a_sign_of_life),
+		TEST(one_pong_for_each_ping),
+		TEST(a_pong_that_is_held_back_is_not_missed),
+		TEST(native_pings_ask_for_nothing),
+		TEST(without_pings_there_is_no_timer),
+		TEST(uni_connects_by_its_first_message),
+		TEST(uni_connects_by_its_query),
+		TEST(uni_waits_for_its_channels),
+		TEST(uni_is_told_why_it_is_closed),
+		TEST(clients_are_counted),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
