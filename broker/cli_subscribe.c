@@ -338,7 +338,7 @@ static void back_off(struct subscriber *s, const sigset_t *waiting)
 
 static int run(struct subscriber *s)
 {
-	enum next next;
+	enum next next = RECONNECT;
 	sigset_t waiting;
 
 	catch_signals(&waiting);
