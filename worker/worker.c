@@ -29,7 +29,12 @@ struct worker {
 	struct listener **listeners;
 	struct ev_io control;
 	struct timer drain_over;
+	struct timer redis_wait; /* armed until the worker serves */
 };
+
+/* How long a starting worker waits for Redis before it serves all the same. New connections wait in the
+ * sockets of the master, and then find a worker that can do what they ask for. */
+enum { REDIS_WAIT_MS = 1000 };
 
 static void on_request(void *ctx, struct conn *c, const struct http1_request *req)
 {
@@ -73,6 +78,7 @@ static void drain(struct worker *w, const char *why)
 
 	if (conns_draining(w->conns))
 		return;
+	timer_stop(&w->redis_wait);
 	log_info("%s: draining %zu connections within %llu ms", why, conns_count(w->conns),
 	         (unsigned long long)timeout_ms);
 	timer_start(w->loop, &w->drain_over, timeout_ms);
@@ -100,9 +106,37 @@ static void on_control(struct ev_loop *ev, struct ev_io *io, int events)
 	}
 }
 
+static void start_listening(struct worker *w)
+{
+	for (size_t i = 0; i < w->args->listen_count; i++)
+		w->listeners[i] = listener_new(w->loop, w->args->listen_fds[i], on_accept, w);
+}
+
+/* Once. A master that is not there any more is noticed by its end of the socket, not here. */
+static void serve(struct worker *w)
+{
+	timer_stop(&w->redis_wait);
+	start_listening(w);
+	if (control_send(w->args->control_fd, CONTROL_READY) < 0)
+		log_error("cannot reach the master: %s", strerror(errno));
+}
+
+static void on_redis_wait_over(struct timer *t)
+{
+	struct worker *w = container_of(t, struct worker, redis_wait);
+
+	log_warning("redis is not ready after %d ms, serving without", REDIS_WAIT_MS);
+	serve(w);
+}
+
+/* Readiness is asked for over HTTP, and the redis layer logs its changes; what matters here is the first
+ * time. */
 static void on_ready(void *ctx, bool ready, const char *reason)
 {
-	/* The redis layer logs the change; readiness is asked for, not pushed. */
+	struct worker *w = ctx;
+
+	if (ready && timer_armed(&w->redis_wait))
+		serve(w);
 }
 
 static void build(struct worker *w)
@@ -136,9 +170,9 @@ static void build(struct worker *w)
 		.ctx = w,
 	});
 	w->drain_over.fire = on_drain_over;
+	w->redis_wait.fire = on_redis_wait_over;
+	timer_start(w->loop, &w->redis_wait, REDIS_WAIT_MS);
 	w->listeners = mem_alloc(args->listen_count * sizeof(struct listener *));
-	for (size_t i = 0; i < args->listen_count; i++)
-		w->listeners[i] = listener_new(w->loop, args->listen_fds[i], on_accept, w);
 	ev_io_init(&w->control, on_control, args->control_fd, EV_READ);
 	ev_io_start(loop_ev(w->loop), &w->control);
 }
@@ -147,6 +181,7 @@ static void take_down(struct worker *w)
 {
 	ev_io_stop(loop_ev(w->loop), &w->control);
 	timer_stop(&w->drain_over);
+	timer_stop(&w->redis_wait);
 	stop_listening(w);
 	mem_free(w->listeners);
 	conns_free(&w->conns);
@@ -168,11 +203,6 @@ int worker_run(const struct worker_args *args)
 		return 1;
 	}
 	build(&w);
-	if (control_send(args->control_fd, CONTROL_READY) < 0) {
-		log_error("cannot reach the master: %s", strerror(errno));
-		take_down(&w);
-		return 1;
-	}
 	loop_run(w.loop);
 	take_down(&w);
 	return 0;
