@@ -518,7 +518,12 @@ static void variables_are_checked(void **state)
 {
 	refuse_variable(
 		"FANFARE_CLIENT_PING_INTERVALL=5s",
-		"FANFARE_CLIENT_PING_INTERVALL: no option is called so; see fanfare config --example\n");
+		"FANFARE_CLIENT_PING_INTERVALL: no option is called so, did you mean FANFARE_CLIENT_PING_INTERVAL?\n");
+	/* Not one of Kubernetes, though there is an address in it. */
+	refuse_variable(
+		"FANFARE_REDIS_ADRESS=redis://h",
+		"FANFARE_REDIS_ADRESS: no option is called so, did you mean FANFARE_REDIS_ADDRESS?\n");
+	refuse_variable("FANFARE_X=1", "FANFARE_X: no option is called so; see fanfare config --example\n");
 	refuse_variable("FANFARE_CHANNEL_WITHOUT_NAMESPACE_NAME=x",
 	                "FANFARE_CHANNEL_WITHOUT_NAMESPACE_NAME: no option is called so; see fanfare config "
 	                "--example\n");

@@ -1,0 +1,71 @@
+#include "config_loader.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+/* "source:line: " */
+static void print_origin(struct buf *out, struct origin at)
+{
+	buf_put_bytes(out, at.source);
+	if (at.line > 0)
+		buf_putf(out, ":%u", at.line);
+	buf_puts(out, ": ");
+}
+
+static bool may_tell(struct loader *l)
+{
+	if (++l->problems == LOADER_PROBLEMS_MAX + 1)
+		buf_puts(l->errors, "and more problems, which are not shown\n");
+	return l->problems <= LOADER_PROBLEMS_MAX;
+}
+
+void loader_problem(struct loader *l, struct origin at, const char *key, const char *fmt, ...)
+{
+	char text[LOADER_WHY_MAX];
+	va_list ap;
+
+	if (!may_tell(l))
+		return;
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	print_origin(l->errors, at);
+	if (key != NULL)
+		buf_putf(l->errors, "%s: ", key);
+	buf_putf(l->errors, "%s\n", text);
+}
+
+void loader_problem_of(struct loader *l, struct origin at, const struct scope *scope, const struct option *o,
+                       const char *fmt, ...)
+{
+	char key[LOADER_NAME_SIZE], text[LOADER_WHY_MAX];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	snprintf(key, sizeof(key), "%s%s", scope->prefix, o->name);
+	loader_problem(l, at, key, "%s", text);
+}
+
+void loader_remember(struct loader *l, const struct scope *scope, const struct option *o, struct origin at)
+{
+	if (scope->table == &options_of_broker)
+		l->origins[o - options_of_broker.rows] = at;
+}
+
+struct origin loader_origin(const struct loader *l, const char *name)
+{
+	return l->origins[option_find(&options_of_broker, BYTES_OF_STR(name)) - options_of_broker.rows];
+}
+
+void loader_set(struct loader *l, const struct scope *scope, const struct option *o, struct bytes text,
+                struct origin at, bool (*set)(const struct option *, void *, struct bytes, struct buf *))
+{
+	struct buf why;
+
+	buf_init(&why, LOADER_WHY_MAX);
+	if (!set(o, scope->base, text, &why))
+		loader_problem_of(l, at, scope, o, "%.*s", BYTES_FMT(buf_bytes(&why)));
+	buf_free(&why);
+}

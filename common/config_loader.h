@@ -1,0 +1,72 @@
+/* What the parts of config_load() share: the configuration that is being built, the problems found so far,
+ * and where each value came from. The parts read one source each: config_yaml.c a tree of YAML,
+ * config_variables.c the environment and the command line. Only config_load() is for others. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "buf.h"
+#include "bytes.h"
+#include "compiler.h"
+#include "config.h"
+#include "options.h"
+#include "yaml_text.h"
+
+enum {
+	LOADER_NAME_SIZE = 128, /* of a dotted name; longer ones are unknown */
+	LOADER_WHY_MAX = 1024,
+	LOADER_PROBLEMS_MAX = 100, /* told; a file may hold a million */
+};
+
+/* Where a value came from. */
+struct origin {
+	struct bytes source; /* a file, a variable, a flag; empty: the default */
+	unsigned line;       /* 0: has none */
+};
+
+struct loader {
+	const struct config_sources *sources;
+	struct config *config;
+	struct buf *errors;
+	unsigned problems;
+	struct origin *origins; /* of the rows of options_of_broker */
+};
+
+/* A table, the struct that it is about, and how its keys are called in messages. */
+struct scope {
+	const struct option_table *table;
+	void *base;
+	const char *prefix; /* "", "channel.without_namespace." */
+};
+
+/* Tells a problem, with the key if there is one, and counts it. */
+void loader_problem(struct loader *l, struct origin at, const char *key, const char *fmt, ...)
+	PRINTF_LIKE(4, 5);
+/* The same for an option, named as the user knows it. */
+void loader_problem_of(struct loader *l, struct origin at, const struct scope *scope, const struct option *o,
+                       const char *fmt, ...) PRINTF_LIKE(5, 6);
+/* For what is found out later: loader_origin(). Only options of the broker are remembered. */
+void loader_remember(struct loader *l, const struct scope *scope, const struct option *o, struct origin at);
+struct origin loader_origin(const struct loader *l, const char *name);
+/* Calls option_set() or option_add() and tells what it refuses. */
+void loader_set(struct loader *l, const struct scope *scope, const struct option *o, struct bytes text,
+                struct origin at, bool (*set)(const struct option *, void *, struct bytes, struct buf *));
+
+/* config_yaml.c: a document, called `source` in messages. False with the problem told; otherwise free it with
+ * yaml_document_delete(). */
+bool loader_open_yaml(struct loader *l, struct bytes text, struct bytes source,
+                      yaml_document_t *doc) MUST_CHECK;
+bool loader_open_file(struct loader *l, const char *path, yaml_document_t *doc) MUST_CHECK;
+/* Whether a document switches dev mode on, which decides about the defaults, so that it has to be known
+ * first. */
+bool loader_is_dev_file(yaml_document_t *doc);
+/* Sets all that a configuration file says. */
+void loader_read_file(struct loader *l, struct bytes source, yaml_document_t *doc);
+/* Sets one option from YAML text: a map, or a list in brackets. */
+void loader_read_yaml(struct loader *l, const struct scope *scope, const struct option *o, struct bytes text,
+                      struct bytes source);
+
+/* config_variables.c. The value of a variable; NULL when it is not set. */
+const char *loader_variable(const struct config_sources *sources, const char *name);
+void loader_read_environment(struct loader *l);
+void loader_read_flags(struct loader *l);
