@@ -66,14 +66,17 @@ static char *ask(int argc, const char **argv)
 	return text;
 }
 
-/* The process that answers, 0 when none does. */
+/* The process that answers, 0 when none does. INFO alone would not tell: a server that still loads its data
+ * answers that, too. */
 static pid_t server_pid(void)
 {
-	char *info = ask(2, (const char *[]){"INFO", "server"});
+	char *pong = ask(1, (const char *[]){"PING"});
+	char *info = pong != NULL ? ask(2, (const char *[]){"INFO", "server"}) : NULL;
 	const char *at = info != NULL ? strstr(info, "process_id:") : NULL;
 	pid_t pid = at != NULL ? (pid_t)strtol(at + strlen("process_id:"), NULL, 10) : 0;
 
 	mem_free(info);
+	mem_free(pong);
 	return pid;
 }
 
