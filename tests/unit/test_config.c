@@ -429,8 +429,8 @@ static void values_that_cannot_be_are_refused(void **state)
 		"listen: [\"localhost:8080\"]\n",
 		"F:1: listen: must be IPV4:PORT, [IPV6]:PORT, :PORT or unix:/PATH, with a numeric address, not "
 		"\"localhost:8080\"\n");
-	refuse_text("listen: [\":0\"]\n",
-	            "F:1: listen: the port must be a number from 1 to 65535, not \":0\"\n");
+	refuse_text("listen: [\":65536\"]\n",
+	            "F:1: listen: the port must be a number from 0 to 65535, not \":65536\"\n");
 	refuse_text("client: {allowed_origins: [\"https://a.example/\"]}\n",
 	            "F:1: client.allowed_origins: must be an origin such as https://app.example.com or "
 	            "https://*.example.com, without a path, or *, not \"https://a.example/\"\n");
