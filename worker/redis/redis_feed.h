@@ -21,7 +21,7 @@ enum {
 	FEED_BATCH_BYTES = 64 << 10,
 	FEED_WINDOW = 4096, /* confirmations under way */
 	FEED_OUT_MAX = 1 << 20,
-	FEED_CHANNEL_MAX = 4096, /* bytes of a channel's name */
+	FEED_CHANNEL_MAX = 64 + 4096, /* of a full name: the longest prefix and name that options allow */
 };
 
 /* A confirmation that is to come. */
