@@ -13,7 +13,8 @@ from lib.conversation import Replay
 from lib.redis_server import RedisClient, RedisServer
 
 # What of the words in `needs` this broker can do. Scenarios that need another one are left out, and counted.
-BUILT = set()
+# binary-payloads: what is not JSON is delivered as a JSON string, so nobody is closed for it.
+BUILT = {"server-subscriptions", "tags", "uni", "user-limited"}
 
 # Scenarios are independent and mostly wait: so many at a time. Few enough for the timing of ping scenarios.
 AT_A_TIME = 8
@@ -24,6 +25,7 @@ EVERYBODY = {
 }
 DEFAULT = {
 	"client": {"allow_anonymous_connect_without_token": True, "allowed_origins": ["*"]},
+	"uni_websocket": {"enabled": True},
 	"channel": {
 		"without_namespace": EVERYBODY,
 		"namespaces": [
