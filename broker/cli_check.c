@@ -8,9 +8,9 @@
 const char cli_check_help[] =
 	"usage: fanfare check [OPTION...]\n"
 	"\n"
-	"Reads the configuration as `fanfare serve` with the same options would, from the\n"
-	"file, the environment (FANFARE_...) and the command line, prints \"ok\" or, to\n"
-	"standard error, every problem with its place, and starts nothing.\n"
+	"Reads the configuration as `fanfare serve` with the same options would, from\n"
+	"the file, the environment (FANFARE_...) and the command line. Prints \"ok\" or,\n"
+	"to standard error, every problem with its place, and starts nothing.\n"
 	"\n"
 	"Options:\n" CONFIG_ARGS_HELP "\n"
 	"Exit codes: 0 the configuration is right, 1 it is not, 2 wrong usage.\n"

@@ -10,7 +10,7 @@ const char cli_config_help[] =
 	"       fanfare config --example\n"
 	"\n"
 	"Prints the configuration that `fanfare serve` with the same options would run\n"
-	"with, defaults included, as YAML; or an example file that documents each option.\n"
+	"with, defaults included, as YAML; or an example that documents each option.\n"
 	"\n"
 	"Options:\n"
 	"  --example            print the example file\n"

@@ -34,7 +34,7 @@ const char cli_publish_help[] =
 	"\n"
 	"Without the last three: the embedded Redis of the default runtime directory.\n"
 	"\n"
-	"Exit codes: 0 published, 1 Redis could not be reached or refused, 2 wrong usage.\n"
+	"Exit codes: 0 published, 1 Redis not reached, or it refused, 2 wrong usage.\n"
 	"\n"
 	"Examples:\n"
 	"  fanfare publish news '{\"price\": 42}'\n"

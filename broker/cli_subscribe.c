@@ -19,7 +19,7 @@ const char cli_subscribe_help[] =
 	"usage: fanfare subscribe [OPTION...] CHANNEL...\n"
 	"\n"
 	"Prints a line for each publication: its payload, and before it, when there are\n"
-	"several channels, the channel and a tab. Reconnects when the connection is lost.\n"
+	"several channels, the channel and a tab. Connects again when it lost the line.\n"
 	"Ends with Ctrl-C.\n"
 	"\n"
 	"Options:\n"
@@ -32,7 +32,7 @@ const char cli_subscribe_help[] =
 	"\n"
 	"Examples:\n"
 	"  fanfare subscribe news\n"
-	"  fanfare subscribe --count 1 --url ws://10.0.0.5:8080/connection/websocket news\n";
+	"  fanfare subscribe --count 1 --url ws://10.0.0.5/connection/websocket news\n";
 
 enum {
 	COMMANDS_MAX = 1 << 20,
