@@ -1,0 +1,404 @@
+/* One subscriber connection is replaced by another while messages flow: none is lost without being told, none
+ * comes twice, whichever of the two is ahead, and whichever breaks at what moment. */
+#include "redis_proxy.h"
+
+struct stage {
+	struct world world;
+	struct proxy proxy;
+	struct listener_sub l;
+	struct proxied *old;
+	redisContext *admin;
+	long published;
+};
+
+/* Ready, subscribed to t:a, and heard the first messages through the first connection. */
+static int stage_setup(void **state)
+{
+	struct stage *s = mem_alloc(sizeof(*s));
+	struct world *w = &s->world;
+
+	world_init(w);
+	server_start(w, "--loglevel", "notice");
+	s->admin = admin_connect(w);
+	proxy_start(&s->proxy, w);
+	world_redis(w);
+	WAIT_FOR(w, 5000, is_ready(w));
+	listen_on(w, &s->l, "t:a");
+	WAIT_FOR(w, 2000, s->l.confirmed == 1);
+	s->old = newest_subs(&s->proxy);
+	*state = s;
+	return 0;
+}
+
+static int stage_teardown(void **state)
+{
+	struct stage *s = *state;
+
+	redis_sub_close(&s->l.sub);
+	redisFree(s->admin);
+	redis_free(&s->world.redis);
+	proxy_stop(&s->proxy);
+	world_free(&s->world);
+	mem_free(s);
+	return 0;
+}
+
+static void publish(struct stage *s, int count)
+{
+	for (int i = 0; i < count; i++)
+		publish_number(s->admin, "t:a", ++s->published);
+}
+
+/* The old connection falls silent with messages under way; a new one stands beside it. */
+static void make_deaf(struct stage *s)
+{
+	struct world *w = &s->world;
+
+	publish(s, 10);
+	stall_down(s->old, true);
+	publish(s, 10);
+	WAIT_FOR(w, 2000, !is_ready(w));
+	WAIT_FOR(w, 2000, s->proxy.subs_count == 2);
+	assert_true(s->old->open);
+}
+
+static void ends_well(struct stage *s, unsigned connections)
+{
+	struct world *w = &s->world;
+
+	publish(s, 10);
+	WAIT_FOR(w, 5000, s->l.last == s->published);
+	WAIT_FOR(w, 5000, is_ready(w));
+	assert_int_equal(s->l.doubled, 0);
+	WAIT_FOR(w, 2000, open_conns(&s->proxy) == connections);
+	STAYS_SO(w, 500, is_ready(w));
+}
+
+static void nothing_was_lost(struct stage *s)
+{
+	assert_int_equal(s->l.lost, 0);
+	assert_int_equal(s->l.confirmed, 1);
+}
+
+/* --- the old one is alive ----------------------------------------------------------------------------- */
+
+static void a_slow_connection_is_replaced_without_a_loss(void **state)
+{
+	struct stage *s = *state;
+	struct world *w = &s->world;
+
+	make_deaf(s);
+	WAIT_FOR(w, 2000, newest_subs(&s->proxy)->marker_came);
+	publish(s, 10);
+	assert_true(s->l.last <= 10);
+	stall_down(s->old, false);
+	WAIT_FOR(w, 2000, s->l.last == s->published);
+	ends_well(s, 2);
+	nothing_was_lost(s);
+	assert_false(s->old->open);
+}
+
+static void a_new_connection_that_is_behind_costs_nothing(void **state)
+{
+	struct stage *s = *state;
+	struct world *w = &s->world;
+
+	s->proxy.mark_new_subs = true;
+	make_deaf(s);
+	WAIT_FOR(w, 2000, newest_subs(&s->proxy)->marker_came);
+	publish(s, 10);
+	stall_down(s->old, false);
+	WAIT_FOR(w, 2000, s->l.last == 20);
+	publish(s, 10);
+	STAYS_SO(w, 200, s->l.last == 20);
+	stall_down(newest_subs(&s->proxy), false);
+	ends_well(s, 2);
+	nothing_was_lost(s);
+	assert_false(s->old->open);
+}
+
+static void a_connection_that_is_heard_again_is_kept(void **state)
+{
+	struct stage *s = *state;
+	struct world *w = &s->world;
+
+	s->proxy.stall_new_subs = true;
+	make_deaf(s);
+	stall_down(s->old, false);
+	WAIT_FOR(w, 2000, is_ready(w));
+	ends_well(s, 2);
+	nothing_was_lost(s);
+	assert_true(s->old->open);
+}
+
+static void channels_may_come_and_go_on_the_way(void **state)
+{
+	struct stage *s = *state;
+	struct world *w = &s->world;
+	struct listener_sub born;
+	struct listener_sub back;
+	struct listener_sub gone;
+
+	listen_on(w, &back, "t:back");
+	listen_on(w, &gone, "t:gone");
+	WAIT_FOR(w, 2000, back.confirmed == 1 && gone.confirmed == 1);
+	redis_sub_close(&back.sub);
+	s->proxy.mark_new_subs = true;
+	make_deaf(s);
+	WAIT_FOR(w, 2000, newest_subs(&s->proxy)->marker_came);
+	listen_on(w, &born, "t:born");
+	listen_on(w, &back, "t:back");
+	redis_sub_close(&gone.sub);
+	stall_down(s->old, false);
+	STAYS_SO(w, 200, !redis_sub_confirmed(born.sub));
+	stall_down(newest_subs(&s->proxy), false);
+	WAIT_FOR(w, 2000, redis_sub_confirmed(born.sub) && redis_sub_confirmed(back.sub));
+	publish_number(s->admin, "t:born", 1);
+	publish_number(s->admin, "t:back", 1);
+	WAIT_FOR(w, 2000, born.messages == 1 && back.messages == 1);
+	ends_well(s, 2);
+	nothing_was_lost(s);
+	WAIT_FOR(w, 2000, admin_integer(s->admin, "PUBLISH t:gone 1") == 0);
+	redis_sub_close(&born.sub);
+	redis_sub_close(&back.sub);
+}
+
+/* --- something breaks --------------------------------------------------------------------------------- */
+
+static void a_dead_connection_is_given_up_and_the_gap_is_told(void **state)
+{
+	struct stage *s = *state;
+	struct world *w = &s->world;
+
+	make_deaf(s);
+	WAIT_FOR(w, 2000, newest_subs(&s->proxy)->marker_came);
+	publish(s, 10);
+	WAIT_FOR(w, 4000, s->l.confirmed == 2);
+	ends_well(s, 2);
+	assert_true(s->l.lost >= 1 && s->l.lost <= 20);
+}
+
+static void an_old_connection_that_breaks_leaves_what_was_held_back(void **state)
+{
+	struct stage *s = *state;
+	struct world *w = &s->world;
+
+	make_deaf(s);
+	WAIT_FOR(w, 2000, newest_subs(&s->proxy)->marker_came);
+	publish(s, 10);
+	WAIT_FOR(w, 2000, newest_subs(&s->proxy)->down.sent == newest_subs(&s->proxy)->down.len);
+	STAYS_SO(w, 50, s->l.confirmed == 1);
+	proxied_close(s->old);
+	WAIT_FOR(w, 2000, s->l.confirmed == 2);
+	ends_well(s, 2);
+	assert_true(s->l.lost >= 1 && s->l.lost <= 20);
+}
+
+static void an_old_connection_that_breaks_early_means_to_start_over(void **state)
+{
+	struct stage *s = *state;
+	struct world *w = &s->world;
+
+	s->proxy.stall_new_subs = true;
+	make_deaf(s);
+	s->proxy.stall_new_subs = false;
+	proxied_close(s->old);
+	WAIT_FOR(w, 4000, s->l.confirmed == 2);
+	ends_well(s, 2);
+}
+
+static void an_old_connection_that_breaks_after_its_marker_costs_nothing(void **state)
+{
+	struct stage *s = *state;
+	struct world *w = &s->world;
+
+	s->proxy.mark_new_subs = true;
+	make_deaf(s);
+	WAIT_FOR(w, 2000, newest_subs(&s->proxy)->marker_came);
+	stall_down(s->old, false);
+	WAIT_FOR(w, 2000, s->old->marker_came && s->old->down.sent == s->old->down.len);
+	STAYS_SO(w, 50, s->l.confirmed == 1);
+	proxied_close(s->old);
+	publish(s, 10);
+	STAYS_SO(w, 50, s->l.last == 20);
+	stall_down(newest_subs(&s->proxy), false);
+	ends_well(s, 2);
+	nothing_was_lost(s);
+}
+
+static void an_old_connection_that_breaks_before_the_marker_doubles_nothing(void **state)
+{
+	struct stage *s = *state;
+	struct world *w = &s->world;
+	struct proxied *calls;
+
+	s->proxy.stall_calls_with_new_subs = true;
+	make_deaf(s);
+	calls = find_calls(&s->proxy);
+	WAIT_FOR(w, 2000, calls->up.len > 0 && calls->up.stalled);
+	/* What it says is known by now, only the marker cannot be published. */
+	STAYS_SO(w, 100, s->l.confirmed == 1);
+	proxied_close(s->old);
+	publish(s, 10);
+	STAYS_SO(w, 50, s->l.last <= 10);
+	s->proxy.stall_calls_with_new_subs = false;
+	stall_up(calls, false);
+	WAIT_FOR(w, 4000, s->l.confirmed == 2);
+	ends_well(s, 2);
+}
+
+static void a_new_connection_that_breaks_late_makes_the_old_one_tell_a_gap(void **state)
+{
+	struct stage *s = *state;
+	struct world *w = &s->world;
+
+	s->proxy.mark_new_subs = true;
+	make_deaf(s);
+	WAIT_FOR(w, 2000, newest_subs(&s->proxy)->marker_came);
+	stall_down(s->old, false);
+	WAIT_FOR(w, 2000, s->l.last == 20);
+	publish(s, 10);
+	STAYS_SO(w, 100, s->l.last == 20);
+	s->proxy.mark_new_subs = false;
+	proxied_close(newest_subs(&s->proxy));
+	WAIT_FOR(w, 2000, s->l.confirmed == 2);
+	ends_well(s, 2);
+	assert_int_equal(s->l.lost, 10);
+}
+
+static void a_new_connection_that_breaks_early_is_made_again(void **state)
+{
+	struct stage *s = *state;
+	struct world *w = &s->world;
+
+	s->proxy.stall_new_subs = true;
+	make_deaf(s);
+	for (unsigned n = 3; n < 6; n++)
+		WAIT_FOR(w, 3000, s->proxy.subs_count == n);
+	assert_true(s->old->open);
+	s->proxy.stall_new_subs = false;
+	WAIT_FOR(w, 3000, newest_subs(&s->proxy) != NULL && newest_subs(&s->proxy)->marker_came);
+	stall_down(s->old, false);
+	ends_well(s, 2);
+	nothing_was_lost(s);
+}
+
+static void too_much_to_hold_back_gives_the_old_one_up(void **state)
+{
+	struct stage *s = *state;
+	struct world *w = &s->world;
+	static char text[1 << 20];
+
+	make_deaf(s);
+	WAIT_FOR(w, 2000, newest_subs(&s->proxy)->marker_came);
+	for (int i = 0; i < 9; i++) {
+		memset(text, ' ', sizeof(text));
+		snprintf(text, sizeof(text), "%ld", ++s->published);
+		freeReplyObject(redisCommand(s->admin, "PUBLISH t:a %b", text, sizeof(text)));
+	}
+	WAIT_FOR(w, 1500, s->l.confirmed == 2);
+	ends_well(s, 2);
+	assert_true(s->l.lost >= 1 && s->l.lost <= 20);
+}
+
+/* --- the other connection ----------------------------------------------------------------------------- */
+
+static void a_deaf_command_connection_does_not_touch_the_subscriptions(void **state)
+{
+	struct stage *s = *state;
+	struct world *w = &s->world;
+	struct proxied *calls = find_calls(&s->proxy);
+
+	stall_down(calls, true);
+	WAIT_FOR(w, 1000, !is_ready(w));
+	assert_non_null(strstr(reason(w), "does not answer"));
+	publish(s, 10);
+	WAIT_FOR(w, 1000, s->l.last == 10);
+	WAIT_FOR(w, 3000, is_ready(w));
+	assert_false(calls->open);
+	ends_well(s, 2);
+	nothing_was_lost(s);
+	assert_true(s->old->open);
+}
+
+/* --- anything at any time ----------------------------------------------------------------------------- */
+
+static void do_something(struct stage *s, unsigned what, unsigned which)
+{
+	struct proxied *c = s->proxy.conns;
+
+	for (unsigned i = 0; c != NULL && (i < which || !c->open); c = c->next)
+		i++;
+	if (c == NULL || !c->open)
+		return;
+	switch (what) {
+	case 0: proxied_close(c); return;
+	case 1: stall_down(c, true); return;
+	case 2: stall_up(c, true); return;
+	default:
+		stall_up(c, false);
+		stall_down(c, false);
+		return;
+	}
+}
+
+/* Whatever happens to the connections: nothing comes twice, and nothing is missing of which nothing was told.
+ */
+static void random_trouble_doubles_nothing_and_loses_nothing_in_silence(void **state)
+{
+	struct stage *s = *state;
+	struct world *w = &s->world;
+	uint64_t until_ms = clock_ms() + 12000;
+	unsigned seed = getenv("TEST_SEED") != NULL ? (unsigned)atoi(getenv("TEST_SEED"))
+	                                            : (unsigned)getpid();
+	uint64_t next_ms = 0;
+	unsigned long lost = 0;
+	unsigned confirmed = 1;
+
+	print_message("TEST_SEED=%u\n", seed);
+	srand(seed);
+	while (clock_ms() < until_ms) {
+		publish(s, 1);
+		if (clock_ms() >= next_ms) {
+			next_ms = clock_ms() + (unsigned)rand() % 300;
+			s->proxy.mark_new_subs = rand() % 2;
+			do_something(s, (unsigned)rand() % 6, (unsigned)rand() % 4);
+		}
+		ev_run(loop_ev(w->loop), EVRUN_NOWAIT);
+		if (s->l.lost > lost)
+			assert_true(s->l.confirmed > confirmed);
+		if (s->l.lost > lost)
+			confirmed = s->l.confirmed;
+		lost = s->l.lost;
+	}
+	s->proxy.mark_new_subs = false;
+	for (struct proxied *c = s->proxy.conns; c != NULL; c = c->next) {
+		stall_up(c, false);
+		stall_down(c, false);
+	}
+	WAIT_FOR(w, 10000, is_ready(w));
+	ends_well(s, 2);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define STAGE(f) cmocka_unit_test_setup_teardown(f, stage_setup, stage_teardown)
+		STAGE(a_slow_connection_is_replaced_without_a_loss),
+		STAGE(a_new_connection_that_is_behind_costs_nothing),
+		STAGE(a_connection_that_is_heard_again_is_kept),
+		STAGE(channels_may_come_and_go_on_the_way),
+		STAGE(a_dead_connection_is_given_up_and_the_gap_is_told),
+		STAGE(an_old_connection_that_breaks_leaves_what_was_held_back),
+		STAGE(an_old_connection_that_breaks_early_means_to_start_over),
+		STAGE(an_old_connection_that_breaks_after_its_marker_costs_nothing),
+		STAGE(an_old_connection_that_breaks_before_the_marker_doubles_nothing),
+		STAGE(a_new_connection_that_breaks_late_makes_the_old_one_tell_a_gap),
+		STAGE(a_new_connection_that_breaks_early_is_made_again),
+		STAGE(too_much_to_hold_back_gives_the_old_one_up),
+		STAGE(a_deaf_command_connection_does_not_touch_the_subscriptions),
+		STAGE(random_trouble_doubles_nothing_and_loses_nothing_in_silence),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
