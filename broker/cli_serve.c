@@ -1,17 +1,12 @@
-/* `fanfare serve`: reads the configuration and becomes the master. Says, in dev mode, what is open and how to
- * try it. */
-#include <errno.h>
-#include <stdio.h>
-#include <string.h>
+/* `fanfare serve`: reads the configuration and becomes the master. */
+#include <stddef.h>
 
-#include "address.h"
 #include "args.h"
 #include "cli.h"
 #include "config_args.h"
+#include "dev_mode.h"
 #include "log.h"
 #include "master.h"
-#include "mem.h"
-#include "redis_url.h"
 
 const char cli_serve_help[] =
 	"usage: fanfare serve [OPTION...]\n"
@@ -33,120 +28,39 @@ const char cli_serve_help[] =
 
 static const struct args_option options[] = {CONFIG_ARGS};
 
-/* What on_ready needs to know; the master passes on nothing but the configuration. */
-static const struct config_args *started_with;
+struct serve {
+	struct config_args config_args;
+	struct config *config;
+};
 
-static bool is_loopback(const char *listen)
+static void on_ready(void *arg)
 {
-	return strncmp(listen, "127.", 4) == 0 || strncmp(listen, "[::1]", 5) == 0 ||
-	       strncmp(listen, "unix:", 5) == 0;
+	const struct serve *serve = arg;
+
+	dev_mode_say_how_to_try(serve->config, &serve->config_args);
 }
 
-static void warn_of_dev_mode(const struct config *config)
+static int run(struct serve *serve)
 {
-	log_warning("DEV MODE, not for production: unless configured otherwise, anybody who reaches this "
-	            "broker may connect, subscribe to every channel and publish into it, from any web page");
-	for (size_t i = 0; i < config->listen.count; i++) {
-		if (!is_loopback(config->listen.items[i]))
-			log_warning("DEV MODE: %s can be reached from other machines",
-			            config->listen.items[i]);
-	}
-}
-
-/* An argument as it is typed into a shell. */
-static void print_quoted(const char *text)
-{
-	static const char plain[] =
-		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:@%+,=";
-
-	if (text[0] != '\0' && text[strspn(text, plain)] == '\0') {
-		fputs(text, stderr);
-		return;
-	}
-	fputc('\'', stderr);
-	for (; *text != '\0'; text++) {
-		if (*text == '\'')
-			fputs("'\\''", stderr);
-		else
-			fputc(*text, stderr);
-	}
-	fputc('\'', stderr);
-}
-
-/* The arguments with which another command finds the same Redis. */
-static void print_redis_args(const struct config_args *a)
-{
-	char *masked;
-
-	if (a->file != NULL) {
-		fputs(" --config ", stderr);
-		print_quoted(a->file);
-	}
-	for (size_t i = 0; i < a->flag_count; i++) {
-		const struct config_flag *flag = &a->flags[i];
-
-		if (strcmp(flag->option, "redis.address") != 0 && strcmp(flag->option, "runtime_dir") != 0)
-			continue;
-		masked = redis_url_mask(flag->value);
-		fprintf(stderr, " %s ", flag->flag);
-		print_quoted(masked);
-		mem_free(masked);
-	}
-}
-
-/* The first address that a browser on this machine can open; false when there are only unix sockets. */
-static bool page_of(const struct config *config, char page[ADDRESS_TEXT_MAX])
-{
-	for (size_t i = 0; i < config->listen.count; i++) {
-		const char *listen = config->listen.items[i];
-		const char *port = strrchr(listen, ':');
-
-		if (strncmp(listen, "unix:", 5) == 0 || port == NULL)
-			continue;
-		if (listen == port || strncmp(listen, "0.0.0.0:", 8) == 0 || strncmp(listen, "[::]:", 5) == 0)
-			snprintf(page, ADDRESS_TEXT_MAX, "127.0.0.1%s", port);
-		else
-			snprintf(page, ADDRESS_TEXT_MAX, "%s", listen);
-		return true;
-	}
-	return false;
-}
-
-/* For people who try it out: on_ready of a broker in dev mode. */
-static void say_how_to_try_it(const struct config *config)
-{
-	char page[ADDRESS_TEXT_MAX];
-
-	fputs("\n  Fanfare runs in dev mode: everybody may connect, subscribe and publish.\n\n", stderr);
-	if (page_of(config, page))
-		fprintf(stderr, "  Open     http://%s/\n", page);
-	fprintf(stderr, "  Publish  %s publish", program_invocation_name);
-	print_redis_args(started_with);
-	fputs(" news '{\"price\": 42}'\n\n", stderr);
-}
-
-static int serve(const struct config_args *config_args)
-{
-	struct config *config = config_args_load(config_args);
 	bool for_people;
 	int code;
 
-	if (config == NULL)
+	serve->config = config_args_load(&serve->config_args);
+	if (serve->config == NULL)
 		return EXIT_FAILED;
-	log_setup((enum log_level)config->log.level, (enum log_format)config->log.format);
-	started_with = config_args;
-	if (config->dev)
-		warn_of_dev_mode(config);
+	log_setup((enum log_level)serve->config->log.level, (enum log_format)serve->config->log.format);
+	if (serve->config->dev)
+		dev_mode_warn(serve->config);
 	/* A program that reads JSON lines from standard error wants nothing else there. */
-	for_people = config->dev && config->log.format == LOG_TEXT;
-	code = master_run(config, for_people ? say_how_to_try_it : NULL);
-	config_free(&config);
+	for_people = serve->config->dev && serve->config->log.format == LOG_TEXT;
+	code = master_run(serve->config, for_people ? on_ready : NULL, serve);
+	config_free(&serve->config);
 	return code;
 }
 
 int cli_serve(int argc, char **argv)
 {
-	struct config_args config_args = {0};
+	struct serve serve = {0};
 	struct args args;
 	const char *value;
 	int option;
@@ -155,8 +69,8 @@ int cli_serve(int argc, char **argv)
 	while ((option = args_next(&args, options, ARRAY_LEN(options), &value)) != ARGS_END) {
 		if (option == ARGS_WRONG)
 			return EXIT_USAGE;
-		if (!config_args_take(&config_args, option, value))
+		if (!config_args_take(&serve.config_args, option, value))
 			return args_wrong(&args, "takes no operand, not %s", value);
 	}
-	return serve(&config_args);
+	return run(&serve);
 }

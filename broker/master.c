@@ -26,7 +26,8 @@ static const int signals[] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2
 
 struct master {
 	struct config *config;
-	void (*on_ready)(const struct config *config); /* NULL: nobody waits, or it was called */
+	void (*on_ready)(void *arg); /* NULL: nobody waits, or it was called */
+	void *on_ready_arg;
 	unsigned workers;
 	struct ev_loop *loop;
 	struct pid_file *pid_file;
@@ -167,12 +168,12 @@ static void on_worker_forked(void *arg)
 static void on_all_workers_ready(void *arg)
 {
 	struct master *m = arg;
-	void (*on_ready)(const struct config *config) = m->on_ready;
+	void (*on_ready)(void *arg) = m->on_ready;
 
 	log_info("all %u workers are ready", m->workers);
 	m->on_ready = NULL;
 	if (on_ready != NULL)
-		on_ready(m->config);
+		on_ready(m->on_ready_arg);
 }
 
 /* Only the embedded Redis cannot do without the directory. A broker with a Redis elsewhere may well run where
@@ -296,9 +297,9 @@ static void tear_down(struct master *m)
 	pid_file_release(&m->pid_file);
 }
 
-int master_run(struct config *config, void (*on_ready)(const struct config *config))
+int master_run(struct config *config, void (*on_ready)(void *arg), void *arg)
 {
-	struct master m = {.config = config, .on_ready = on_ready};
+	struct master m = {.config = config, .on_ready = on_ready, .on_ready_arg = arg};
 	bool ok;
 
 	if (!open_standard_streams())

@@ -12,4 +12,4 @@ struct config;
  * the broker could not start (the reason is in the log). Without a Redis in the configuration,
  * config->redis.address is set to that of the embedded one. In the workers, which are forked from within, it
  * does not return. on_ready, if not NULL, is called once, when all workers serve. */
-int master_run(struct config *config, void (*on_ready)(const struct config *config));
+int master_run(struct config *config, void (*on_ready)(void *arg), void *arg);
