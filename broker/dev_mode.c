@@ -138,7 +138,9 @@ void dev_mode_say_how_to_try(const struct config *config, const struct config_ar
 	fputs("\n  Fanfare runs in dev mode: everybody may connect, subscribe and publish.\n\n", stderr);
 	if (page_of(config, page))
 		fprintf(stderr, "  Open     http://%s/\n", page);
-	fprintf(stderr, "  Publish  %s publish", program_invocation_name);
+	fputs("  Publish  ", stderr);
+	print_quoted(program_invocation_name);
+	fputs(" publish", stderr);
 	print_redis_args(args);
 	fputs(" news '{\"price\": 42}'\n\n", stderr);
 }
