@@ -211,7 +211,14 @@ static bool open_listeners(struct master *m)
 		return false;
 	}
 	m->listeners = listeners_open(&m->config->listen, m->workers);
-	return m->listeners != NULL;
+	if (m->listeners == NULL)
+		return false;
+	/* From here on the configuration says which port the kernel chose for port 0. */
+	for (size_t i = 0; i < m->config->listen.count; i++) {
+		mem_free(m->config->listen.items[i]);
+		m->config->listen.items[i] = mem_strdup(listeners_name(m->listeners, i));
+	}
+	return true;
 }
 
 static bool open_metrics(struct master *m)

@@ -61,7 +61,6 @@ struct config {
 		uint64_t queue_max_size; /* bytes of output waiting for one connection */
 		int channel_limit;
 		int connection_limit; /* of one worker; 0: none */
-		int user_connection_limit;
 	} client;
 
 	struct {

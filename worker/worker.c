@@ -124,8 +124,10 @@ static void serve(struct worker *w)
 static void on_redis_wait_over(struct timer *t)
 {
 	struct worker *w = container_of(t, struct worker, redis_wait);
+	const char *reason;
 
-	log_warning("redis is not ready after %d ms, serving without", REDIS_WAIT_MS);
+	if (!hub_ready(w->hub, &reason))
+		log_warning("serving without redis: %s", reason);
 	serve(w);
 }
 

@@ -42,7 +42,7 @@ PROFILES = {
 	"default": {},
 	"strict": {"client": {"allow_anonymous_connect_without_token": False}},
 	"limits": {
-		"client": {"channel_limit": 3, "queue_max_size": 65536, "user_connection_limit": 2},
+		"client": {"channel_limit": 3, "queue_max_size": 65536},
 		"channel": {"max_length": 40},
 		"websocket": {"message_size_limit": 1000},
 	},

@@ -14,6 +14,8 @@
 #include "redis_endpoint.h"
 #include "redis_subs.h"
 
+enum { REDIS_START_MS = 500 };
+
 struct redis {
 	struct loop *loop;
 	struct redis_events events;
@@ -80,9 +82,16 @@ static enum redis_trouble find_trouble(struct redis *r, char text[REDIS_ERROR_MA
 	return canary;
 }
 
+/* In its first moments a worker is often faster than the Redis that is started with it; whoever waits for the
+ * worker says so if it lasts. */
+static bool just_started(const struct redis *r)
+{
+	return !r->was_ready && clock_ms() - r->since_ms < REDIS_START_MS;
+}
+
 static void log_trouble(struct redis *r)
 {
-	if (r->trouble == REDIS_CONNECTING)
+	if (r->trouble == REDIS_CONNECTING || just_started(r))
 		log_debug("%s", r->reason);
 	else
 		log_warning("%s", r->reason);
