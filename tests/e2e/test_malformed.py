@@ -84,7 +84,7 @@ BAD_REQUESTS = {
 	"upgrade with two keys": (request("GET /connection/websocket HTTP/1.1", f"Sec-WebSocket-Key: {key()}"), 400),
 	"upgrade with a short key": (request(instead={"Sec-WebSocket-Key": "c2hvcnQ="}), 400),
 	"upgrade with a key that is not base64": (request(instead={"Sec-WebSocket-Key": "!" * 22 + "=="}), 400),
-	"upgrade without a version": (request(leave_out=["Sec-WebSocket-Version"]), 426),
+	"upgrade without a version": (request(leave_out=["Sec-WebSocket-Version"]), 400),
 	"upgrade to an old version": (request(instead={"Sec-WebSocket-Version": "8"}), 426),
 	"upgrade without Connection": (request(leave_out=["Connection"]), 400),
 	"a foreign origin": (request("GET /connection/websocket HTTP/1.1", "Origin: https://evil.example.com"), 403),

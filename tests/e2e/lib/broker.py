@@ -34,6 +34,9 @@ def merge(base, changes):
 	return merged
 
 
+# Clients that a test leaves behind shall not hold up the end of it.
+QUICK_END = {"shutdown": {"timeout": "1s"}}
+
 # Everybody may do what this broker can do: most tests are about something else than permissions.
 OPEN = {
 	"client": {"allow_anonymous_connect_without_token": True, "allowed_origins": ["*"]},
@@ -53,7 +56,7 @@ class Broker:
 	one behind. Call from the main thread.
 	"""
 
-	def __init__(self, config=None, redis=None, workers=1, arguments=(), wait=True, base=OPEN, dev=False):
+	def __init__(self, config=None, redis=None, workers=1, arguments=(), wait=True, base=OPEN, dev=False, env=None):
 		self.port = process.free_port()
 		self.workers_wanted = workers
 		self.folder = tempfile.TemporaryDirectory(prefix="fanfare-test-")
@@ -61,7 +64,7 @@ class Broker:
 		self.config_path = os.path.join(self.folder.name, "config.yaml")
 		self.runtime_path = os.path.join(self.folder.name, "run")
 		with open(self.config_path, "w") as f:
-			json.dump(merge(base, config or {}), f, indent=1)  # JSON is YAML, too
+			json.dump(merge(merge(QUICK_END, base), config or {}), f, indent=1)  # JSON is YAML, too
 		self.arguments = [
 			"serve", "--config", self.config_path, "--listen", f"127.0.0.1:{self.port}", "--workers", workers,
 			"--runtime-dir", self.runtime_path, *arguments]
@@ -69,14 +72,14 @@ class Broker:
 			self.arguments += ["--redis", redis if isinstance(redis, str) else redis.url]
 		if dev:
 			self.arguments.append("--dev")
+		self.env = os.environ | ENVIRONMENT | (env or {})
 		self.process = None
 		self.start(wait)
 
 	def start(self, wait=True):
 		with open(self.log_path, "a") as log:
 			self.process = process.spawn(
-				[BINARY, *self.arguments], stdout=log, stderr=log, stdin=subprocess.DEVNULL,
-				env=os.environ | ENVIRONMENT)
+				[BINARY, *self.arguments], stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=self.env)
 		if wait:
 			self.wait_ready()
 

@@ -128,8 +128,8 @@ class Page:
 		return result["result"].get("value")
 
 	def wait_for(self, expression, timeout=10.0):
-		"""Returns the first true value of the expression."""
-		return process.wait_until(lambda: self.evaluate(expression), f"in the page: {expression}", timeout, every=0.05)
+		"""Until the expression is true as JavaScript sees it."""
+		process.wait_until(lambda: self.evaluate(f"!!({expression})"), f"in the page: {expression}", timeout, every=0.05)
 
 	def text(self):
 		return self.evaluate("document.body.innerText")
