@@ -4,6 +4,7 @@
 
 #include <ev.h>
 #include <hiredis/hiredis.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -162,7 +163,7 @@ static UNUSED_OK redisContext *admin_connect(const struct world *w)
 			return c;
 		if (c != NULL)
 			redisFree(c);
-		usleep(10000);
+		poll(NULL, 0, 10);
 	}
 	fail_msg("no redis-server at %s", w->socket);
 	return NULL;

@@ -1,4 +1,8 @@
 /* worker/redis against a real Redis that works, goes away, comes back, freezes and loses connections. */
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
 #include "redis_world.h"
 
 struct answer {
@@ -6,7 +10,7 @@ struct answer {
 	bool null;
 	int type;
 	long long integer;
-	char text[128];
+	char text[256];
 };
 
 static void on_answer(void *arg, const struct redis_reply *reply)
@@ -346,6 +350,136 @@ static void a_freeze_neither_loses_nor_doubles_messages(void **state)
 	redisFree(admin);
 }
 
+/* --- who we are --------------------------------------------------------------------------------------- */
+
+static int free_port(void)
+{
+	struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t len = sizeof(in);
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	assert_int_equal(bind(fd, (struct sockaddr *)&in, sizeof(in)), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&in, &len), 0);
+	close(fd);
+	return ntohs(in.sin_port);
+}
+
+/* Over TCP, as only there an address can carry user, password and database. */
+static void user_password_and_database_are_used_over_tcp(void **state)
+{
+	struct world *w = *state;
+	redisContext *admin = admin_connect(w);
+	struct answer a;
+	char command[64];
+	int port = free_port();
+
+	snprintf(command, sizeof(command), "CONFIG SET port %d", port);
+	admin_ok(admin, command);
+	freeReplyObject(redisCommand(admin, "ACL SETUSER worker on %s +@all ~* &*", ">p@s s%n"));
+	freeReplyObject(redisCommand(admin, "ACL SETUSER default %s", ">other"));
+	admin_ok(admin, "ACL SETUSER default resetpass >other");
+	snprintf(w->address, sizeof(w->address), "redis://worker:wrong@127.0.0.1:%d/2", port);
+	world_redis(w);
+	WAIT_FOR(w, 2000, strstr(reason(w), "refused authentication: WRONGPASS") != NULL);
+	assert_null(strstr(reason(w), "wrong@"));
+	redis_free(&w->redis);
+	snprintf(w->address, sizeof(w->address), "redis://127.0.0.1:%d", port);
+	world_redis(w);
+	WAIT_FOR(w, 2000, strstr(reason(w), "refused authentication: NOAUTH") != NULL);
+	redis_free(&w->redis);
+	snprintf(w->address, sizeof(w->address), "redis://worker:p%%40s%%20s%%25n@127.0.0.1:%d/2", port);
+	world_redis(w);
+	WAIT_FOR(w, 2000, is_ready(w));
+	call(w, &a, "CLIENT", "INFO");
+	WAIT_FOR(w, 2000, a.count == 1);
+	assert_non_null(strstr(a.text, "name=fanfare.n1.calls"));
+	redis_free(&w->redis);
+	snprintf(w->address, sizeof(w->address), "redis://worker:p%%40s%%20s%%25n@127.0.0.1:%d/99", port);
+	world_redis(w);
+	WAIT_FOR(w, 2000, strstr(reason(w), "is not ready: ERR DB index") != NULL);
+	redisFree(admin);
+}
+
+static void channels_that_are_forbidden_do_not_harm_the_others(void **state)
+{
+	struct world *w = *state;
+	struct listener_sub l[3];
+	redisContext *admin = admin_connect(w);
+
+	admin_ok(admin, "ACL SETUSER default resetchannels &t.canary.* &t:ok*");
+	start(w);
+	listen_on(w, &l[0], "t:ok1");
+	listen_on(w, &l[1], "t:no");
+	listen_on(w, &l[2], "t:ok2");
+	WAIT_FOR(w, 2000, l[0].confirmed == 1 && l[2].confirmed == 1);
+	STAYS_SO(w, 500, is_ready(w));
+	assert_int_equal(l[1].confirmed, 0);
+	assert_false(redis_sub_confirmed(l[1].sub));
+	for (int i = 0; i < 3; i++)
+		redis_sub_close(&l[i].sub);
+	redisFree(admin);
+}
+
+static void a_canary_that_is_forbidden_is_told(void **state)
+{
+	struct world *w = *state;
+	redisContext *admin = admin_connect(w);
+
+	admin_ok(admin, "ACL SETUSER default -publish");
+	world_redis(w);
+	WAIT_FOR(w, 2000, strstr(reason(w), "refuses to publish: NOPERM") != NULL);
+	admin_ok(admin, "ACL SETUSER default +publish");
+	WAIT_FOR(w, 2000, is_ready(w));
+	redis_free(&w->redis);
+	admin_ok(admin, "ACL SETUSER default resetchannels &t:*");
+	world_redis(w);
+	WAIT_FOR(w, 2000, strstr(reason(w), "does not allow the channel t.canary.n1") != NULL);
+	redisFree(admin);
+}
+
+/* --- what is said ------------------------------------------------------------------------------------- */
+
+static unsigned count_lines(const char *path, const char *word)
+{
+	FILE *f = fopen(path, "r");
+	char line[1024];
+	unsigned count = 0;
+
+	assert_non_null(f);
+	while (fgets(line, sizeof(line), f) != NULL)
+		count += strstr(line, word) != NULL;
+	fclose(f);
+	return count;
+}
+
+static void the_log_says_it_once_and_not_at_each_try(void **state)
+{
+	struct world *w = *state;
+	char path[128];
+	int saved = dup(STDERR_FILENO);
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/log", w->dir);
+	fd = open(path, O_CREAT | O_RDWR | O_APPEND, 0600);
+	log_setup(LOG_INFO, LOG_TEXT);
+	dup2(fd, STDERR_FILENO);
+	start(w);
+	server_stop(w);
+	WAIT_FOR(w, 2000, !is_ready(w));
+	STAYS_SO(w, 1500, !is_ready(w));
+	server_start(w, "--loglevel", "notice");
+	WAIT_FOR(w, 4000, is_ready(w));
+	dup2(saved, STDERR_FILENO);
+	log_setup(LOG_ERROR, LOG_TEXT);
+	assert_int_equal(count_lines(path, "is ready"), 1);
+	assert_int_equal(count_lines(path, "warning"), 1);
+	assert_int_equal(count_lines(path, "lost the connection to redis"), 1);
+	assert_int_equal(count_lines(path, "is back, after"), 1);
+	assert_int_equal(count_lines(path, ""), 3);
+	close(fd);
+	close(saved);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -362,6 +496,10 @@ int main(void)
 		LIVE(a_killed_subscriber_connection_is_made_again_and_told),
 		LIVE(a_restarted_redis_is_found_again),
 		LIVE(a_freeze_neither_loses_nor_doubles_messages),
+		LIVE(user_password_and_database_are_used_over_tcp),
+		LIVE(channels_that_are_forbidden_do_not_harm_the_others),
+		LIVE(a_canary_that_is_forbidden_is_told),
+		LIVE(the_log_says_it_once_and_not_at_each_try),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

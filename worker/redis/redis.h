@@ -1,5 +1,7 @@
 /* A worker's way to Redis: one subscriber link and one command link, both pipelined, both watched. The face
- * of this layer; knows nothing of channels in Fanfare's sense beyond their names in Redis.
+ * of this layer; knows nothing of channels in Fanfare's sense beyond their names in Redis. Inside, redis_link
+ * is a connection, redis_calls the command link, redis_subs what is wanted, redis_feed one subscriber link,
+ * redis_handover the change from one to the next, redis_canary the proof that it hears.
  *
  * Promises: every call is answered exactly once or cancelled; no wait is without a deadline; a worker that
  * does not hear Redis any more knows it within canary_interval + canary_timeout, says so (redis_ready), and
@@ -24,10 +26,10 @@ struct redis_events {
 	 * callback returns. In Redis' order, once, also while links are exchanged. */
 	void (*on_message)(void *owner, struct bytes payload);
 	/* Redis has confirmed the subscription: messages published from now on will come. Again after each
-	 * loss of the link: between the loss and this, messages may have been missed. Never called from
-	 * within redis_sub_open(). */
+	 * loss of the link: between the loss and this, messages may have been missed. Not when a link was
+	 * replaced without missing any. Never called from within redis_sub_open(). */
 	void (*on_confirmed)(void *owner);
-	/* redis_ready() changed. */
+	/* redis_ready() changed. The reason is of use only when it is not ready, and until this returns. */
 	void (*on_ready)(void *ctx, bool ready, const char *reason);
 	void *ctx;
 };
@@ -39,11 +41,14 @@ struct redis *redis_new(struct loop *loop, const struct config *config, const ch
 /* All subscriptions must be closed and all calls cancelled or done. */
 void redis_free(struct redis **r);
 /* True while both links are up, everything wanted is confirmed or being confirmed in time, and the canary is
- * heard. Otherwise a reason for humans. */
+ * heard. Otherwise a reason for humans, which lives until the next turn. It does not judge single channels:
+ * one that Redis forbids (NOPERM) is never confirmed, which is logged, and the worker is ready all the same.
+ */
 bool redis_ready(const struct redis *r, const char **reason);
 
-/* Wants the Redis channel (full name, with prefix), which must not be open already. Attaching to one that
- * still lingers makes it confirmed at once. */
+/* Wants the Redis channel (full name, with prefix, of 1 to 4096 bytes of any kind), which must not be open
+ * already. One that still lingers may be confirmed at once: redis_sub_confirmed() tells, and on_confirmed is
+ * not called. */
 struct redis_sub *redis_sub_open(struct redis *r, struct bytes channel, void *owner);
 /* Whether messages arrive for it now. */
 bool redis_sub_confirmed(const struct redis_sub *s);
@@ -60,8 +65,10 @@ struct redis_reply {
 };
 
 /* Sends a command by its argument vector (copied). `done` is called exactly once, never from within this
- * function: with the reply (which may be a REDIS_ERROR), or with NULL when the link is down, breaks, or
- * call_timeout_ms is over. What a timed out call did in Redis is unknown. */
+ * function: with the reply (which may be a REDIS_ERROR), or with NULL when the link is down, breaks, too much
+ * is waiting already, or call_timeout_ms is over. What a timed out call did in Redis is unknown. Calls are
+ * carried out in their order. Not for commands that change how the connection talks (SUBSCRIBE, MULTI, HELLO,
+ * …). */
 struct redis_call *redis_call(struct redis *r, const struct bytes *argv, size_t argc,
                               void (*done)(void *arg, const struct redis_reply *reply), void *arg);
 /* `done` will not be called; the command may still be carried out. Sets *c to NULL. Do not cancel in or after

@@ -222,7 +222,7 @@ static void on_error(struct redis_feed *f, const struct redis_reply *reply)
 	const struct feed_op *op = op_first(f);
 
 	if (op == NULL || !op->subscribe || !resp_is_error(reply, "NOPERM")) {
-		redis_link_fail(&f->link, REDIS_REFUSING, "redis at %s refuses subscriptions: %.*s",
+		redis_link_fail(&f->link, REDIS_UNFIT, "redis at %s refuses subscriptions: %.*s",
 		                f->link.endpoint->text, (int)(reply->text.len < 120 ? reply->text.len : 120),
 		                reply->text.ptr);
 		return;

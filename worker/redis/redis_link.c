@@ -230,6 +230,7 @@ static void dispatch(struct redis_link *l)
 	enum resp_result result;
 
 	while ((result = resp_next(l->resp, &reply)) == RESP_REPLY) {
+		l->heard_ms = clock_ms();
 		if (l->phase == LINK_LOGIN)
 			on_login_reply(l, reply);
 		else
@@ -270,7 +271,6 @@ static void on_readable(struct stream *s)
 			fail_away(l, n == 0 ? "closed by redis" : strerror(errno));
 			return;
 		}
-		l->heard_ms = clock_ms();
 		take(l, (size_t)n);
 		if (l->phase == LINK_DOWN || n < REDIS_LINK_READ)
 			return;

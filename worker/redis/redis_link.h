@@ -59,9 +59,9 @@ struct redis_link {
 	struct buf out;
 	size_t out_sent; /* bytes of out that are written */
 	struct task flush;
-	struct timer deadline;    /* for being up */
-	const char *unopened;     /* why connecting could not even begin, to be told in the next turn */
-	uint64_t heard_ms;        /* when the last bytes came */
+	struct timer deadline; /* for being up */
+	const char *unopened;  /* why connecting could not even begin, to be told in the next turn */
+	uint64_t heard_ms;     /* when the last whole reply came: half of one, and then nothing, is silence */
 	const char *const *login; /* replies that are awaited, by name of their command */
 	const char *login_steps[REDIS_LOGIN_STEPS + 1];
 	bool reading;

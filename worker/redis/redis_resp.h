@@ -4,8 +4,8 @@
  * Knows no sockets.
  *
  * Redis is not trusted: a reply is refused when it nests deeper than 7 arrays, an array has more than
- * RESP_ARRAY_MAX elements, or a reply as a whole needs more than RESP_REPLY_MAX bytes. Memory for strings is taken
- * as their bytes arrive, not when their length is announced. */
+ * RESP_ARRAY_MAX elements, or a reply as a whole needs more than RESP_REPLY_MAX bytes. Memory for strings is
+ * taken as their bytes arrive, not when their length is announced. */
 #pragma once
 
 #include <stdbool.h>

@@ -1,0 +1,255 @@
+/* A Redis that misbehaves: a small server in the test's own loop that does what a Redis does for
+ * worker/redis, unless the test answers a command in another way. */
+#pragma once
+
+#include <errno.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "buf.h"
+#include "redis_world.h"
+
+enum { FAKE_CHANNELS = 600 };
+
+struct fake;
+
+struct fake_conn {
+	struct fake_conn *next;
+	struct fake *fake;
+	struct ev_io readable;
+	struct ev_io writable;
+	redisReader *reader;
+	struct buf out;
+	char *channels[FAKE_CHANNELS];
+	size_t channel_count;
+	bool open;
+};
+
+struct fake {
+	struct world *world;
+	struct ev_io acceptable;
+	struct fake_conn *conns; /* newest first */
+	unsigned accepted;
+	bool byte_by_byte;
+	/* True: the test has answered, or wants silence. */
+	bool (*on_command)(struct fake_conn *c, const redisReply *command);
+	bool refuse; /* closes each connection at once */
+};
+
+static void fake_close(struct fake_conn *c)
+{
+	if (!c->open)
+		return;
+	c->open = false;
+	ev_io_stop(loop_ev(c->fake->world->loop), &c->readable);
+	ev_io_stop(loop_ev(c->fake->world->loop), &c->writable);
+	close(c->readable.fd);
+	buf_free(&c->out);
+	redisReaderFree(c->reader);
+	for (size_t i = 0; i < c->channel_count; i++)
+		free(c->channels[i]);
+	c->channel_count = 0;
+}
+
+static UNUSED_OK void fake_send(struct fake_conn *c, const char *data)
+{
+	if (!c->open)
+		return;
+	buf_puts(&c->out, data);
+	ev_io_start(loop_ev(c->fake->world->loop), &c->writable);
+}
+
+static void fake_bulk(struct fake_conn *c, const char *text)
+{
+	buf_putf(&c->out, "$%zu\r\n%s\r\n", strlen(text), text);
+	fake_send(c, "");
+}
+
+static void on_fake_writable(struct ev_loop *ev, struct ev_io *io, int events)
+{
+	struct fake_conn *c = container_of(io, struct fake_conn, writable);
+	size_t len = c->fake->byte_by_byte && c->out.len > 1 ? 1 : c->out.len;
+	ssize_t n = send(io->fd, c->out.data, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+	if (n < 0 && errno == EAGAIN)
+		return;
+	if (n < 0) {
+		fake_close(c);
+		return;
+	}
+	buf_consume(&c->out, (size_t)n);
+	if (c->out.len == 0)
+		ev_io_stop(ev, io);
+}
+
+/* --- what a Redis does -------------------------------------------------------------------------------- */
+
+static void fake_push(struct fake_conn *c, const char *kind, const char *channel)
+{
+	fake_send(c, "*3\r\n");
+	fake_bulk(c, kind);
+	fake_bulk(c, channel);
+}
+
+static UNUSED_OK void fake_subscribe(struct fake_conn *c, const char *channel)
+{
+	assert_true(c->channel_count < FAKE_CHANNELS);
+	c->channels[c->channel_count++] = strdup(channel);
+	fake_push(c, "subscribe", channel);
+	fake_send(c, ":1\r\n");
+}
+
+static void fake_unsubscribe(struct fake_conn *c, const char *channel)
+{
+	for (size_t i = 0; i < c->channel_count; i++) {
+		if (strcmp(c->channels[i], channel) != 0)
+			continue;
+		free(c->channels[i]);
+		c->channels[i] = c->channels[--c->channel_count];
+		break;
+	}
+	fake_push(c, "unsubscribe", channel);
+	fake_send(c, ":1\r\n");
+}
+
+static UNUSED_OK int fake_publish(struct fake *f, const char *channel, const char *payload)
+{
+	int count = 0;
+
+	for (struct fake_conn *c = f->conns; c != NULL; c = c->next) {
+		for (size_t i = 0; i < c->channel_count; i++) {
+			if (strcmp(c->channels[i], channel) != 0)
+				continue;
+			fake_push(c, "message", channel);
+			fake_bulk(c, payload);
+			count++;
+		}
+	}
+	return count;
+}
+
+static bool is_command(const redisReply *command, const char *name)
+{
+	return strcasecmp(command->element[0]->str, name) == 0;
+}
+
+static const char *word(const redisReply *command, size_t i)
+{
+	return command->elements > i ? command->element[i]->str : "";
+}
+
+static void fake_do(struct fake_conn *c, const redisReply *command)
+{
+	char number[32];
+
+	if (is_command(command, "SUBSCRIBE")) {
+		for (size_t i = 1; i < command->elements; i++)
+			fake_subscribe(c, word(command, i));
+	} else if (is_command(command, "UNSUBSCRIBE")) {
+		for (size_t i = 1; i < command->elements; i++)
+			fake_unsubscribe(c, word(command, i));
+	} else if (is_command(command, "PUBLISH")) {
+		snprintf(number, sizeof(number), ":%d\r\n",
+		         fake_publish(c->fake, word(command, 1), word(command, 2)));
+		fake_send(c, number);
+	} else if (is_command(command, "ROLE")) {
+		fake_send(c, "*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n");
+	} else if (is_command(command, "ECHO")) {
+		fake_bulk(c, word(command, 1));
+	} else {
+		fake_send(c, is_command(command, "PING") ? "+PONG\r\n" : "+OK\r\n");
+	}
+}
+
+static void on_fake_readable(struct ev_loop *ev, struct ev_io *io, int events)
+{
+	struct fake_conn *c = container_of(io, struct fake_conn, readable);
+	char data[16384];
+	ssize_t n = recv(io->fd, data, sizeof(data), MSG_DONTWAIT);
+	redisReply *command;
+
+	if (n < 0 && errno == EAGAIN)
+		return;
+	if (n <= 0) {
+		fake_close(c);
+		return;
+	}
+	assert_int_equal(redisReaderFeed(c->reader, data, (size_t)n), REDIS_OK);
+	while (c->open && redisReaderGetReply(c->reader, (void **)&command) == REDIS_OK && command != NULL) {
+		if (c->fake->on_command == NULL || !c->fake->on_command(c, command))
+			fake_do(c, command);
+		freeReplyObject(command);
+	}
+}
+
+static void on_fake_acceptable(struct ev_loop *ev, struct ev_io *io, int events)
+{
+	struct fake *f = container_of(io, struct fake, acceptable);
+	int fd = accept4(io->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	struct fake_conn *c;
+
+	assert_true(fd >= 0);
+	f->accepted++;
+	if (f->refuse) {
+		close(fd);
+		return;
+	}
+	c = mem_alloc(sizeof(*c));
+	c->fake = f;
+	c->open = true;
+	c->reader = redisReaderCreate();
+	buf_init(&c->out, 100 << 20);
+	c->next = f->conns;
+	f->conns = c;
+	ev_io_init(&c->readable, on_fake_readable, fd, EV_READ);
+	ev_io_init(&c->writable, on_fake_writable, fd, EV_WRITE);
+	ev_io_start(ev, &c->readable);
+}
+
+/* Listens where the world's config points. */
+static UNUSED_OK void fake_start(struct fake *f, struct world *w)
+{
+	struct sockaddr_un un = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	memset(f, 0, sizeof(*f));
+	f->world = w;
+	strncpy(un.sun_path, w->socket, sizeof(un.sun_path) - 1);
+	assert_int_equal(bind(fd, (struct sockaddr *)&un, sizeof(un)), 0);
+	assert_int_equal(listen(fd, 64), 0);
+	ev_io_init(&f->acceptable, on_fake_acceptable, fd, EV_READ);
+	ev_io_start(loop_ev(w->loop), &f->acceptable);
+}
+
+static UNUSED_OK void fake_stop(struct fake *f)
+{
+	while (f->conns != NULL) {
+		struct fake_conn *c = f->conns;
+		f->conns = c->next;
+		fake_close(c);
+		mem_free(c);
+	}
+	ev_io_stop(loop_ev(f->world->loop), &f->acceptable);
+	close(f->acceptable.fd);
+}
+
+/* The newest open connection that is subscribed to the channel. */
+static UNUSED_OK struct fake_conn *fake_subscriber(struct fake *f, const char *channel)
+{
+	for (struct fake_conn *c = f->conns; c != NULL; c = c->next)
+		for (size_t i = 0; i < c->channel_count; i++)
+			if (strcmp(c->channels[i], channel) == 0)
+				return c;
+	return NULL;
+}
+
+/* The newest open connection that is subscribed to nothing. */
+static UNUSED_OK struct fake_conn *fake_calls(struct fake *f)
+{
+	struct fake_conn *c = f->conns;
+
+	while (c != NULL && (!c->open || c->channel_count > 0))
+		c = c->next;
+	return c;
+}

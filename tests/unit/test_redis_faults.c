@@ -1,0 +1,398 @@
+/* worker/redis against a server that answers wrongly, in pieces, late or not at all. */
+#include "redis_fake.h"
+
+static struct world world;
+static struct fake fake;
+
+static int setup(void **state)
+{
+	world_init(&world);
+	fake_start(&fake, &world);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	redis_free(&world.redis);
+	fake_stop(&fake);
+	world_free(&world);
+	return 0;
+}
+
+static void start(void)
+{
+	world_redis(&world);
+	WAIT_FOR(&world, 3000, is_ready(&world));
+}
+
+struct answer {
+	unsigned count;
+	bool null;
+	char text[128];
+};
+
+static void on_answer(void *arg, const struct redis_reply *reply)
+{
+	struct answer *a = arg;
+
+	a->count++;
+	a->null = reply == NULL;
+	if (reply != NULL)
+		snprintf(a->text, sizeof(a->text), "%.*s", BYTES_FMT(reply->text));
+}
+
+static void echo(struct answer *a, const char *text)
+{
+	struct bytes argv[2] = {BYTES("ECHO"), BYTES_OF_STR(text)};
+
+	*a = (struct answer){.count = 0};
+	redis_call(world.redis, argv, 2, on_answer, a);
+}
+
+/* What the tests let the server say instead of what is right. */
+static const char *instead_of; /* this command */
+static const char *say;        /* "" for nothing */
+static unsigned times;         /* so often, then what is right */
+
+static bool say_instead(struct fake_conn *c, const redisReply *command)
+{
+	if (!is_command(command, instead_of) || times == 0)
+		return false;
+	times--;
+	fake_send(c, say);
+	return true;
+}
+
+static void let_say(const char *command, const char *text, unsigned how_often)
+{
+	fake.on_command = say_instead;
+	instead_of = command;
+	say = text;
+	times = how_often;
+}
+
+/* --- in pieces ---------------------------------------------------------------------------------------- */
+
+static void replies_may_come_byte_by_byte(void **state)
+{
+	struct listener_sub l;
+	struct answer a;
+
+	world.config.redis.canary_timeout_ms = 2000;
+	fake.byte_by_byte = true;
+	start();
+	listen_on(&world, &l, "t:a");
+	WAIT_FOR(&world, 2000, l.confirmed == 1);
+	fake_publish(&fake, "t:a", "1");
+	echo(&a, "hello");
+	WAIT_FOR(&world, 2000, a.count == 1 && l.messages == 1);
+	assert_string_equal(a.text, "hello");
+	redis_sub_close(&l.sub);
+}
+
+static void half_a_reply_and_then_nothing_is_a_dead_connection(void **state)
+{
+	struct answer a;
+	struct answer b;
+	unsigned accepted;
+
+	start();
+	accepted = fake.accepted;
+	let_say("ECHO", "$1000000000\r\nabc", 1);
+	echo(&a, "x");
+	echo(&b, "y");
+	WAIT_FOR(&world, 1000, a.count == 1 && b.count == 1);
+	assert_true(a.null && b.null);
+	WAIT_FOR(&world, 1000, !is_ready(&world));
+	WAIT_FOR(&world, 3000, is_ready(&world));
+	assert_int_equal(fake.accepted, accepted + 1);
+	echo(&a, "x");
+	WAIT_FOR(&world, 1000, a.count == 1 && !a.null);
+}
+
+/* --- logging in --------------------------------------------------------------------------------------- */
+
+static void a_loading_redis_is_waited_for(void **state)
+{
+	let_say("PING", "-LOADING Redis is loading the dataset in memory\r\n", 8);
+	world_redis(&world);
+	WAIT_FOR(&world, 2000, strstr(reason(&world), "is not ready: LOADING") != NULL);
+	WAIT_FOR(&world, 5000, is_ready(&world));
+	assert_int_equal(fake.accepted, 8 + 2);
+}
+
+static void a_replica_is_no_use(void **state)
+{
+	let_say("ROLE", "*5\r\n$5\r\nslave\r\n$1\r\nh\r\n:6379\r\n$9\r\nconnected\r\n:1\r\n", 4);
+	world_redis(&world);
+	WAIT_FOR(&world, 2000, strstr(reason(&world), "read-only replica") != NULL);
+	WAIT_FOR(&world, 5000, is_ready(&world));
+}
+
+static void a_redis_that_wants_a_password_is_asked_seldom(void **state)
+{
+	let_say("CLIENT", "-NOAUTH Authentication required.\r\n", UINT32_MAX);
+	world_redis(&world);
+	WAIT_FOR(&world, 2000, strstr(reason(&world), "refused authentication: NOAUTH") != NULL);
+	STAYS_SO(&world, 1500, !is_ready(&world));
+	assert_int_equal(fake.accepted, 2);
+}
+
+static void courtesies_may_be_forbidden(void **state)
+{
+	unsigned round = 0;
+	const char *const commands[] = {"CLIENT", "ROLE", "PING", "PING"};
+	const char *const errors[] = {"-NOPERM no\r\n", "-NOPERM no\r\n", "-NOPERM no\r\n",
+	                              "-MISCONF disk\r\n"};
+
+	for (round = 0; round < 4; round++) {
+		let_say(commands[round], errors[round], 2);
+		start();
+		assert_int_equal(times, 0);
+		redis_free(&world.redis);
+	}
+}
+
+static void a_server_that_never_answers_is_noticed(void **state)
+{
+	let_say("PING", "", UINT32_MAX);
+	world_redis(&world);
+	WAIT_FOR(&world, 2000, strstr(reason(&world), "does not answer") != NULL);
+	times = 0;
+	WAIT_FOR(&world, 3000, is_ready(&world));
+}
+
+static void a_server_that_closes_at_once_is_not_hammered(void **state)
+{
+	fake.refuse = true;
+	world_redis(&world);
+	STAYS_SO(&world, 2000, !is_ready(&world));
+	/* 50 ms and then doubled, each at least the half of it, for two connections. */
+	assert_true(fake.accepted >= 6 && fake.accepted <= 20);
+	assert_non_null(strstr(reason(&world), "cannot connect to redis"));
+	fake.refuse = false;
+	WAIT_FOR(&world, 3000, is_ready(&world));
+}
+
+/* --- wrong answers ------------------------------------------------------------------------------------ */
+
+static void check_recovery(const char *why)
+{
+	struct answer a;
+	unsigned accepted = fake.accepted;
+
+	WAIT_FOR(&world, 1000, !is_ready(&world) && strstr(reason(&world), why) != NULL);
+	WAIT_FOR(&world, 3000, is_ready(&world));
+	assert_int_equal(fake.accepted, accepted + 1);
+	echo(&a, "x");
+	WAIT_FOR(&world, 1000, a.count == 1 && !a.null);
+}
+
+static void nonsense_breaks_the_command_connection_and_it_is_made_again(void **state)
+{
+	start();
+	fake_send(fake_calls(&fake), "HTTP/1.1 400 Bad Request\r\n");
+	check_recovery("does not speak its protocol");
+	fake_send(fake_calls(&fake), "+OK\r\n");
+	check_recovery("a reply to nothing");
+	fake_send(fake_calls(&fake), "*2000000\r\n");
+	check_recovery("array too large");
+}
+
+static void nonsense_breaks_the_subscriber_connection_and_it_is_made_again(void **state)
+{
+	static const char *const pushes[] = {
+		":1\r\n",
+		"$-1\r\n",
+		"*0\r\n",
+		"*3\r\n$7\r\nmessage\r\n$3\r\nt:a\r\n:1\r\n",
+		"*3\r\n$7\r\nmessage\r\n$-1\r\n$1\r\n1\r\n",
+		"*3\r\n:1\r\n:1\r\n:1\r\n",
+		"*4\r\n$8\r\npmessage\r\n$1\r\n*\r\n$3\r\nt:a\r\n$1\r\n1\r\n",
+		"*3\r\n$9\r\nsubscribe\r\n$3\r\nt:a\r\n:1\r\n",
+		"*3\r\n$11\r\nunsubscribe\r\n$-1\r\n:0\r\n",
+		"-ERR something\r\n",
+		"!\r\n",
+	};
+	struct listener_sub l;
+
+	start();
+	listen_on(&world, &l, "t:a");
+	WAIT_FOR(&world, 2000, l.confirmed == 1);
+	for (unsigned i = 0; i < ARRAY_LEN(pushes); i++) {
+		fake_send(fake_subscriber(&fake, "t:a"), pushes[i]);
+		WAIT_FOR(&world, 4000, l.confirmed == i + 2 && is_ready(&world));
+		l.last = 0;
+		fake_publish(&fake, "t:a", "1");
+		WAIT_FOR(&world, 1000, l.last == 1);
+	}
+	redis_sub_close(&l.sub);
+}
+
+static void messages_on_channels_that_nobody_wants_are_dropped(void **state)
+{
+	struct listener_sub l;
+	struct fake_conn *c;
+
+	start();
+	listen_on(&world, &l, "t:a");
+	WAIT_FOR(&world, 2000, l.confirmed == 1);
+	c = fake_subscriber(&fake, "t:a");
+	fake_send(
+		c,
+		"*3\r\n$7\r\nmessage\r\n$3\r\nt:b\r\n$1\r\n1\r\n*3\r\n$7\r\nmessage\r\n$0\r\n\r\n$1\r\n1\r\n");
+	fake_publish(&fake, "t:a", "1");
+	WAIT_FOR(&world, 1000, l.messages == 1);
+	assert_true(is_ready(&world));
+	redis_sub_close(&l.sub);
+}
+
+static void a_master_that_became_a_replica_is_left(void **state)
+{
+	struct answer a;
+
+	start();
+	let_say("ECHO", "-READONLY You can't write against a read only replica.\r\n", 1);
+	echo(&a, "x");
+	WAIT_FOR(&world, 1000, a.count == 1);
+	assert_false(a.null);
+	check_recovery("read-only replica");
+}
+
+/* --- confirmations ------------------------------------------------------------------------------------ */
+
+/* Confirms what it is asked for, but forgets one channel. */
+static const char *forgotten;
+
+static bool forget_one(struct fake_conn *c, const redisReply *command)
+{
+	if (!is_command(command, "SUBSCRIBE") || forgotten == NULL)
+		return false;
+	for (size_t i = 1; i < command->elements; i++) {
+		if (forgotten != NULL && strcmp(command->element[i]->str, forgotten) == 0)
+			forgotten = NULL;
+		else
+			fake_subscribe(c, command->element[i]->str);
+	}
+	return true;
+}
+
+static void a_lost_confirmation_in_the_middle_is_noticed_by_the_next(void **state)
+{
+	struct listener_sub l[3];
+
+	start();
+	fake.on_command = forget_one;
+	forgotten = "t:b";
+	listen_on(&world, &l[0], "t:a");
+	listen_on(&world, &l[1], "t:b");
+	listen_on(&world, &l[2], "t:c");
+	for (int i = 0; i < 3; i++)
+		WAIT_FOR(&world, 3000, redis_sub_confirmed(l[i].sub));
+	assert_null(forgotten);
+	assert_int_equal(fake_publish(&fake, "t:b", "1"), 1);
+	WAIT_FOR(&world, 1000, l[1].messages == 1);
+	for (int i = 0; i < 3; i++)
+		redis_sub_close(&l[i].sub);
+}
+
+static void a_lost_last_confirmation_is_noticed_in_time_and_costs_nothing(void **state)
+{
+	struct listener_sub a;
+	struct listener_sub b;
+
+	start();
+	listen_on(&world, &a, "t:a");
+	WAIT_FOR(&world, 2000, a.confirmed == 1);
+	fake.on_command = forget_one;
+	forgotten = "t:b";
+	listen_on(&world, &b, "t:b");
+	fake_publish(&fake, "t:a", "1");
+	WAIT_FOR(&world, 1000, !is_ready(&world));
+	assert_non_null(strstr(reason(&world), "does not confirm"));
+	fake_publish(&fake, "t:a", "2");
+	WAIT_FOR(&world, 2000, b.confirmed == 1 && is_ready(&world));
+	fake_publish(&fake, "t:a", "3");
+	fake_publish(&fake, "t:b", "1");
+	WAIT_FOR(&world, 1000, a.last == 3 && b.last == 1);
+	assert_int_equal(a.lost + a.doubled + b.doubled, 0);
+	assert_int_equal(a.confirmed, 1);
+	redis_sub_close(&a.sub);
+	redis_sub_close(&b.sub);
+}
+
+/* --- canaries ----------------------------------------------------------------------------------------- */
+
+/* Says that it published, but does not: every connection is deaf. */
+static bool swallow_publications(struct fake_conn *c, const redisReply *command)
+{
+	if (!is_command(command, "PUBLISH"))
+		return false;
+	fake_send(c, ":1\r\n");
+	return true;
+}
+
+static void a_deaf_redis_is_never_ready_and_not_hammered(void **state)
+{
+	struct listener_sub l;
+	unsigned accepted;
+	uint64_t missed;
+
+	start();
+	listen_on(&world, &l, "t:a");
+	WAIT_FOR(&world, 2000, l.confirmed == 1);
+	accepted = fake.accepted;
+	missed = metrics_mine->values[METRIC_redis_canaries_missed];
+	fake.on_command = swallow_publications;
+	WAIT_FOR(&world, 1000, !is_ready(&world));
+	assert_non_null(strstr(reason(&world), "not heard"));
+	STAYS_SO(&world, 3000, !is_ready(&world));
+	assert_true(metrics_mine->values[METRIC_redis_canaries_missed] - missed >= 5);
+	assert_true(fake.accepted - accepted <= 3);
+	/* What comes all the same is delivered. */
+	fake_publish(&fake, "t:a", "1");
+	WAIT_FOR(&world, 1000, l.messages == 1);
+	fake.on_command = NULL;
+	WAIT_FOR(&world, 5000, is_ready(&world));
+	redis_sub_close(&l.sub);
+}
+
+static void canaries_of_others_prove_nothing(void **state)
+{
+	start();
+	fake.on_command = swallow_publications;
+	WAIT_FOR(&world, 1000, !is_ready(&world));
+	for (int i = 0; i < 20; i++) {
+		char text[64];
+		snprintf(text, sizeof(text), "canary 0000000000000000 %d", i);
+		fake_publish(&fake, "t.canary.n1", text);
+		fake_publish(&fake, "t.canary.n1", "marker 0000000000000000 1");
+		fake_publish(&fake, "t.canary.n1", "");
+	}
+	STAYS_SO(&world, 300, !is_ready(&world));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define FAULT(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+		FAULT(replies_may_come_byte_by_byte),
+		FAULT(half_a_reply_and_then_nothing_is_a_dead_connection),
+		FAULT(a_loading_redis_is_waited_for),
+		FAULT(a_replica_is_no_use),
+		FAULT(a_redis_that_wants_a_password_is_asked_seldom),
+		FAULT(courtesies_may_be_forbidden),
+		FAULT(a_server_that_never_answers_is_noticed),
+		FAULT(a_server_that_closes_at_once_is_not_hammered),
+		FAULT(nonsense_breaks_the_command_connection_and_it_is_made_again),
+		FAULT(nonsense_breaks_the_subscriber_connection_and_it_is_made_again),
+		FAULT(messages_on_channels_that_nobody_wants_are_dropped),
+		FAULT(a_master_that_became_a_replica_is_left),
+		FAULT(a_lost_confirmation_in_the_middle_is_noticed_by_the_next),
+		FAULT(a_lost_last_confirmation_is_noticed_in_time_and_costs_nothing),
+		FAULT(a_deaf_redis_is_never_ready_and_not_hammered),
+		FAULT(canaries_of_others_prove_nothing),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
