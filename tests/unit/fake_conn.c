@@ -42,22 +42,21 @@ void fake_conn_say(struct conn *c, const char *message)
 {
 	if (!c->open || c->deaf)
 		return;
-	if (!c->paused) {
-		hand_over(c, message, strlen(message));
-		return;
-	}
 	buf_puts(&c->waiting, message);
 	buf_putc(&c->waiting, '\1');
+	fake_conn_go_on(c);
 }
 
 void fake_conn_go_on(struct conn *c)
 {
 	while (c->open && !c->paused && c->waiting.len > 0) {
-		char *end = memchr(c->waiting.data, '\1', c->waiting.len);
+		const char *end = memchr(c->waiting.data, '\1', c->waiting.len);
 		size_t len = (size_t)(end - c->waiting.data);
+		char *message = mem_strndup(c->waiting.data, len);
 
-		hand_over(c, c->waiting.data, len);
 		buf_consume(&c->waiting, len + 1);
+		hand_over(c, message, len);
+		mem_free(message);
 	}
 }
 

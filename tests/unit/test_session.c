@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -578,6 +579,116 @@ static void a_session_may_end_before_what_it_held_goes_on(void **state)
 	hear("{\"id\":2,\"subscribe\":{}}\n");
 }
 
+/* --- anything, in any order --- */
+
+static const char *const some_channels[] = {"a", "b", "c", "live:d", "deny:e"};
+enum { SOME_CHANNELS = 5, RANDOM_COMMANDS = 60 };
+
+static size_t put_random_command(char *out, size_t room, unsigned id)
+{
+	const char *channel = some_channels[rand() % SOME_CHANNELS];
+
+	switch (rand() % 6) {
+	case 0:
+	case 1:
+	case 2:
+		return (size_t)snprintf(out, room, "{\"id\":%u,\"subscribe\":{\"channel\":\"%s\"}}", id,
+		                        channel);
+	case 3:
+		return (size_t)snprintf(out, room, "{\"id\":%u,\"unsubscribe\":{\"channel\":\"%s\"}}", id,
+		                        channel);
+	case 4:
+		return (size_t)snprintf(out, room, "{\"id\":%u,\"publish\":{\"channel\":\"%s\",\"data\":1}}",
+		                        id, channel);
+	default: return (size_t)snprintf(out, room, "{\"id\":%u,\"rpc\":{}}", id);
+	}
+}
+
+static void say_random_commands(unsigned *id)
+{
+	char text[1024];
+	size_t len = 0;
+
+	for (int n = rand() % 4; n >= 0; n--) {
+		len += put_random_command(text + len, sizeof(text) - len, (*id)++);
+		text[len++] = n > 0 ? '\n' : '\0';
+	}
+	say(text);
+}
+
+static void do_something_in_redis(void)
+{
+	const char *channel = some_channels[rand() % SOME_CHANNELS];
+
+	switch (rand() % 6) {
+	case 0: fake_redis_set_ready(false); break;
+	case 1: fake_redis_set_ready(true); break;
+	case 2:
+		if (fake_redis_calls() > 0)
+			answer_redis(rand() % 2 == 0);
+		break;
+	case 3:
+		if (fake_redis_has_sub(channel))
+			fake_redis_message(channel, "1");
+		break;
+	default:
+		if (fake_redis_has_sub(channel))
+			fake_redis_confirm(channel);
+		break;
+	}
+	fake_loop_turn();
+	fake_conn_go_on(&t.conn);
+}
+
+/* Answers come in the order of ids; between them publications, and nothing else. */
+static void check_random_answers(unsigned *next)
+{
+	static const char answer[] = "{\"id\":";
+	const char *line = fake_conn_heard(&t.conn);
+
+	for (; *line != '\0'; line = strchr(line, '\n') + 1) {
+		if (strncmp(line, answer, strlen(answer)) == 0)
+			assert_int_equal(strtoul(line + strlen(answer), NULL, 10), (*next)++);
+		else
+			assert_memory_equal(line, "{\"push\":", 8);
+	}
+}
+
+static void every_command_is_answered_once_and_in_its_place(void **state)
+{
+	srand(7);
+	t.config.client.ping_interval_ms = 0;
+	t.config.client.channel_limit = 3;
+	for (int round = 0; round < 500; round++) {
+		unsigned id = 1, next = 1;
+
+		fake_conn_free(&t.conn);
+		open_conn(&t.conn, &(struct session_params){0});
+		fake_redis_set_ready(true);
+		fake_redis_confirm_at_once(rand() % 2 == 0);
+		say("{\"id\":1,\"connect\":{}}");
+		id++;
+		while (id < RANDOM_COMMANDS) {
+			if (rand() % 2 == 0)
+				say_random_commands(&id);
+			else
+				do_something_in_redis();
+			if (rand() % 20 == 0)
+				fake_loop_advance(3000);
+			check_random_answers(&next);
+		}
+		while (next < id) {
+			while (fake_redis_calls() > 0)
+				answer_redis(true);
+			fake_loop_advance(5000);
+			fake_conn_go_on(&t.conn);
+			check_random_answers(&next);
+		}
+		assert_int_equal(next, id);
+		assert_true(t.conn.open && !t.conn.paused);
+	}
+}
+
 /* --- the clock --- */
 
 static void whoever_does_not_connect_is_stale(void **state)
@@ -781,6 +892,7 @@ int main(void)
 		TEST(a_session_may_end_at_any_answer),
 		TEST(a_session_may_end_with_everything_pending),
 		TEST(a_session_may_end_before_what_it_held_goes_on),
+		TEST(every_command_is_answered_once_and_in_its_place),
 		TEST(whoever_does_not_connect_is_stale),
 		TEST(pings_come_regularly_after_a_random_first),
 		TEST(only_a_pong_is_a_sign_of_life),

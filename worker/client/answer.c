@@ -207,7 +207,9 @@ void pending_done(struct pending *p, enum error_code error)
 
 static struct pending *pending_of(const struct client_subscription *cs)
 {
-	list_for_each (node, &cs->session->pending) {
+	const struct session *s = conn_state(cs->conn);
+
+	list_for_each (node, &s->pending) {
 		struct pending *p = container_of(node, struct pending, node);
 
 		if (p->subscription == cs || p->kind == COMMAND_CONNECT)

@@ -139,7 +139,7 @@ void session_disconnect(struct session *s, enum disconnect_code code, const char
 
 void session_deliver(struct subscription *s, struct frame *f)
 {
-	conn_send(container_of(s, struct client_subscription, in_hub)->session->conn, f);
+	conn_send(container_of(s, struct client_subscription, in_hub)->conn, f);
 }
 
 void session_subscribed(struct subscription *s, enum error_code error)

@@ -25,7 +25,7 @@ struct client_subscription *subscriptions_add(struct session *s, struct bytes ch
 	struct client_subscription *cs = mem_alloc(sizeof(*cs));
 	enum error_code error;
 
-	cs->session = s;
+	cs->conn = s->conn;
 	cs->in_hub.form = s->uni ? WIRE_JSON_UNI : WIRE_JSON;
 	cs->in_hub.flags = flags;
 	if (!hub_subscribe(s->clients->hub, channel, &cs->in_hub, &error) && error != ERROR_NONE) {
@@ -39,7 +39,7 @@ struct client_subscription *subscriptions_add(struct session *s, struct bytes ch
 
 void subscriptions_drop(struct client_subscription **cs)
 {
-	struct session *s = (*cs)->session;
+	struct session *s = conn_state((*cs)->conn);
 
 	hub_unsubscribe(s->clients->hub, &(*cs)->in_hub);
 	list_remove(&(*cs)->node);

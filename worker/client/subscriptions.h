@@ -7,6 +7,7 @@
 #include "hub.h"
 #include "list.h"
 
+struct conn;
 struct session;
 
 /* In subscription.flags. */
@@ -14,7 +15,7 @@ enum { SUBSCRIPTION_WAS_RECOVERING = 1, SUBSCRIPTION_SERVER_SIDE = 2 };
 
 struct client_subscription {
 	struct subscription in_hub;
-	struct session *session;
+	struct conn *conn; /* not the session: this is what every delivery needs */
 	struct list node;
 };
 
