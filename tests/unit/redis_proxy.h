@@ -144,7 +144,7 @@ static void flow_init(struct flow *f, struct proxied *c, int from, int to)
 static int unix_socket(const char *path, struct sockaddr_un *un)
 {
 	*un = (struct sockaddr_un){.sun_family = AF_UNIX};
-	strncpy(un->sun_path, path, sizeof(un->sun_path) - 1);
+	snprintf(un->sun_path, sizeof(un->sun_path), "%s", path);
 	return socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <ev.h>
+#include <ftw.h>
 #include <hiredis/hiredis.h>
 #include <poll.h>
 #include <setjmp.h>
@@ -243,7 +244,7 @@ static UNUSED_OK void world_init(struct world *w)
 	snprintf(w->socket, sizeof(w->socket), "%s/s", w->dir);
 	snprintf(w->address, sizeof(w->address), "unix:%s", w->socket);
 	w->config.redis.address = w->address;
-	strcpy(w->prefix, "t:");
+	snprintf(w->prefix, sizeof(w->prefix), "t:");
 	w->config.redis.prefix = w->prefix;
 	w->config.redis.connect_timeout_ms = 300;
 	w->config.redis.call_timeout_ms = 300;
@@ -261,16 +262,18 @@ static UNUSED_OK void world_redis(struct world *w)
 	w->redis = redis_new(w->loop, &w->config, "n1", &events);
 }
 
+static UNUSED_OK int remove_entry(const char *path, const struct stat *st, int type, struct FTW *at)
+{
+	return remove(path);
+}
+
 static UNUSED_OK void world_free(struct world *w)
 {
-	char command[128];
-
 	redis_free(&w->redis);
 	server_stop(w);
 	ev_timer_stop(loop_ev(w->loop), &w->tick);
 	loop_free(&w->loop);
-	snprintf(command, sizeof(command), "rm -rf '%s'", w->dir);
-	assert_int_equal(system(command), 0);
+	assert_int_equal(nftw(w->dir, remove_entry, 8, FTW_DEPTH | FTW_PHYS), 0);
 }
 
 static UNUSED_OK void listen_on(struct world *w, struct listener_sub *l, const char *channel)

@@ -92,11 +92,11 @@ static void nonsense_is_bad_at_every_split(void **state)
 
 static void deep_nesting_is_bad(void **state)
 {
-	char data[9 * 4 + 1] = "";
+	char data[9 * 4 + 1];
 	char *text;
 
 	for (int i = 0; i < 9; i++)
-		strcat(data, "*1\r\n");
+		memcpy(data + i * 4, "*1\r\n", 5);
 	text = parse(data, strlen(data), strlen(data));
 	assert_non_null(strstr(text, "bad: "));
 	free(text);
