@@ -215,7 +215,7 @@ static UNUSED_OK void fake_start(struct fake *f, struct world *w)
 
 	memset(f, 0, sizeof(*f));
 	f->world = w;
-	strncpy(un.sun_path, w->socket, sizeof(un.sun_path) - 1);
+	snprintf(un.sun_path, sizeof(un.sun_path), "%s", w->socket);
 	assert_int_equal(bind(fd, (struct sockaddr *)&un, sizeof(un)), 0);
 	assert_int_equal(listen(fd, 64), 0);
 	ev_io_init(&f->acceptable, on_fake_acceptable, fd, EV_READ);
