@@ -3,6 +3,7 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include "redis_subs.h"
 #include "redis_world.h"
 
 struct answer {
@@ -206,6 +207,32 @@ static void a_channel_reopened_while_it_lingers_is_confirmed_at_once(void **stat
 	assert_int_equal(admin_integer(admin, "PUBLISH t:a 2"), 1);
 	WAIT_FOR(w, 2000, again.messages == 2);
 	redis_sub_close(&again.sub);
+	redisFree(admin);
+}
+
+/* A client that goes from one name to the next would otherwise leave as many behind as it manages within the
+ * time. */
+static void only_so_many_subscriptions_linger(void **state)
+{
+	struct world *w = *state;
+	enum { CHANNELS = REDIS_LINGERING_MAX + 10 };
+	redisContext *admin = admin_connect(w);
+	struct listener_sub l;
+	char channel[64];
+
+	w->config.redis.unsubscribe_linger_ms = 60000;
+	start(w);
+	for (int i = 0; i < CHANNELS; i++) {
+		snprintf(channel, sizeof(channel), "t:%d", i);
+		listen_on(w, &l, channel);
+		if (i % 500 == 0 || i == CHANNELS - 1)
+			WAIT_FOR(w, 5000, l.confirmed == 1);
+		redis_sub_close(&l.sub);
+	}
+	WAIT_FOR(w, 5000, admin_integer(admin, "PUBLISH t:9 1") == 0);
+	assert_int_equal(admin_integer(admin, "PUBLISH t:10 1"), 1);
+	snprintf(channel, sizeof(channel), "PUBLISH t:%d 1", CHANNELS - 1);
+	assert_int_equal(admin_integer(admin, channel), 1);
 	redisFree(admin);
 }
 
@@ -491,6 +518,7 @@ int main(void)
 		LIVE(calls_beyond_the_ceiling_are_answered_by_null),
 		LIVE(many_channels_are_subscribed_and_messages_come_in_order),
 		LIVE(a_channel_reopened_while_it_lingers_is_confirmed_at_once),
+		LIVE(only_so_many_subscriptions_linger),
 		LIVE(a_channel_reopened_while_it_is_unsubscribed_is_subscribed_again),
 		LIVE(channels_carry_any_bytes),
 		LIVE(a_killed_subscriber_connection_is_made_again_and_told),

@@ -171,18 +171,34 @@ static void arm_linger(struct redis_subs *subs)
 	timer_start(subs->loop, &subs->linger, until_ms > now ? until_ms - now : 0);
 }
 
+static void stop_lingering(struct redis_sub *s)
+{
+	if (!list_linked(&s->linger))
+		return;
+	list_remove(&s->linger);
+	s->subs->lingering_count--;
+}
+
+/* The one that has lingered longest. */
+static void let_oldest_go(struct redis_subs *subs)
+{
+	struct redis_sub *s = container_of(subs->lingering.next, struct redis_sub, linger);
+
+	stop_lingering(s);
+	redis_handover_touch(&subs->handover, s);
+	if (is_gone(s))
+		sub_free(s);
+}
+
 static void on_linger(struct timer *t)
 {
 	struct redis_subs *subs = container_of(t, struct redis_subs, linger);
 
 	while (!list_empty(&subs->lingering)) {
-		struct redis_sub *s = container_of(subs->lingering.next, struct redis_sub, linger);
-		if (s->linger_until_ms > clock_ms())
+		if (container_of(subs->lingering.next, struct redis_sub, linger)->linger_until_ms >
+		    clock_ms())
 			break;
-		list_remove(&s->linger);
-		redis_handover_touch(&subs->handover, s);
-		if (is_gone(s))
-			sub_free(s);
+		let_oldest_go(subs);
 	}
 	arm_linger(subs);
 }
@@ -196,7 +212,7 @@ struct redis_sub *redis_subs_open(struct redis_subs *subs, struct bytes channel,
 	if (s == NULL)
 		s = sub_new(subs, channel);
 	assert(!s->open);
-	list_remove(&s->linger);
+	stop_lingering(s);
 	s->open = true;
 	s->owner = owner;
 	redis_handover_touch(&subs->handover, s);
@@ -221,6 +237,8 @@ void redis_sub_close(struct redis_sub **sub)
 	list_remove(&s->tell);
 	s->linger_until_ms = clock_ms() + s->subs->linger_ms;
 	list_append(&s->subs->lingering, &s->linger);
+	if (++s->subs->lingering_count > REDIS_LINGERING_MAX)
+		let_oldest_go(s->subs);
 	if (!timer_armed(&s->subs->linger))
 		arm_linger(s->subs);
 }
@@ -263,7 +281,7 @@ void redis_subs_free(struct redis_subs *subs)
 	timer_stop(&subs->linger);
 	subs->node->open = false;
 	while (!list_empty(&subs->lingering))
-		list_pop(&subs->lingering);
+		stop_lingering(container_of(subs->lingering.next, struct redis_sub, linger));
 	for (unsigned i = 0; i < REDIS_FEEDS; i++)
 		redis_subs_reset(subs, i);
 	assert(subs->by_channel.count == 0);

@@ -17,6 +17,10 @@
 
 enum { REDIS_SECRET_MAX = 17 };
 
+/* A client that subscribes to one name after another, and leaves each at once, must not pile up what lingers:
+ * above this the oldest goes at once. */
+enum { REDIS_LINGERING_MAX = 16384 };
+
 struct redis_subs {
 	struct loop *loop;
 	struct redis_calls *calls;
@@ -24,6 +28,7 @@ struct redis_subs {
 	uint64_t linger_ms;
 	struct map by_channel;
 	struct list lingering; /* in the order of their time */
+	size_t lingering_count;
 	struct timer linger;
 	struct redis_sub *node;
 	/* In what we publish to ourselves, so that nobody else can pretend it was us. */
