@@ -35,14 +35,20 @@ static void add_if_open(struct buf *out, const struct option *o, const char *pre
 	buf_free(&safe_value);
 }
 
-/* Where to listen has another default in dev mode, but a closed one. */
+/* Where to listen has another default in dev mode, but a closed one; and that Ctrl-C is quick opens nothing.
+ */
+static bool is_of_comfort(const struct option *o)
+{
+	return strcmp(o->name, "listen") == 0 || strcmp(o->name, "shutdown.timeout") == 0;
+}
+
 static void add_open(struct buf *out, const struct option_table *table, const char *prefix, const void *now,
                      const void *safe)
 {
 	for (size_t i = 0; i < table->count; i++) {
 		const struct option *o = &table->rows[i];
 
-		if (o->dev != NULL && strcmp(o->name, "listen") != 0)
+		if (o->dev != NULL && !is_of_comfort(o))
 			add_if_open(out, o, prefix, now, safe);
 	}
 }

@@ -313,6 +313,7 @@ static const struct option broker_rows[] = {
          .type = OPTION_DURATION,
          IN_CONFIG(shutdown.timeout_ms),
          .fallback = "30s",
+         .dev = "1s",
          .max = HOUR,
          .reloadable = true,
          .doc = "How long stopping takes: clients are told to go elsewhere one after the other, spread over this "

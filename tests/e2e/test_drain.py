@@ -1,13 +1,16 @@
 """Stopping: clients are sent away politely and not all at once."""
 
+import os
 import select
 import signal
+import socket
+import subprocess
 import time
 
 import pytest
 
 from lib import process
-from lib.broker import Broker
+from lib.broker import BINARY, ENVIRONMENT, Broker
 from lib.client import Client
 from lib.ws import Closed
 
@@ -70,3 +73,28 @@ def test_a_second_start_follows_at_once(broker):
 		broker.start()
 		with Client(broker.port) as client:
 			client.subscribe("news")
+
+
+def test_ctrl_c_ends_dev_mode_in_seconds_with_all_that_it_started(tmp_path):
+	"""A terminal sends the signal to everybody in the foreground, the embedded Redis too."""
+	port = process.free_port()
+	broker = process.spawn(
+		[BINARY, "serve", "--dev", "--listen", f"127.0.0.1:{port}", "--runtime-dir", tmp_path], start_new_session=True,
+		stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env=os.environ | ENVIRONMENT)
+	process.wait_until(lambda: answers(port), "the broker listens")
+	clients = [Client(port).subscribe("news") for _ in range(5)]
+	family = process.descendants(broker.pid)
+	start = time.monotonic()
+	os.killpg(broker.pid, signal.SIGINT)
+	assert close_times(clients)
+	assert broker.wait(10) == 0
+	assert time.monotonic() - start < 5
+	assert not any(map(process.alive, family))
+
+
+def answers(port):
+	try:
+		with socket.create_connection(("127.0.0.1", port)):
+			return True
+	except OSError:
+		return False
