@@ -1,5 +1,6 @@
 """Stopping: clients are sent away politely and not all at once."""
 
+import json
 import os
 import select
 import signal
@@ -12,7 +13,7 @@ import pytest
 from lib import process
 from lib.broker import BINARY, ENVIRONMENT, Broker
 from lib.client import Client
-from lib.ws import Closed
+from lib.ws import Closed, WebSocket
 
 CLIENTS = 40
 DRAIN_S = 2.0
@@ -45,6 +46,17 @@ def test_clients_get_3001_spread_over_the_drain_time(broker, sig):
 	for earlier, later in zip(times, times[CLIENTS // 2:]):
 		assert later - earlier > DRAIN_S / 10, "half of them at once"
 	assert broker.process.wait(10) == 0
+
+
+def test_unidirectional_clients_are_told_by_a_push_and_the_close_code(redis):
+	config = {"shutdown": {"timeout": "1s"}, "uni_websocket": {"enabled": True}}
+	with Broker(config, redis=redis, workers=1) as broker:
+		ws = WebSocket(broker.port, "/connection/uni_websocket")
+		ws.send_text("{}")
+		assert "connect" in json.loads(ws.read_message(5))
+		broker.process.send_signal(signal.SIGTERM)
+		assert json.loads(ws.read_message(5)) == {"disconnect": {"code": 3001, "reason": "shutdown"}}
+		assert ws.read_message(5) == Closed(3001, "shutdown")
 
 
 def test_without_clients_it_stops_at_once(broker):

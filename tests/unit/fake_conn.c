@@ -132,6 +132,8 @@ void conn_close(struct conn *c, uint16_t code, const char *reason, const char *f
 {
 	if (!c->open)
 		return;
+	if (c->app->on_closing != NULL && code >= DISCONNECT_CONNECTION_CLOSED)
+		c->app->on_closing(c, code);
 	c->open = false;
 	c->code = code;
 	c->reason = reason;

@@ -31,7 +31,8 @@ static struct {
 	struct conn *conn;
 	struct config config;
 	int peer; /* the client's end */
-	unsigned opened, closed, drained, requests;
+	unsigned opened, closing, closed, drained, requests;
+	bool goodbye;         /* the app sends a last frame */
 	unsigned pause_after; /* messages; 0: never */
 	unsigned messages;
 	struct buf heard; /* all messages, separated by '|' */
@@ -57,8 +58,21 @@ static void app_close(struct conn *c)
 	t.closed++;
 }
 
-static const struct ws_app app = {
-	.name = "test", .on_open = app_open, .on_message = app_message, .on_close = app_close};
+static void app_closing(struct conn *c, uint16_t code)
+{
+	struct frame *f = ws_frame_new(WS_TEXT, BYTES("bye"));
+
+	t.closing++;
+	if (t.goodbye)
+		conn_send(c, f);
+	frame_unref(&f);
+}
+
+static const struct ws_app app = {.name = "test",
+                                  .on_open = app_open,
+                                  .on_message = app_message,
+                                  .on_closing = app_closing,
+                                  .on_close = app_close};
 
 static void on_request(void *ctx, struct conn *c, const struct http1_request *req)
 {
@@ -276,6 +290,38 @@ static void our_close_waits_for_the_answer_and_delivers_nothing_more(void **stat
 	assert_int_equal(t.closed, 1);
 }
 
+static void the_last_word_of_the_app_stands_before_the_close_frame(void **state)
+{
+	t.goodbye = true;
+	handshake();
+	conn_close(t.conn, 3001, "shutdown", "test");
+	settle();
+	assert_false(read_all());
+	assert_memory_equal(t.answer,
+	                    "\x81\x03"
+	                    "bye",
+	                    5);
+	assert_int_equal(close_code(t.answer + 5), 3001);
+	assert_int_equal(t.closing, 1);
+	assert_int_equal(t.closed, 1);
+}
+
+static void a_last_word_that_does_not_fit_any_more_ends_nothing_twice(void **state)
+{
+	struct frame *f = ws_frame_new(WS_TEXT, (struct bytes){t.answer, 1000});
+
+	t.goodbye = true;
+	handshake();
+	t.config.client.queue_max_size = 1004;
+	while (!conn_closing(t.conn)) {
+		conn_send(t.conn, f);
+		turn();
+	}
+	assert_int_equal(t.closing, 1);
+	assert_int_equal(t.closed, 1);
+	frame_unref(&f);
+}
+
 static void a_peer_that_never_answers_a_close_is_dropped_after_five_seconds(void **state)
 {
 	handshake();
@@ -430,6 +476,8 @@ int main(void)
 		TEST(what_was_read_before_a_pause_is_delivered_after_it_and_nothing_meanwhile),
 		TEST(the_peer_that_closes_is_answered_with_its_code_and_then_the_socket_ends),
 		TEST(our_close_waits_for_the_answer_and_delivers_nothing_more),
+		TEST(the_last_word_of_the_app_stands_before_the_close_frame),
+		TEST(a_last_word_that_does_not_fit_any_more_ends_nothing_twice),
 		TEST(a_peer_that_never_answers_a_close_is_dropped_after_five_seconds),
 		TEST(a_message_over_the_limit_gets_1009_though_the_rest_of_it_is_still_coming),
 		TEST(a_peer_that_does_not_read_is_closed_with_3008_and_finds_whole_frames),

@@ -52,6 +52,7 @@ struct conn {
 	uint8_t phase;         /* enum phase */
 	bool paused;
 	bool deaf;           /* conn_stop_reading() */
+	bool announced;      /* the app was told that the close frame comes next */
 	bool head_begun;     /* part of a request head has come */
 	bool dropping;       /* what comes cannot, or need not, be understood any more */
 	bool peer_done;      /* in PHASE_CLOSING: the peer has closed, too; the end of the queue is the end */
@@ -233,6 +234,15 @@ static bool has_close_frame(const struct conn *c, uint16_t code)
 	return c->phase == PHASE_WEBSOCKET && code != 0 && code != DISCONNECT_CONNECTION_CLOSED;
 }
 
+/* What the app says now may itself find the queue full, or the socket dead, and end the connection. */
+static void announce_close(struct conn *c, uint16_t code)
+{
+	if (c->announced || c->app->on_closing == NULL)
+		return;
+	c->announced = true;
+	c->app->on_closing(c, code);
+}
+
 void conn_close(struct conn *c, uint16_t code, const char *reason, const char *fmt, ...)
 {
 	va_list args;
@@ -246,11 +256,14 @@ void conn_close(struct conn *c, uint16_t code, const char *reason, const char *f
 		conn_die(c, false);
 		return;
 	}
+	if (code == DISCONNECT_SLOW)
+		outq_drop_unsent(&c->out);
+	announce_close(c, code);
+	if (c->phase >= PHASE_CLOSING)
+		return;
 	metrics_inc(disconnects);
 	set_phase(c, PHASE_CLOSING);
 	tell_app(c);
-	if (code == DISCONNECT_SLOW)
-		outq_drop_unsent(&c->out);
 	buf_free(&c->message);
 	c->paused = false;
 	wait_for_peer(c);

@@ -32,6 +32,9 @@ struct ws_app {
 	void (*on_open)(struct conn *c);
 	/* A whole message. It lives until the callback returns. */
 	void (*on_message)(struct conn *c, enum ws_opcode opcode, struct bytes message);
+	/* May be NULL. We are about to close with this code: a last frame may be sent, in front of the close
+	 * frame. Called at most once, and not when the socket is just dropped. */
+	void (*on_closing)(struct conn *c, uint16_t code);
 	/* The last call, exactly once, whoever closed and for whatever reason; conn_state() is still there.
 	 * No frame can be sent any more. The app drops what it keeps for the connection. */
 	void (*on_close)(struct conn *c);

@@ -132,8 +132,6 @@ void session_send_out(struct session *s)
 
 void session_disconnect(struct session *s, enum disconnect_code code, const char *why)
 {
-	if (s->uni)
-		uni_announce_disconnect(s, code);
 	conn_close(s->conn, (uint16_t)code, disconnect_reason(code), "%s", why);
 }
 

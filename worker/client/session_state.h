@@ -70,7 +70,7 @@ void session_set_phase(struct session *s, enum session_phase phase);
 struct bytes session_user(const struct session *s);
 /* Sends what stands in clients->out as one message. */
 void session_send_out(struct session *s);
-/* Ends the session: unidirectional clients are told by a push first, then the connection is closed. */
+/* Ends the session, with the reason of the code; why is for the log. */
 void session_disconnect(struct session *s, enum disconnect_code code, const char *why);
 /* Something that waited is done: what is held may go on, from the loop. */
 void session_go_on(struct session *s);

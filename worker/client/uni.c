@@ -5,19 +5,6 @@
 #include "commands.h"
 #include "session_state.h"
 
-void uni_announce_disconnect(struct session *s, enum disconnect_code code)
-{
-	struct buf *out = &s->clients->out;
-	const struct push push = {
-		.kind = PUSH_DISCONNECT,
-		.disconnect = {.code = code, .reason = disconnect_reason(code)},
-	};
-
-	buf_reset(out);
-	s->clients->codec->put_push(out, &push, true);
-	session_send_out(s);
-}
-
 void uni_refuse(struct session *s, enum error_code error)
 {
 	enum disconnect_code code = DISCONNECT_INTERNAL_ERROR;
@@ -57,9 +44,28 @@ static void on_message(struct conn *c, enum ws_opcode opcode, struct bytes messa
 		uni_connect(s, message);
 }
 
+/* Such clients get a disconnect as a push, too: not all of them can read a close frame. Codes of WebSocket
+ * itself say nothing in the protocol's terms. */
+static void on_closing(struct conn *c, uint16_t code)
+{
+	struct session *s = conn_state(c);
+	struct buf *out = &s->clients->out;
+	const struct push push = {
+		.kind = PUSH_DISCONNECT,
+		.disconnect = {.code = code, .reason = disconnect_reason((enum disconnect_code)code)},
+	};
+
+	if (code < DISCONNECT_CONNECTION_CLOSED)
+		return;
+	buf_reset(out);
+	s->clients->codec->put_push(out, &push, true);
+	session_send_out(s);
+}
+
 const struct ws_app uni_app = {
 	.name = "unidirectional client",
 	.on_open = session_on_open,
 	.on_message = on_message,
+	.on_closing = on_closing,
 	.on_close = session_on_close,
 };

@@ -12,7 +12,5 @@ extern const struct ws_app uni_app;
 
 /* Connects with a bare connect request. */
 void uni_connect(struct session *s, struct bytes request);
-/* Pushes that the session is about to be closed. */
-void uni_announce_disconnect(struct session *s, enum disconnect_code code);
 /* There is no reply to carry an error of connect: it becomes a disconnect. */
 void uni_refuse(struct session *s, enum error_code error);
