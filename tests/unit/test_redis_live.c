@@ -414,7 +414,7 @@ static void user_password_and_database_are_used_over_tcp(void **state)
 	world_redis(w);
 	WAIT_FOR(w, 2000, strstr(reason(w), "refused authentication: NOAUTH") != NULL);
 	redis_free(&w->redis);
-	snprintf(w->address, sizeof(w->address), "redis://worker:p%%40s%%20s%%25n@127.0.0.1:%d/2", port);
+	snprintf(w->address, sizeof(w->address), "redis://worker:p%%40s%%20s%%25n@localhost:%d/2", port);
 	world_redis(w);
 	WAIT_FOR(w, 2000, is_ready(w));
 	call(w, &a, "CLIENT", "INFO");

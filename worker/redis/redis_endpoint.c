@@ -3,34 +3,46 @@
 #include <stdio.h>
 #include <string.h>
 
-static bool find_address(struct redis_endpoint *e)
+/* What is neither a numeric address nor a path is a name; whether it is one, the resolver finds out. */
+static void find_host(struct redis_endpoint *e)
+{
+	const char *brackets = strchr(e->url.host, ':') != NULL ? "[]" : "";
+	const char *reason;
+	char text[ADDRESS_TEXT_MAX];
+	int len = snprintf(text, sizeof(text), "%.1s%s%s:%s", brackets, e->url.host,
+	                   brackets[0] != '\0' ? brackets + 1 : "", e->url.port);
+
+	e->named = (size_t)len >= sizeof(text) || !address_parse(text, &e->address, &reason);
+	snprintf(e->text, sizeof(e->text), "%s", text);
+}
+
+static void find_socket(struct redis_endpoint *e)
 {
 	char text[sizeof(e->address.sa.un.sun_path) + sizeof("unix:")];
 
-	if (!e->url.is_unix)
-		return address_resolve(e->url.host, e->url.port, &e->address, &e->error);
-	if ((size_t)snprintf(text, sizeof(text), "unix:%s", e->url.path) >= sizeof(text)) {
+	snprintf(e->text, sizeof(e->text), "unix:%s", e->url.path);
+	if ((size_t)snprintf(text, sizeof(text), "unix:%s", e->url.path) >= sizeof(text))
 		e->error = "the path of the unix socket is too long";
-		return false;
-	}
-	return address_parse(text, &e->address, &e->error);
+	else if (address_parse(text, &e->address, &e->error))
+		e->error = NULL;
 }
 
 void redis_endpoint_init(struct redis_endpoint *e, const char *address)
 {
-	*e = (struct redis_endpoint){.error = NULL};
-	if (address == NULL)
+	*e = (struct redis_endpoint){.text = "(no address)"};
+	if (address == NULL) {
 		e->error = "no address is configured";
-	else if (!redis_url_parse(address, &e->url, &e->error))
+		return;
+	}
+	if (!redis_url_parse(address, &e->url, &e->error)) {
 		e->url = (struct redis_url){.is_unix = false};
-	else if (find_address(e))
-		e->error = NULL;
-	if (e->error == NULL)
-		address_format(&e->address, e->text);
-	else if (e->url.host != NULL)
-		snprintf(e->text, sizeof(e->text), "%.60s:%.5s", e->url.host, e->url.port);
+		return;
+	}
+	e->error = NULL;
+	if (e->url.is_unix)
+		find_socket(e);
 	else
-		snprintf(e->text, sizeof(e->text), "(no address)");
+		find_host(e);
 }
 
 void redis_endpoint_free(struct redis_endpoint *e)

@@ -1,6 +1,6 @@
-/* Where Redis is and who we are there: the parsed address of the configuration. A host name is asked for
- * once, when the worker starts and may still block; a Redis that moves to another address needs a restart, or
- * a name in front of it whose address stays (Sentinel and asynchronous resolving have their place here). */
+/* Where Redis is and who we are there: the parsed address of the configuration. A host name stays a name: it
+ * is resolved anew for each connection (redis_resolver), as a Redis that failed over may have another
+ * address. */
 #pragma once
 
 #include <stdbool.h>
@@ -11,9 +11,10 @@
 
 struct redis_endpoint {
 	struct redis_url url;
+	bool named; /* url.host is to be resolved; otherwise there is an address */
 	struct address address;
 	char text[ADDRESS_TEXT_MAX]; /* for humans, without the password */
-	const char *error;           /* why there is no address to connect to; NULL: there is one */
+	const char *error;           /* why one cannot connect to it at all; NULL: one can */
 };
 
 /* Takes the address as the configuration has it; problems are kept in `error` and met when connecting. */

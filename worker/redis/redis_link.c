@@ -35,6 +35,7 @@ static void free_input(struct redis_link *l)
 void redis_link_close(struct redis_link *l)
 {
 	l->phase = LINK_DOWN;
+	redis_resolver_stop(&l->resolver);
 	stream_close(&l->stream, false);
 	timer_stop(&l->deadline);
 	task_cancel(&l->flush);
@@ -71,6 +72,8 @@ static void on_deadline(struct timer *t)
 
 	if (l->unopened != NULL)
 		fail_away(l, l->unopened);
+	else if (l->phase == LINK_RESOLVING)
+		fail_away(l, "the name servers do not answer");
 	else if (l->phase == LINK_CONNECTING)
 		fail_away(l, "timed out");
 	else
@@ -290,7 +293,7 @@ static void tune_tcp(const struct redis_link *l)
 	unsigned timeout_ms = 10000;
 	int fd = stream_fd(&l->stream);
 
-	if (l->endpoint->address.sa.any.sa_family == AF_UNIX)
+	if (l->endpoint->url.is_unix)
 		return;
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
@@ -324,6 +327,50 @@ static void on_writable(struct stream *s)
 		flush(l);
 }
 
+/* The failure of a try that could not even begin is told in the next turn. */
+static void fail_soon(struct redis_link *l, const char *why)
+{
+	l->unopened = why;
+	timer_start(l->stream.loop, &l->deadline, 0);
+}
+
+static void connect_to(struct redis_link *l, const struct address *to)
+{
+	l->phase = LINK_CONNECTING;
+	if (!stream_connect(&l->stream, to))
+		fail_soon(l, strerror(errno));
+}
+
+static void on_resolved(struct redis_resolver *r)
+{
+	struct redis_link *l = container_of(r, struct redis_link, resolver);
+
+	if (r->error != NULL)
+		fail_soon(l, r->error);
+	else
+		connect_to(l, &r->address);
+}
+
+void redis_link_open(struct redis_link *l)
+{
+	const struct redis_endpoint *e = l->endpoint;
+
+	assert(l->phase == LINK_DOWN && !l->reading);
+	l->phase = LINK_RESOLVING;
+	l->unopened = NULL;
+	l->resp = resp_new();
+	l->in = mem_alloc(REDIS_LINK_READ);
+	timer_start(l->stream.loop, &l->deadline, l->connect_timeout_ms);
+	if (l->resp == NULL)
+		fail_soon(l, "out of memory");
+	else if (e->error != NULL)
+		fail_soon(l, e->error);
+	else if (!e->named)
+		connect_to(l, &e->address);
+	else if (redis_resolver_start(&l->resolver, e->url.host, e->url.port))
+		on_resolved(&l->resolver);
+}
+
 void redis_link_init(struct redis_link *l, struct loop *loop, const struct redis_endpoint *endpoint,
                      const struct redis_link_events *events, const char *name, uint64_t connect_timeout_ms,
                      size_t out_max)
@@ -336,29 +383,6 @@ void redis_link_init(struct redis_link *l, struct loop *loop, const struct redis
 	                         .deadline.fire = on_deadline,
 	                         .trouble = REDIS_CONNECTING};
 	stream_init(&l->stream, loop, on_readable, on_writable);
+	redis_resolver_init(&l->resolver, loop, on_resolved);
 	buf_init(&l->out, out_max);
-}
-
-/* The failure of a try that could not even begin is told in the next turn. */
-static void fail_soon(struct redis_link *l, const char *why)
-{
-	l->unopened = why;
-	timer_start(l->stream.loop, &l->deadline, 0);
-}
-
-void redis_link_open(struct redis_link *l)
-{
-	assert(l->phase == LINK_DOWN && !l->reading);
-	l->phase = LINK_CONNECTING;
-	l->unopened = NULL;
-	l->resp = resp_new();
-	l->in = mem_alloc(REDIS_LINK_READ);
-	if (l->resp == NULL)
-		fail_soon(l, "out of memory");
-	else if (l->endpoint->error != NULL)
-		fail_soon(l, l->endpoint->error);
-	else if (!stream_connect(&l->stream, &l->endpoint->address))
-		fail_soon(l, strerror(errno));
-	else
-		timer_start(l->stream.loop, &l->deadline, l->connect_timeout_ms);
 }

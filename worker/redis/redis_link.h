@@ -13,6 +13,7 @@
 #include "loop.h"
 #include "redis.h"
 #include "redis_endpoint.h"
+#include "redis_resolver.h"
 #include "redis_resp.h"
 #include "stream.h"
 
@@ -48,12 +49,13 @@ enum {
 
 struct redis_link {
 	struct stream stream;
+	struct redis_resolver resolver;
 	const struct redis_endpoint *endpoint;
 	const struct redis_link_events *events;
 	const char *name; /* by which Redis lists the connection */
 	uint64_t connect_timeout_ms;
 
-	enum { LINK_DOWN, LINK_CONNECTING, LINK_LOGIN, LINK_UP } phase;
+	enum { LINK_DOWN, LINK_RESOLVING, LINK_CONNECTING, LINK_LOGIN, LINK_UP } phase;
 	struct resp *resp;
 	char *in;
 	struct buf out;
