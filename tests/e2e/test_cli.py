@@ -211,18 +211,18 @@ def test_it_listens_on_every_address_that_it_is_told(redis):
 		assert not os.path.exists(path)
 
 
-def test_an_address_that_is_taken_is_named(redis):
+def test_an_address_that_is_taken_is_named(redis, tmp_path):
 	with socket.socket() as taken:
 		taken.bind(("127.0.0.1", 0))
 		taken.listen()
 		address = "127.0.0.1:%d" % taken.getsockname()[1]
-		result = run("serve", "--listen", address, "--redis", redis.url)
+		result = run("serve", "--listen", address, "--redis", redis.url, "--runtime-dir", tmp_path)
 	assert result.returncode == FAILED
 	assert address in result.stderr
 
 
-def test_two_brokers_do_not_share_a_port(broker, redis):
-	result = run("serve", "--listen", f"127.0.0.1:{broker.port}", "--redis", redis.url)
+def test_two_brokers_do_not_share_a_port(broker, redis, tmp_path):
+	result = run("serve", "--listen", f"127.0.0.1:{broker.port}", "--redis", redis.url, "--runtime-dir", tmp_path)
 	assert result.returncode == FAILED
 	assert str(broker.port) in result.stderr
 
