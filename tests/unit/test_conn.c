@@ -408,8 +408,30 @@ static void after_an_error_to_connect_nothing_more_is_read(void **state)
 	assert_int_equal(t.closed, 0);
 	conn_close(t.conn, 3502, "stale", "test");
 	settle();
-	read_all();
+	assert_true(read_all());
 	assert_int_equal(close_code(t.answer), 3502);
+	assert_int_equal(conns_count(t.conns), 1);
+}
+
+static void a_close_behind_what_a_pause_held_back_is_found_when_we_close(void **state)
+{
+	char input[512];
+	size_t len;
+
+	handshake();
+	t.pause_after = 1;
+	len = masked_frame(input, WS_TEXT, true, "a", 1);
+	len += masked_frame(input + len, WS_TEXT, true, "b", 1);
+	len += masked_frame(input + len, WS_CLOSE, true, "\x03\xe8", 2);
+	write_all(input, len);
+	settle();
+	conn_close(t.conn, 3001, "shutdown", "test");
+	settle();
+	assert_true(read_all());
+	assert_int_equal(close_code(t.answer), 3001);
+	assert_string_equal(heard(), "a|");
+	assert_int_equal(t.closed, 1);
+	assert_int_equal(conns_count(t.conns), 0);
 }
 
 static void requests_may_be_pipelined_and_the_last_one_ends_the_connection(void **state)
@@ -426,6 +448,66 @@ static void requests_may_be_pipelined_and_the_last_one_ends_the_connection(void 
 	settle();
 	assert_int_equal(conns_count(t.conns), 0);
 	t.peer = -1;
+}
+
+/* Requests until the broker takes no more; how many. */
+static size_t pipeline(const char *request, size_t max)
+{
+	size_t len = strlen(request);
+	size_t sent = 0;
+	int refused = 0;
+
+	while (refused < 100 && sent < max * len) {
+		size_t at = sent % len;
+		ssize_t n = send(t.peer, request + at, len - at, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+		refused = n > 0 ? 0 : refused + 1;
+		sent += n > 0 ? (size_t)n : 0;
+		turn();
+	}
+	return sent / len;
+}
+
+static size_t count_responses(void)
+{
+	size_t count = 0;
+
+	for (const char *p = t.answer; (p = strstr(p, "HTTP/1.1 404 ")) != NULL; p++)
+		count++;
+	return count;
+}
+
+static void requests_are_not_looked_at_while_their_responses_wait(void **state)
+{
+	static const char request[] = "GET /a HTTP/1.1\r\nHost: h\r\n\r\n";
+	enum { TOO_MANY = 50000 };
+	size_t answered = 0;
+	size_t sent = pipeline(request, TOO_MANY);
+	int quiet = 0;
+
+	assert_true(sent > t.requests && sent < TOO_MANY);
+	while (quiet++ < 100) {
+		ssize_t n = recv(t.peer, t.answer, sizeof(t.answer) - 1, MSG_DONTWAIT | MSG_PEEK);
+		char *last;
+
+		settle();
+		if (n <= 0)
+			continue;
+		t.answer[n] = '\0';
+		last = strstr(t.answer, "none");
+		while (last != NULL && strstr(last + 4, "none") != NULL)
+			last = strstr(last + 4, "none");
+		if (last == NULL)
+			continue;
+		last[4] = '\0';
+		answered += count_responses();
+		assert_int_equal(recv(t.peer, t.answer, (size_t)(last + 4 - t.answer), 0),
+		                 last + 4 - t.answer);
+		quiet = 0;
+	}
+	assert_int_equal(answered, sent);
+	assert_int_equal(t.requests, sent);
+	assert_int_equal(conns_count(t.conns), 1);
 }
 
 static void nonsense_is_answered_with_400_and_the_connection_ends(void **state)
@@ -482,6 +564,8 @@ int main(void)
 		TEST(a_message_over_the_limit_gets_1009_though_the_rest_of_it_is_still_coming),
 		TEST(a_peer_that_does_not_read_is_closed_with_3008_and_finds_whole_frames),
 		TEST(after_an_error_to_connect_nothing_more_is_read),
+		TEST(a_close_behind_what_a_pause_held_back_is_found_when_we_close),
+		TEST(requests_are_not_looked_at_while_their_responses_wait),
 		TEST(requests_may_be_pipelined_and_the_last_one_ends_the_connection),
 		TEST(nonsense_is_answered_with_400_and_the_connection_ends),
 		TEST(a_drain_closes_with_3001_and_then_says_so),

@@ -24,6 +24,7 @@ enum {
 	DRAIN_STEP_MS = 20,
 	HANDSHAKE_MAX = 1024,
 	RESPONSE_MAX = 16 * 1024 * 1024, /* the largest thing served is our own page */
+	RESPONSES_AHEAD = 65536, /* bytes of responses that wait: then no further request is looked at */
 };
 
 /* In the order in which a connection can pass through them; it may skip, and never goes back. */
@@ -38,7 +39,7 @@ struct conn {
 	struct stream stream;
 	struct conns *set;
 	struct list node; /* in set->all */
-	struct task turn; /* at the end of the turn: go on reading after a pause, flush */
+	struct task turn; /* at the end of the turn: go on reading after a stop, flush */
 	struct timer timer;
 	struct outq out;
 	struct buf
@@ -266,8 +267,9 @@ void conn_close(struct conn *c, uint16_t code, const char *reason, const char *f
 	tell_app(c);
 	buf_free(&c->message);
 	c->paused = false;
+	/* What came after conn_stop_reading() was dropped, perhaps within a frame. */
+	c->dropping = c->shutdown_after = c->deaf;
 	wait_for_peer(c);
-	stream_want_read(&c->stream, true);
 	send_own(c, ws_frame_close(code, reason), SIZE_MAX);
 }
 
@@ -506,13 +508,26 @@ static bool process_request(struct conn *c, const char *data, size_t len, size_t
 
 /* --- input --- */
 
+/* Whether what comes is of use now. Else reading stops, so that the peer's own queue fills up: during a
+ * pause, and while a client that pipelines requests does not read the responses. */
+static bool may_read(const struct conn *c)
+{
+	switch ((enum phase)c->phase) {
+	case PHASE_HTTP: return c->out.bytes < RESPONSES_AHEAD;
+	case PHASE_WEBSOCKET: return !c->paused && !c->deaf;
+	case PHASE_CLOSING: return true;
+	case PHASE_DEAD: return false;
+	}
+	return false;
+}
+
 /* Returns the bytes consumed; the rest has to wait. */
 static size_t process(struct conn *c, char *data, size_t len)
 {
 	size_t done = 0;
 	size_t used;
 
-	while (c->phase == PHASE_HTTP && done < len) {
+	while (c->phase == PHASE_HTTP && done < len && may_read(c)) {
 		if (!process_request(c, data + done, len - done, &used))
 			return done;
 		done += used;
@@ -569,9 +584,11 @@ static void on_readable(struct stream *s)
 	len += (size_t)n;
 	n = (ssize_t)process(c, data, len);
 	keep_rest(c, data + n, len - (size_t)n);
+	if (!may_read(c))
+		stream_want_read(s, false);
 }
 
-/* What had been read before a pause is worked off before anything new is read. */
+/* What had been read before reading stopped is worked off before anything new is read. */
 static void go_on_reading(struct conn *c)
 {
 	struct buf in = c->in;
@@ -583,22 +600,25 @@ static void go_on_reading(struct conn *c)
 		keep_rest(c, in.data + used, in.len - used);
 	}
 	buf_free(&in);
-	if (!c->paused && !c->deaf)
+	if (may_read(c))
 		stream_want_read(&c->stream, true);
 }
 
-static bool stopped_for_pause(const struct conn *c)
+static bool may_read_again(const struct conn *c)
 {
-	return c->phase == PHASE_WEBSOCKET && !c->paused && !c->deaf && !stream_wants_read(&c->stream);
+	return may_read(c) && !stream_wants_read(&c->stream);
 }
 
 static void conn_turn(struct task *t)
 {
 	struct conn *c = container_of(t, struct conn, turn);
 
-	if (stopped_for_pause(c))
+	if (may_read_again(c))
 		go_on_reading(c);
 	conn_flush(c);
+	/* Responses that were sent made room for the next. */
+	if (may_read_again(c))
+		conn_wake(c);
 }
 
 /* --- questions --- */
