@@ -155,7 +155,7 @@ static void a_line_without_end_is_bad(void **state)
 
 	assert_true(resp_feed(r, "+", 1));
 	while ((result = resp_next(r, &reply)) == RESP_PARTIAL && fed++ < 10000)
-		assert_true(resp_feed(r, "0123456789abcdef", 16));
+		assert_true(resp_feed(r, "0123456789\nbcde\r", 16));
 	assert_int_equal(result, RESP_BAD);
 	assert_int_equal(fed, RESP_LINE_MAX / 16 + 1);
 	resp_free(&r);

@@ -193,7 +193,7 @@ static bool unfinished_ok(struct resp *r)
 		r->error = "reply too large";
 		return false;
 	}
-	if (waiting > RESP_LINE_MAX && memchr(reader->buf + reader->pos, '\n', RESP_LINE_MAX) == NULL) {
+	if (waiting > RESP_LINE_MAX && memmem(reader->buf + reader->pos, RESP_LINE_MAX, "\r\n", 2) == NULL) {
 		r->error = "line too long";
 		return false;
 	}
