@@ -273,6 +273,7 @@ static void skip_to_marker(struct redis_handover *h)
 	publish_marker(h);
 	h->gap = true;
 	h->seen[h->active->slot] = true;
+	redis_subs_forget_told(h->subs, REDIS_FEEDS);
 }
 
 static void lost_active(struct redis_handover *h)

@@ -248,7 +248,7 @@ enum redis_trouble redis_subs_trouble(const struct redis_subs *subs, const char 
 	const struct redis_handover *h = &subs->handover;
 
 	*text = h->error;
-	if (h->active == NULL)
+	if (h->active == NULL || h->gap)
 		return h->trouble == REDIS_FINE ? REDIS_CONNECTING : h->trouble;
 	*text = "redis does not confirm subscriptions";
 	return redis_feed_late(h->active) ? REDIS_SILENT : REDIS_FINE;
