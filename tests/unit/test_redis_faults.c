@@ -321,6 +321,78 @@ static void a_lost_last_confirmation_is_noticed_in_time_and_costs_nothing(void *
 	redis_sub_close(&b.sub);
 }
 
+/* Does not answer when it is asked for t:b, alone or among others. */
+static bool silent_about_b(struct fake_conn *c, const redisReply *command)
+{
+	for (size_t i = 1; is_command(command, "SUBSCRIBE") && i < command->elements; i++)
+		if (strcmp(command->element[i]->str, "t:b") == 0)
+			return true;
+	return false;
+}
+
+static void a_confirmation_that_never_comes_is_noticed_also_after_one_that_came_late(void **state)
+{
+	struct listener_sub a;
+	struct listener_sub b;
+	struct listener_sub c;
+	struct fake_conn *old;
+
+	start();
+	listen_on(&world, &a, "t:a");
+	WAIT_FOR(&world, 2000, a.confirmed == 1);
+	old = fake_subscriber(&fake, "t:a");
+	fake.on_command = silent_about_b;
+	listen_on(&world, &b, "t:b");
+	listen_on(&world, &c, "t:c");
+	WAIT_FOR(&world, 1000, !is_ready(&world));
+	fake_subscribe(old, "t:b");
+	WAIT_FOR(&world, 1000, is_ready(&world) && b.confirmed == 1);
+	WAIT_FOR(&world, 1000, !is_ready(&world));
+	fake.on_command = NULL;
+	WAIT_FOR(&world, 3000, c.confirmed == 1 && is_ready(&world));
+	redis_sub_close(&a.sub);
+	redis_sub_close(&b.sub);
+	redis_sub_close(&c.sub);
+}
+
+static bool forbid_most(struct fake_conn *c, const redisReply *command)
+{
+	for (size_t i = 1; is_command(command, "SUBSCRIBE") && i < command->elements; i++) {
+		if (strncmp(command->element[i]->str, "t:no", 4) == 0) {
+			fake_send(c, "-NOPERM no\r\n");
+			return true;
+		}
+	}
+	return false;
+}
+
+/* More of them than confirmations may be under way. */
+static void behind_many_refusals_the_others_have_their_turn(void **state)
+{
+	enum { FORBIDDEN = 4600 };
+	struct listener_sub *forbidden = mem_alloc(FORBIDDEN * sizeof(*forbidden));
+	struct listener_sub allowed;
+	char name[32];
+
+	world.config.redis.call_timeout_ms = 2000;
+	world.config.redis.canary_timeout_ms = 2000;
+	start();
+	fake.on_command = forbid_most;
+	for (int i = 0; i < FORBIDDEN; i++) {
+		snprintf(name, sizeof(name), "t:no%d", i);
+		listen_on(&world, &forbidden[i], name);
+	}
+	listen_on(&world, &allowed, "t:yes");
+	WAIT_FOR(&world, 5000, allowed.confirmed == 1);
+	assert_true(is_ready(&world));
+	for (int i = 0; i < FORBIDDEN; i++) {
+		assert_false(redis_sub_confirmed(forbidden[i].sub));
+		redis_sub_close(&forbidden[i].sub);
+	}
+	redis_sub_close(&allowed.sub);
+	mem_free(forbidden);
+}
+
 /* --- canaries ----------------------------------------------------------------------------------------- */
 
 /* Says that it published, but does not: every connection is deaf. */
@@ -357,6 +429,30 @@ static void a_deaf_redis_is_never_ready_and_not_hammered(void **state)
 	redis_sub_close(&l.sub);
 }
 
+static unsigned markers;
+
+/* Says that it published the canary, but does not, and refuses the marker. */
+static bool refuse_markers(struct fake_conn *c, const redisReply *command)
+{
+	if (!is_command(command, "PUBLISH") || strncmp(word(command, 2), "marker ", 7) != 0)
+		return swallow_publications(c, command);
+	markers++;
+	fake_send(c, "-OOM command not allowed\r\n");
+	return true;
+}
+
+static void a_marker_that_is_refused_is_not_published_without_end(void **state)
+{
+	start();
+	markers = 0;
+	fake.on_command = refuse_markers;
+	WAIT_FOR(&world, 2000, markers == 1);
+	STAYS_SO(&world, 1500, markers <= 3);
+	assert_true(markers > 1);
+	fake.on_command = NULL;
+	WAIT_FOR(&world, 3000, is_ready(&world));
+}
+
 static void canaries_of_others_prove_nothing(void **state)
 {
 	start();
@@ -390,7 +486,10 @@ int main(void)
 		FAULT(a_master_that_became_a_replica_is_left),
 		FAULT(a_lost_confirmation_in_the_middle_is_noticed_by_the_next),
 		FAULT(a_lost_last_confirmation_is_noticed_in_time_and_costs_nothing),
+		FAULT(a_confirmation_that_never_comes_is_noticed_also_after_one_that_came_late),
+		FAULT(behind_many_refusals_the_others_have_their_turn),
 		FAULT(a_deaf_redis_is_never_ready_and_not_hammered),
+		FAULT(a_marker_that_is_refused_is_not_published_without_end),
 		FAULT(canaries_of_others_prove_nothing),
 	};
 

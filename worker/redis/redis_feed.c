@@ -153,6 +153,17 @@ bool redis_feed_late(const struct redis_feed *f)
 
 /* --- what comes --------------------------------------------------------------------------------------- */
 
+/* There is room again for what had to wait; and what is still to come has its deadline, also after it was
+ * late once. */
+static void go_on(struct redis_feed *f)
+{
+	if (!redis_link_up(&f->link))
+		return;
+	arm(f);
+	if (f->count < FEED_WINDOW / 2 && (!list_empty(&f->dirty[0]) || !list_empty(&f->dirty[1])))
+		loop_defer(f->link.stream.loop, &f->send);
+}
+
 /* Redis has answered for the oldest channel, whether yes or no. */
 static void settled(struct redis_feed *f)
 {
@@ -162,6 +173,7 @@ static void settled(struct redis_feed *f)
 	if (f->to_confirm > 0)
 		f->to_confirm--;
 	f->events->on_settled(f, s);
+	go_on(f);
 }
 
 static void fail_nonsense(struct redis_feed *f, const char *what)
@@ -180,12 +192,8 @@ static void on_confirmation(struct redis_feed *f, bool subscribe, struct bytes c
 	}
 	f->progress_ms = clock_ms();
 	set_late(f, false);
-	if (!redis_link_up(&f->link))
-		return;
-	settled(f);
-	if (redis_link_up(&f->link) && f->count < FEED_WINDOW / 2 &&
-	    (!list_empty(&f->dirty[0]) || !list_empty(&f->dirty[1])))
-		loop_defer(f->link.stream.loop, &f->send);
+	if (redis_link_up(&f->link))
+		settled(f);
 }
 
 /* The rules for channels (ACL) let a command pass as a whole or not at all: try the channels of this one
@@ -201,6 +209,9 @@ static void try_singly(struct redis_feed *f)
 		s->alone = true;
 		s->at[f->slot].on = false;
 		redis_feed_touch(f, s);
+		/* It may be that nobody wants it any more, and nothing else is to come for it. */
+		if (!redis_sub_wanted(s))
+			f->events->on_settled(f, s);
 	}
 }
 

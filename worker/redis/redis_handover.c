@@ -72,7 +72,7 @@ static void on_published(void *arg, const struct redis_reply *reply)
 	}
 	unmark(h);
 	redis_subs_tell(h->subs, false);
-	check_soon(h);
+	timer_start(h->subs->loop, &h->check, HANDOVER_AGAIN_MS);
 }
 
 static void publish_marker(struct redis_handover *h)

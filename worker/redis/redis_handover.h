@@ -38,6 +38,8 @@ enum {
 	/* The same for one that goes on bringing other things. */
 	HANDOVER_WAIT_MS = 15000,
 	HANDOVER_CHECK_MS = 20,
+	/* A marker that could not be published is published again after this. */
+	HANDOVER_AGAIN_MS = 1000,
 };
 
 /* What to do with a message. */
