@@ -14,6 +14,9 @@ KIB, MIB = 1 << 10, 1 << 20
 QUEUE = 256 * KIB
 MESSAGE = '"' + "x" * (8 * KIB) + '"'
 
+# A peer that does not even read the close frame is dropped after some seconds.
+CLOSED_LONG_AGO = (3008, 1006)
+
 
 @pytest.fixture
 def broker(redis):
@@ -65,7 +68,7 @@ def test_memory_stays_bounded_while_many_do_not_read(redis):
 				redis.publish("flood", MESSAGE)
 			most = max(most, process.private_bytes(worker))
 		for client in lazy:
-			assert client.closed().code == 3008
+			assert client.closed().code in CLOSED_LONG_AGO
 	# 32 MiB were published to each. All share each frame, so that twenty queues hold little more than one.
 	assert most - before < 2 * QUEUE + 8 * MIB, f"grew by {(most - before) >> 10} KiB"
 
@@ -99,4 +102,4 @@ def test_who_reads_the_same_channel_gets_everything(broker, redis):
 		for n in range(400):
 			redis.publish("flood", f'[{n},{MESSAGE}]')
 			assert quick.publication()[1][0] == n
-		assert lazy.closed().code == 3008
+		assert lazy.closed().code in CLOSED_LONG_AGO
