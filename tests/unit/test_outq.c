@@ -77,15 +77,29 @@ static void keeps_order_and_bytes_over_partial_sends(void **state)
 	assert_null(q.ring);
 }
 
+/* Each pong takes some forty bytes of memory for its two on the wire. */
+static void small_frames_are_not_free(void **state)
+{
+	enum { LIMIT = 20000 };
+	struct frame *f = frame_of("\x8a");
+	struct outq q = {0};
+
+	while (outq_push(&q, f, LIMIT))
+		continue;
+	assert_in_range(q.count, 1, LIMIT / OUTQ_FRAME_COST);
+	outq_clear(&q);
+	frame_unref(&f);
+}
+
 static void refuses_what_would_pass_the_limit_but_never_the_first_frame(void **state)
 {
 	struct frame *f = frame_of("0123456789");
 	struct outq q = {0};
 
 	assert_true(outq_push(&q, f, 5));
-	assert_false(outq_push(&q, f, 19));
+	assert_false(outq_push(&q, f, 19 + 2 * OUTQ_FRAME_COST));
 	assert_int_equal(f->refs, 2);
-	assert_true(outq_push(&q, f, 20));
+	assert_true(outq_push(&q, f, 20 + 2 * OUTQ_FRAME_COST));
 	outq_clear(&q);
 	assert_int_equal(f->refs, 1);
 	frame_unref(&f);
@@ -128,6 +142,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(keeps_order_and_bytes_over_partial_sends),
+		cmocka_unit_test(small_frames_are_not_free),
 		cmocka_unit_test(refuses_what_would_pass_the_limit_but_never_the_first_frame),
 		cmocka_unit_test(drops_all_but_the_rest_of_a_frame_that_is_half_sent),
 		cmocka_unit_test(holds_no_memory_for_a_single_frame),

@@ -6,6 +6,12 @@
 
 enum { OUTQ_FIRST = 8 };
 
+/* What waits, as the limit counts it. */
+static size_t outq_cost(const struct outq *q)
+{
+	return q->bytes + (size_t)q->count * OUTQ_FRAME_COST;
+}
+
 /* A queue of one frame, the common case, lives in the struct; the ring comes with the second. */
 static struct frame **slot(const struct outq *q, uint32_t i)
 {
@@ -32,7 +38,9 @@ static bool outq_grow(struct outq *q)
 
 bool outq_push(struct outq *q, struct frame *f, size_t limit)
 {
-	if (q->count > 0 && (q->bytes > limit || f->len > limit - q->bytes))
+	size_t waiting = outq_cost(q);
+
+	if (q->count > 0 && (waiting > limit || (size_t)f->len + OUTQ_FRAME_COST > limit - waiting))
 		return false;
 	if (q->count == (q->ring ? q->cap : 1) && !outq_grow(q))
 		return false;

@@ -12,6 +12,10 @@
 
 enum { OUTQ_MAX_IOV = 64 };
 
+/* What a frame takes beside its bytes counts, too: a peer that sends pings and never reads would else make a
+ * queue of two bytes a frame that takes twenty times the memory of its limit. */
+enum { OUTQ_FRAME_COST = 32 };
+
 struct outq {
 	struct frame **ring; /* cap slots, a power of two; NULL while `single` is enough */
 	struct frame *single;
@@ -22,8 +26,9 @@ struct outq {
 	size_t bytes;  /* still to be sent */
 };
 
-/* Takes its own reference. False when the queue would hold more than limit bytes; then nothing is taken: the
- * caller closes the connection. The first frame of an empty queue is always taken. */
+/* Takes its own reference. False when the queue would hold more than limit bytes, OUTQ_FRAME_COST for each
+ * frame among them; then nothing is taken: the caller closes the connection. The first frame of an empty
+ * queue is always taken. */
 bool outq_push(struct outq *q, struct frame *f, size_t limit) MUST_CHECK;
 /* Lends up to max iovecs; returns how many. */
 int outq_gather(const struct outq *q, struct iovec *iov, int max);
