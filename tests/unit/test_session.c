@@ -769,6 +769,21 @@ static void a_pong_that_is_held_back_is_not_missed(void **state)
 	assert_true(t.conn.open);
 }
 
+/* The whole process was stopped, over the moment at which the pong was due. */
+static void a_pong_is_not_missed_while_we_were_stopped(void **state)
+{
+	connect_client();
+	assert_true(wait_for_ping(25000) > 0);
+	clock_freeze(clock_ms() + 60000, clock_unix_ms() + 60000);
+	fake_loop_advance(0);
+	assert_true(t.conn.open);
+	say("{}");
+	assert_true(t.conn.open);
+	assert_true(wait_for_ping(25000) > 0);
+	fake_loop_advance(8000);
+	assert_closed(DISCONNECT_NO_PONG);
+}
+
 static void native_pings_ask_for_nothing(void **state)
 {
 	fake_conn_free(&t.conn);
@@ -898,6 +913,7 @@ int main(void)
 		TEST(only_a_pong_is_a_sign_of_life),
 		TEST(one_pong_for_each_ping),
 		TEST(a_pong_that_is_held_back_is_not_missed),
+		TEST(a_pong_is_not_missed_while_we_were_stopped),
 		TEST(native_pings_ask_for_nothing),
 		TEST(without_pings_there_is_no_timer),
 		TEST(uni_connects_by_its_first_message),

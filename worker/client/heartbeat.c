@@ -1,5 +1,5 @@
 /* Heartbeat. Only a pong counts as a sign of life, and only while we read: a client is not blamed for a pong
- * that waits behind a command of its own. */
+ * that waits behind a command of its own, or that we did not get round to reading. */
 #include "heartbeat.h"
 
 #include "answer.h"
@@ -7,6 +7,9 @@
 #include "config.h"
 #include "random.h"
 #include "session_state.h"
+
+/* A worker that looks so late was stopped, or starved: the pong may wait unread behind many others. */
+enum { OWN_DELAY_MS = 1000 };
 
 static uint64_t ping_interval(const struct session *s)
 {
@@ -91,7 +94,7 @@ static void check_pong(struct session *s, uint64_t now)
 {
 	if (s->pong_due_ms == 0 || now < s->pong_due_ms)
 		return;
-	if (s->held != NULL)
+	if (s->held != NULL || now - s->pong_due_ms > OWN_DELAY_MS)
 		s->pong_due_ms = now + s->clients->config->client.pong_timeout_ms;
 	else
 		session_disconnect(s, DISCONNECT_NO_PONG, "no pong");

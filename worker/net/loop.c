@@ -86,6 +86,7 @@ struct loop *loop_new(void)
 	ev_set_priority(&l->after_sleep, EV_MAXPRI);
 	ev_check_start(l->ev, &l->after_sleep);
 	ev_timer_init(&l->wheel_timer, on_wheel_timer, 0.0, 0.0);
+	ev_set_priority(&l->wheel_timer, EV_MINPRI);
 	return l;
 }
 

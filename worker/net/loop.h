@@ -38,8 +38,8 @@ void loop_defer(struct loop *l, struct task *t);
 void loop_defer_free(struct loop *l, struct task *t);
 void task_cancel(struct task *t);
 
-/* Timers fire in the turn in which they are due, late by up to TIMER_TICK_MS, never early. Embedded; zeroed
- * at birth. */
+/* Timers fire in the turn in which they are due, late by up to TIMER_TICK_MS, never early, and after what has
+ * come from sockets in that turn: what a deadline waits for may be there. Embedded; zeroed at birth. */
 enum { TIMER_TICK_MS = 8 };
 struct timer {
 	struct list node;
