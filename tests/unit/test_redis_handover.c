@@ -178,6 +178,39 @@ static void a_dead_connection_is_given_up_and_the_gap_is_told(void **state)
 	assert_true(s->l.lost >= 1 && s->l.lost <= 20);
 }
 
+/* In more than one turn; those that are closed meanwhile are not told any more. */
+static void a_gap_is_told_to_thousands(void **state)
+{
+	enum { CHANNELS = 3000 };
+	struct stage *s = *state;
+	struct world *w = &s->world;
+	struct listener_sub *subs = mem_alloc(CHANNELS * sizeof(*subs));
+	char channel[64];
+
+	for (int i = 0; i < CHANNELS; i++) {
+		snprintf(channel, sizeof(channel), "t:channel-%d", i);
+		listen_on(w, &subs[i], channel);
+	}
+	for (int i = 0; i < CHANNELS; i++)
+		WAIT_FOR(w, 5000, subs[i].confirmed == 1);
+	make_deaf(s);
+	WAIT_FOR(w, 2000, newest_subs(&s->proxy)->marker_came);
+	proxied_close(s->old);
+	WAIT_FOR(w, 4000, s->l.confirmed == 2 || subs[0].confirmed == 2 || subs[1].confirmed == 2);
+	for (int i = 0; i < CHANNELS; i += 3)
+		redis_sub_close(&subs[i].sub);
+	for (int i = 0; i < CHANNELS; i++) {
+		if (i % 3 != 0)
+			WAIT_FOR(w, 2000, subs[i].confirmed == 2);
+		assert_true(subs[i].confirmed <= 2);
+	}
+	WAIT_FOR(w, 2000, s->l.confirmed == 2);
+	for (int i = 0; i < CHANNELS; i++)
+		redis_sub_close(&subs[i].sub);
+	ends_well(s, 2);
+	mem_free(subs);
+}
+
 static void an_old_connection_that_breaks_leaves_what_was_held_back(void **state)
 {
 	struct stage *s = *state;
@@ -390,6 +423,7 @@ int main(void)
 		STAGE(a_connection_that_is_heard_again_is_kept),
 		STAGE(channels_may_come_and_go_on_the_way),
 		STAGE(a_dead_connection_is_given_up_and_the_gap_is_told),
+		STAGE(a_gap_is_told_to_thousands),
 		STAGE(an_old_connection_that_breaks_leaves_what_was_held_back),
 		STAGE(an_old_connection_that_breaks_early_means_to_start_over),
 		STAGE(an_old_connection_that_breaks_after_its_marker_costs_nothing),

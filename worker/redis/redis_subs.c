@@ -65,25 +65,47 @@ void redis_subs_settled(struct redis_subs *subs, struct redis_sub *s)
 	tell_owner(s);
 }
 
+/* So many callbacks a turn; the others wait for the next ones. */
+static void tell_some(struct redis_subs *subs)
+{
+	for (int i = 0; i < REDIS_TOLD_PER_TURN; i++) {
+		struct list *node = list_pop(&subs->to_tell);
+		if (node == NULL)
+			return;
+		tell_owner(container_of(node, struct redis_sub, tell));
+	}
+	timer_start(subs->loop, &subs->tell_more, 0);
+}
+
+static void on_tell_more(struct timer *t)
+{
+	tell_some(container_of(t, struct redis_subs, tell_more));
+}
+
 /* Callbacks may open and close subscriptions, so those to be told are collected first. */
 void redis_subs_tell(struct redis_subs *subs, bool again)
 {
-	struct list to_tell;
-	struct list *node;
 	struct redis_sub *s;
 	size_t cursor = 0;
 
-	list_init(&to_tell);
 	while ((s = map_next(&subs->by_channel, &cursor)) != NULL) {
 		if ((s->told && !again) || !redis_sub_wanted(s) ||
 		    !redis_handover_confirmed(&subs->handover, s))
 			continue;
 		s->told = true;
 		list_remove(&s->tell);
-		list_append(&to_tell, &s->tell);
+		if (s->open)
+			list_append(&subs->to_tell, &s->tell);
 	}
-	while ((node = list_pop(&to_tell)) != NULL)
-		tell_owner(container_of(node, struct redis_sub, tell));
+	tell_some(subs);
+}
+
+static void forget_told(struct redis_sub *s, unsigned slot)
+{
+	if (!s->told || (slot < REDIS_FEEDS && redis_sub_on(s, slot)))
+		return;
+	s->told = false;
+	list_remove(&s->tell);
 }
 
 void redis_subs_forget_told(struct redis_subs *subs, unsigned slot)
@@ -92,7 +114,7 @@ void redis_subs_forget_told(struct redis_subs *subs, unsigned slot)
 	size_t cursor = 0;
 
 	while ((s = map_next(&subs->by_channel, &cursor)) != NULL)
-		s->told = s->told && slot < REDIS_FEEDS && redis_sub_on(s, slot);
+		forget_told(s, slot);
 }
 
 bool redis_subs_told_are_on(const struct redis_subs *subs, unsigned slot)
@@ -263,11 +285,13 @@ void redis_subs_init(struct redis_subs *subs, struct loop *loop, const struct re
 	                            .events = setup->events,
 	                            .linger_ms = setup->config->redis.unsubscribe_linger_ms,
 	                            .linger.fire = on_linger,
+	                            .tell_more.fire = on_tell_more,
 	                            .on_change = setup->on_change,
 	                            .on_node_message = setup->on_node_message,
 	                            .ctx = setup->ctx};
 	map_init(&subs->by_channel);
 	list_init(&subs->lingering);
+	list_init(&subs->to_tell);
 	random_bytes(&secret, sizeof(secret));
 	snprintf(subs->secret, sizeof(subs->secret), "%016" PRIx64, secret);
 	subs->node = sub_new(subs, setup->node_channel);
@@ -279,6 +303,7 @@ void redis_subs_free(struct redis_subs *subs)
 {
 	redis_handover_free(&subs->handover);
 	timer_stop(&subs->linger);
+	timer_stop(&subs->tell_more);
 	subs->node->open = false;
 	while (!list_empty(&subs->lingering))
 		stop_lingering(container_of(subs->lingering.next, struct redis_sub, linger));

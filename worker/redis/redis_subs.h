@@ -21,6 +21,8 @@ enum { REDIS_SECRET_MAX = 17 };
  * above this the oldest goes at once. */
 enum { REDIS_LINGERING_MAX = 16384 };
 
+enum { REDIS_TOLD_PER_TURN = 1024 };
+
 struct redis_subs {
 	struct loop *loop;
 	struct redis_calls *calls;
@@ -30,6 +32,8 @@ struct redis_subs {
 	struct list lingering; /* in the order of their time */
 	size_t lingering_count;
 	struct timer linger;
+	struct list to_tell; /* of its confirmation */
+	struct timer tell_more;
 	struct redis_sub *node;
 	/* In what we publish to ourselves, so that nobody else can pretend it was us. */
 	char secret[REDIS_SECRET_MAX];
@@ -72,5 +76,5 @@ void redis_subs_reset(struct redis_subs *subs, unsigned slot);
 bool redis_subs_told_are_on(const struct redis_subs *subs, unsigned slot);
 /* Nobody may rely any more upon what is not confirmed there (REDIS_FEEDS: upon anything). */
 void redis_subs_forget_told(struct redis_subs *subs, unsigned slot);
-/* Tells those whose subscription is confirmed; again: also those who were told already. */
+/* Tells those whose subscription is confirmed, a thousand a turn; again: also those who were told already. */
 void redis_subs_tell(struct redis_subs *subs, bool again);
