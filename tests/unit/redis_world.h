@@ -249,7 +249,7 @@ static UNUSED_OK void world_init(struct world *w)
 	w->config.redis.connect_timeout_ms = 300;
 	w->config.redis.call_timeout_ms = 300;
 	w->config.redis.canary_interval_ms = 100;
-	w->config.redis.canary_timeout_ms = 200;
+	w->config.redis.canary_timeout_ms = 500;
 	w->config.redis.unsubscribe_linger_ms = 100;
 	ev_timer_init(&w->tick, on_tick, 0.01, 0.01);
 	ev_timer_start(loop_ev(w->loop), &w->tick);

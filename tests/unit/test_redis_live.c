@@ -137,6 +137,8 @@ static void calls_beyond_the_ceiling_are_answered_by_null(void **state)
 	unsigned refused = 0;
 	struct bytes argv[2] = {BYTES("ECHO"), {big, sizeof(big)}};
 
+	w->config.redis.call_timeout_ms = 20000;
+	w->config.redis.canary_timeout_ms = 20000;
 	start(w);
 	memset(big, 'x', sizeof(big));
 	for (int i = 0; i < 40; i++) {
