@@ -465,6 +465,9 @@ void embedded_redis_stop(struct embedded_redis *r, void (*on_stopped)(void *arg)
 
 	r->on_stopped = on_stopped;
 	r->on_stopped_arg = arg;
+	/* Asked a second time, by somebody in a hurry: what it holds is written out all the same. */
+	if (r->phase == REDIS_STOPPING)
+		return;
 	stop_knocking(r);
 	set_phase(r, REDIS_STOPPING);
 	if (runs)

@@ -28,7 +28,8 @@ char *embedded_redis_address(const char *runtime_dir) MUST_CHECK;
  * for the data. The loop must be the default loop. The directory must exist. */
 struct embedded_redis *embedded_redis_new(struct ev_loop *loop, const char *runtime_dir) MUST_CHECK;
 void embedded_redis_start(struct embedded_redis *r);
-/* Ends it in good order. on_stopped comes from the loop when it is gone and may free it. */
+/* Ends it in good order. on_stopped comes from the loop when it is gone and may free it. Asking again while
+ * it ends changes who is told, and nothing else. */
 void embedded_redis_stop(struct embedded_redis *r, void (*on_stopped)(void *arg), void *arg);
 /* Only when it is stopped, or was never started. Accepts NULL. */
 void embedded_redis_free(struct embedded_redis **r);

@@ -233,6 +233,18 @@ static void stopping_before_it_answers_is_no_trouble(void **state)
 	embedded_redis_free(&r);
 }
 
+static void stopping_twice_waits_for_its_end_once(void **state)
+{
+	struct embedded_redis *r = start();
+	unsigned first = 0;
+	pid_t pid = wait_for_another(0);
+
+	embedded_redis_stop(r, on_stopped, &first);
+	stop(&r);
+	assert_int_equal(first, 0);
+	assert_int_equal(kill(pid, 0), -1);
+}
+
 static void what_is_missing_is_told_before_the_start(void **state)
 {
 	char *path = mem_strdup(getenv("PATH"));
@@ -254,6 +266,7 @@ int main(void)
 		cmocka_unit_test(killed_it_comes_back_with_its_data),
 		cmocka_unit_test(second_waits_for_the_end_of_the_first),
 		cmocka_unit_test(stopping_before_it_answers_is_no_trouble),
+		cmocka_unit_test(stopping_twice_waits_for_its_end_once),
 		cmocka_unit_test(what_is_missing_is_told_before_the_start),
 	};
 
