@@ -45,7 +45,7 @@ enum { ARG_TEXT = CONFIG_ARGS_COUNT, ARG_LINES };
 
 static const struct args_option options[] = {CONFIG_ARGS, {"--text", false}, {"--lines", false}};
 
-enum { PAYLOAD_MAX = 16 << 20, CHANNEL_KEY_MAX = 4096, READ_CHUNK = 65536 };
+enum { PAYLOAD_MAX = 16 << 20, CHANNEL_KEY_MAX = 8192, READ_CHUNK = 65536 };
 
 struct publish {
 	struct args args;
@@ -135,7 +135,8 @@ static bool publish_input(struct publish *p)
 	size_t n;
 	bool ok;
 
-	buf_init(&input, PAYLOAD_MAX);
+	/* There is room for a chunk until more than the longest payload is there. */
+	buf_init(&input, PAYLOAD_MAX + READ_CHUNK);
 	while ((room = buf_reserve(&input, READ_CHUNK)) != NULL &&
 	       (n = fread(room, 1, READ_CHUNK, stdin)) > 0)
 		buf_commit(&input, n);

@@ -135,6 +135,15 @@ def test_published_data_that_looks_like_an_envelope_arrives_as_it_is(broker, red
 		assert client.publication() == ("news", {"fanfare": 1, "offset": 3, "data": 2})
 
 
+def test_publish_takes_the_longest_channel_and_the_longest_payload(redis):
+	name, payload = "c" * 4096, '"' + "p" * ((16 << 20) - 2) + '"'
+	longest = {"FANFARE_CHANNEL_MAX_LENGTH": "4096", "FANFARE_REDIS_PREFIX": "p" * 63 + ":"}
+	result = run("publish", name, "-", "--redis", redis.url, input=payload, env=longest)
+	assert (result.returncode, result.stdout) == (DONE, "delivered to 0 workers\n"), result.stderr
+	result = run("publish", name, "-", "--redis", redis.url, input=payload + " ", env=longest)
+	assert result.returncode == FAILED and "longer than 16777216 bytes" in result.stderr
+
+
 def test_a_password_is_never_shown(redis):
 	result = run("publish", "news", "1", "--redis", f"redis://:s3cret@127.0.0.1:{process.free_port()}")
 	assert result.returncode == FAILED
