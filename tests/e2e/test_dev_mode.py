@@ -19,10 +19,9 @@ def broker():
 
 
 def said(broker, name):
-	"""What stands behind the word in the lines for people."""
-	found = re.search(rf"^  {name} +(.*)$", broker.log(), re.M)
-	assert found, broker.log()
-	return found[1]
+	"""What stands behind the word in the lines for people, which the master prints when it has heard of all workers."""
+	return process.wait_until(
+		lambda: re.search(rf"^  {name} +(.*)\n", broker.log(), re.M), f"the broker says {name}")[1]
 
 
 def test_the_log_warns_of_everything_that_is_open(broker):
