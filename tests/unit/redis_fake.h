@@ -92,10 +92,19 @@ static void fake_push(struct fake_conn *c, const char *kind, const char *channel
 	fake_bulk(c, channel);
 }
 
+static bool fake_is_subscribed(const struct fake_conn *c, const char *channel)
+{
+	for (size_t i = 0; i < c->channel_count; i++)
+		if (strcmp(c->channels[i], channel) == 0)
+			return true;
+	return false;
+}
+
 static UNUSED_OK void fake_subscribe(struct fake_conn *c, const char *channel)
 {
 	assert_true(c->channel_count < FAKE_CHANNELS);
-	c->channels[c->channel_count++] = strdup(channel);
+	if (!fake_is_subscribed(c, channel))
+		c->channels[c->channel_count++] = strdup(channel);
 	fake_push(c, "subscribe", channel);
 	fake_send(c, ":1\r\n");
 }
