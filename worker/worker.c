@@ -5,6 +5,7 @@
 #include <ev.h>
 #include <signal.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "address.h"
 #include "conn.h"
@@ -71,7 +72,7 @@ static void on_drain_over(struct timer *t)
 }
 
 /* Connections are still accepted while the old ones are closed, and told to go elsewhere: the sockets belong
- * to the master, so that nobody else would answer them. */
+ * to the master, so that nobody else would answer them. But see on_master_gone(). */
 static void drain(struct worker *w, const char *why)
 {
 	uint64_t timeout_ms = w->args->config->shutdown.timeout_ms;
@@ -85,6 +86,17 @@ static void drain(struct worker *w, const char *why)
 	conns_drain(w->conns, timeout_ms);
 }
 
+/* Nobody holds the sockets any more but its workers, and as long as they do, no other master can bind there:
+ * who starts the broker again need not wait until all have drained. */
+static void on_master_gone(struct worker *w)
+{
+	ev_io_stop(loop_ev(w->loop), &w->control);
+	stop_listening(w);
+	for (size_t i = 0; i < w->args->listen_count; i++)
+		close(w->args->listen_fds[i]);
+	drain(w, "the master is gone");
+}
+
 static void on_control(struct ev_loop *ev, struct ev_io *io, int events)
 {
 	struct worker *w = container_of(io, struct worker, control);
@@ -92,10 +104,7 @@ static void on_control(struct ev_loop *ev, struct ev_io *io, int events)
 
 	switch (control_receive(w->args->control_fd, &kind)) {
 	case 0: return;
-	case -1:
-		ev_io_stop(ev, io);
-		drain(w, "the master is gone");
-		return;
+	case -1: on_master_gone(w); return;
 	default: break;
 	}
 	switch (kind) {

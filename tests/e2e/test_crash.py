@@ -1,8 +1,10 @@
 """A crash is local, and nothing is orphaned."""
 
+import errno
 import os
 import select
 import signal
+import socket
 import threading
 
 import pytest
@@ -50,6 +52,11 @@ class Load:
 		self.thread.join()
 		self.client.close()
 		return self.sent
+
+
+def refuses_connections(port):
+	with socket.socket() as knock:
+		return knock.connect_ex(("127.0.0.1", port)) == errno.ECONNREFUSED
 
 
 def read_to(client, last):
@@ -132,6 +139,24 @@ def test_workers_drain_and_leave_when_the_master_is_killed():
 			assert client.closed() == Closed(3001, "shutdown")
 			client.close()
 		process.wait_until(lambda: not any(map(process.alive, workers + others)), "workers and Redis leave", timeout=20)
+
+
+def test_a_killed_broker_is_started_again_while_its_workers_still_drain(redis):
+	with Broker({"shutdown": {"timeout": "60s"}}, redis=redis, workers=2) as broker:
+		clients = [Client(broker.port) for _ in range(CLIENTS)]
+		workers = broker.worker_pids()
+		broker.process.kill()
+		broker.process.wait()
+		process.wait_until(lambda: refuses_connections(broker.port), "the workers let go of the port")
+		assert any(map(process.alive, workers))
+		broker.start()
+		with Client(broker.port) as client:
+			client.subscribe("news").publish("news", 1)
+			assert client.publication() == ("news", 1)
+		assert any(map(process.alive, workers))
+		for client in clients:
+			client.close()
+		process.wait_until(lambda: not any(map(process.alive, workers)), "the old workers leave")
 
 
 def test_no_worker_means_not_ready_but_never_a_lost_listener(broker):
