@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <ev.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -109,6 +110,8 @@ static void write_all(const char *data, size_t len)
 		if (n > 0) {
 			data += n;
 			len -= (size_t)n;
+		} else {
+			assert_int_equal(errno, EAGAIN);
 		}
 		turn();
 	}
@@ -534,6 +537,56 @@ static void a_drain_closes_with_3001_and_then_says_so(void **state)
 	assert_int_equal(t.drained, 1);
 }
 
+/* The far end of a new connection. */
+static int another_client(void)
+{
+	int fds[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+	conns_accept(t.conns, fds[0], &(struct address){.sa.any.sa_family = AF_UNIX});
+	return fds[1];
+}
+
+/* One of those that were there leaves on his own, so that the drain is behind its plan. */
+static void who_comes_during_a_drain_is_upgraded_and_told(void **state)
+{
+	int other = another_client();
+	int late;
+
+	handshake();
+	conns_drain(t.conns, 1000);
+	close(other);
+	clock_freeze(1000000 + 20, 1000000);
+	settle();
+	assert_int_equal(t.closed, 1);
+	late = another_client();
+	clock_freeze(1000000 + 900, 1000000);
+	settle();
+	close(t.peer);
+	t.peer = late;
+	t.opened = 0;
+	handshake();
+	assert_int_equal(t.closed, 2);
+}
+
+static void some_descriptors_are_left_for_others(void **state)
+{
+	struct rlimit before, few;
+	size_t most = 0;
+
+	conns_free(&t.conns);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	few = before;
+	few.rlim_cur = 100;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	t.conns = conns_new(&(struct conns_params){
+		.loop = t.loop, .config = &t.config, .on_request = on_request, .on_drained = on_drained});
+	while (most++ < 90)
+		close(another_client());
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	assert_int_equal(conns_count(t.conns), 50);
+}
+
 static void above_the_limit_a_connection_is_refused_with_503(void **state)
 {
 	char answer[256] = {0};
@@ -569,6 +622,8 @@ int main(void)
 		TEST(requests_may_be_pipelined_and_the_last_one_ends_the_connection),
 		TEST(nonsense_is_answered_with_400_and_the_connection_ends),
 		TEST(a_drain_closes_with_3001_and_then_says_so),
+		TEST(who_comes_during_a_drain_is_upgraded_and_told),
+		TEST(some_descriptors_are_left_for_others),
 		TEST(above_the_limit_a_connection_is_refused_with_503),
 	};
 

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "clock.h"
@@ -22,6 +23,7 @@ enum {
 	KEEP_ALIVE_TIMEOUT_MS = 60000, /* for the next request to begin */
 	CLOSE_TIMEOUT_MS = 5000,       /* for the peer to answer a close, or to hang up */
 	DRAIN_STEP_MS = 20,
+	DESCRIPTORS_KEPT = 64, /* for Redis, above all: a worker full of clients must be able to reconnect */
 	HANDSHAKE_MAX = 1024,
 	RESPONSE_MAX = 16 * 1024 * 1024, /* the largest thing served is our own page */
 	RESPONSES_AHEAD = 65536, /* bytes of responses that wait: then no further request is looked at */
@@ -68,12 +70,14 @@ struct conns {
 	struct conns_params params;
 	struct list all;
 	size_t count;
+	size_t most; /* that there are descriptors for */
 	uint64_t accepted;
 	bool draining;
 	bool freeing;
 	uint64_t drain_started_ms;
 	uint64_t drain_duration_ms;
 	size_t drain_total;
+	uint64_t drain_last; /* the number of the youngest that was there */
 	size_t drain_closed;
 	struct timer drain_timer;
 	struct task drained;
@@ -705,11 +709,21 @@ static void on_all_gone(struct task *t)
 
 static void on_drain_timer(struct timer *t);
 
+static size_t descriptors_for_connections(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY)
+		return SIZE_MAX;
+	return limit.rlim_cur < 2 * DESCRIPTORS_KEPT ? limit.rlim_cur / 2 : limit.rlim_cur - DESCRIPTORS_KEPT;
+}
+
 struct conns *conns_new(const struct conns_params *params)
 {
 	struct conns *set = mem_alloc(sizeof(*set));
 
 	set->params = *params;
+	set->most = descriptors_for_connections();
 	list_init(&set->all);
 	set->drain_timer.fire = on_drain_timer;
 	set->drained.run = on_all_gone;
@@ -737,18 +751,26 @@ static void refuse(int fd)
 
 	metrics_inc(connections_refused);
 	if (log_allowed(&limit))
-		log_warning("connection refused: client.connection_limit is reached");
+		log_warning(
+			"connection refused: client.connection_limit, or what descriptors there are for, is "
+			"reached");
 	if (send(fd, answer, sizeof(answer) - 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
 		log_debug("refusal not sent: %s", strerror(errno));
 	close(fd);
 }
 
-void conns_accept(struct conns *set, int fd, const struct address *peer)
+static bool is_full(const struct conns *set)
 {
 	size_t limit = (size_t)set->params.config->client.connection_limit;
+
+	return set->count >= set->most || (limit > 0 && set->count >= limit);
+}
+
+void conns_accept(struct conns *set, int fd, const struct address *peer)
+{
 	struct conn *c;
 
-	if (limit > 0 && set->count >= limit) {
+	if (is_full(set)) {
 		refuse(fd);
 		return;
 	}
@@ -778,7 +800,8 @@ bool conns_draining(const struct conns *set)
 	return set->draining;
 }
 
-/* Closes the oldest ones first, as many as the time gone by demands; the first at once. */
+/* Closes the oldest ones first, as many as the time gone by demands; the first at once. Those that came since
+ * the start are closed when they are upgraded, and at the end with all others. */
 static void on_drain_timer(struct timer *t)
 {
 	struct conns *set = container_of(t, struct conns, drain_timer);
@@ -789,7 +812,7 @@ static void on_drain_timer(struct timer *t)
 	list_for_each (node, &set->all) {
 		struct conn *c = container_of(node, struct conn, node);
 
-		if (set->drain_closed >= due)
+		if (set->drain_closed >= due || (!over && c->number > set->drain_last))
 			break;
 		if (c->phase >= PHASE_CLOSING)
 			continue;
@@ -809,6 +832,7 @@ void conns_drain(struct conns *set, uint64_t duration_ms)
 	set->drain_started_ms = clock_ms();
 	set->drain_duration_ms = duration_ms;
 	set->drain_total = set->count;
+	set->drain_last = set->accepted;
 	timer_start(set->params.loop, &set->drain_timer, 0);
 	if (set->count == 0)
 		loop_defer(set->params.loop, &set->drained);

@@ -53,7 +53,9 @@ struct conns_params {
 struct conns *conns_new(const struct conns_params *params);
 /* All connections are dropped without a word. */
 void conns_free(struct conns **set);
-/* Takes over a new, non-blocking socket. Refuses it (503, then close) above client.connection_limit. */
+/* Takes over a new, non-blocking socket. Refuses it (503, then close) above client.connection_limit, and
+ * while there are still some descriptors left for others: a worker that cannot reconnect to Redis would be
+ * deaf. */
 void conns_accept(struct conns *set, int fd, const struct address *peer);
 size_t conns_count(const struct conns *set);
 /* Closes all connections with 3001, evenly spread over duration_ms. New ones are still accepted, and closed
