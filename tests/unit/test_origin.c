@@ -48,7 +48,25 @@ static void test_star_allows_all(void **unused)
 {
 	assert_true(allowed("*", "https://anything.example"));
 	assert_true(allowed("*", "null"));
-	assert_false(allowed("**", "https://anything.example"));
+}
+
+static void test_a_star_stands_for_any_text(void **unused)
+{
+	static const char subdomains[] = "https://*.example.com";
+
+	assert_true(allowed(subdomains, "https://app.example.com"));
+	assert_true(allowed(subdomains, "https://a.b.EXAMPLE.com"));
+	assert_true(allowed(subdomains, "https://a.example.com.example.com"));
+	assert_false(allowed(subdomains, "https://example.com"));
+	assert_false(allowed(subdomains, "https://evil-example.com"));
+	assert_false(allowed(subdomains, "https://app.example.com.evil.com"));
+	assert_false(allowed(subdomains, "https://app.example.com:8443"));
+	assert_false(allowed(subdomains, "http://app.example.com"));
+	assert_false(allowed(subdomains, ""));
+	assert_true(allowed("http://localhost:*", "http://localhost:3000"));
+	assert_false(allowed("http://localhost:*", "http://localhost"));
+	assert_true(allowed("*://*.a*b", "x://y.a.a.bb"));
+	assert_false(allowed("*://*.a*b", "x://y.a.a.bc"));
 }
 
 static void test_empty_list_allows_none(void **unused)
@@ -65,6 +83,7 @@ int main(void)
 		cmocka_unit_test(test_same_origin_passes),
 		cmocka_unit_test(test_others_do_not),
 		cmocka_unit_test(test_star_allows_all),
+		cmocka_unit_test(test_a_star_stands_for_any_text),
 		cmocka_unit_test(test_empty_list_allows_none),
 	};
 

@@ -8,5 +8,6 @@
 #include "config.h"
 
 /* Whether client.allowed_origins allows the value of an Origin header: one of them is the same but for case
- * (an origin is scheme, host and port, and has no case), or is "*". */
+ * (an origin is scheme, host and port, and has no case), and each '*' in it stands for any text, none
+ * included. */
 bool origin_allowed(const struct strings *allowed, struct bytes origin);
