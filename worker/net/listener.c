@@ -13,6 +13,8 @@
 enum {
 	ACCEPTS_PER_TURN = 64, /* so that a storm of new connections does not starve the old ones */
 	PAUSE_MS = 100,        /* when descriptors or memory have run out */
+	STUCK_MS = 30000,      /* for a peer to take, or only acknowledge, what was sent */
+	QUIET_S = 60,          /* until a silent peer is asked whether it is still there */
 };
 
 struct listener {
@@ -62,21 +64,33 @@ static void on_pause_over(struct timer *t)
 	ev_io_start(loop_ev(ln->loop), &ln->io);
 }
 
+/* What is flushed once per turn should leave at once. A peer that is gone without a word, or takes nothing
+ * any more, is the kernel's to find: not every kind of client answers pings (RFC 9293, 3.8.3; RFC
+ * 1122, 4.2.3.6).
+ */
+static void set_up_tcp(int fd)
+{
+	int on = 1, stuck_ms = STUCK_MS, quiet_s = QUIET_S;
+
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &stuck_ms, sizeof(stuck_ms));
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &quiet_s, sizeof(quiet_s));
+	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+}
+
 /* False when there is nothing more to accept now. */
 static bool accept_one(struct listener *ln)
 {
 	struct address peer = {.len = sizeof(peer.sa)};
 	int fd = accept4(ln->io.fd, &peer.sa.any, &peer.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-	int on = 1;
 
 	if (fd < 0) {
 		if (!harmless(errno))
 			pause_accepting(ln, errno);
 		return false;
 	}
-	/* What is flushed once per turn should leave at once. */
 	if (peer.sa.any.sa_family != AF_UNIX)
-		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+		set_up_tcp(fd);
 	ln->on_accept(ln->ctx, fd, &peer);
 	return true;
 }
