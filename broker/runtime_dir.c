@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "mem.h"
 
@@ -20,6 +21,18 @@ static bool make_one(const char *path)
 	return S_ISDIR(st.st_mode);
 }
 
+/* What others can write into, or replace, is no place for our data and the socket of our Redis: in /tmp
+ * anybody may have made it before us. Root knows what it does. */
+static bool is_ours(const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st) < 0)
+		return false;
+	errno = EPERM;
+	return geteuid() == 0 || st.st_uid == geteuid() || st.st_uid == 0;
+}
+
 bool runtime_dir_make(const char *path)
 {
 	char *copy = mem_strdup(path);
@@ -30,7 +43,7 @@ bool runtime_dir_make(const char *path)
 		*slash = '\0';
 		ok = make_one(copy);
 	}
-	ok = ok && make_one(copy);
+	ok = ok && make_one(copy) && is_ours(copy);
 	saved = errno;
 	mem_free(copy);
 	errno = saved;

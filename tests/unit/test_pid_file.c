@@ -109,6 +109,30 @@ static void runtime_dir_is_made_for_this_user_only(void **state)
 	mem_free(deep);
 }
 
+/* Anybody may make a directory in /tmp before us. */
+static void runtime_dir_of_another_user_is_not_taken(void **state)
+{
+	char *other = mem_printf("%s/other", dir);
+	int error;
+
+	if (geteuid() != 0)
+		skip(); /* only root can make a directory for somebody else */
+	assert_int_equal(chmod(dir, 0755), 0);
+	assert_int_equal(mkdir(other, 0777), 0);
+	assert_int_equal(chown(other, 1, 1), 0);
+	assert_true(runtime_dir_make(other));
+	assert_int_equal(seteuid(2), 0);
+	assert_false(runtime_dir_make(other));
+	error = errno;
+	assert_int_equal(seteuid(0), 0);
+	assert_int_equal(error, EPERM);
+	assert_int_equal(seteuid(1), 0);
+	assert_true(runtime_dir_make(other));
+	assert_int_equal(seteuid(0), 0);
+	assert_int_equal(rmdir(other), 0);
+	mem_free(other);
+}
+
 static void paths_in_it_are_absolute(void **state)
 {
 	char *expected = mem_printf("%s/a/b/c/redis.sock", dir), *found, *part;
@@ -139,6 +163,7 @@ int main(void)
 		cmocka_unit_test(file_of_a_killed_holder_is_no_hindrance),
 		cmocka_unit_test(place_that_is_none_is_an_error),
 		cmocka_unit_test(runtime_dir_is_made_for_this_user_only),
+		cmocka_unit_test(runtime_dir_of_another_user_is_not_taken),
 		cmocka_unit_test(paths_in_it_are_absolute),
 	};
 
