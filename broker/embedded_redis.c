@@ -101,18 +101,22 @@ static void stop_knocking(struct embedded_redis *r)
 	r->knock_fd = -1;
 }
 
-/* A connection to the server's socket, -1 if nobody listens there. */
+/* A connection to the server's socket, -1 if nobody listens there. With EAGAIN somebody does, but so many
+ * others wait that there is no room. */
 static int connect_to_server(const struct embedded_redis *r)
 {
 	struct sockaddr_un un = {.sun_family = AF_UNIX};
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int saved;
 
 	if (fd < 0)
 		return -1;
 	memcpy(un.sun_path, r->socket_path, strlen(r->socket_path) + 1);
 	if (connect(fd, (struct sockaddr *)&un, sizeof(un)) == 0)
 		return fd;
+	saved = errno;
 	close(fd);
+	errno = saved;
 	return -1;
 }
 
@@ -295,7 +299,7 @@ static int lock_data(struct embedded_redis *r)
 		r->locked_out_at_ms = clock_ms();
 	}
 	knock = connect_to_server(r);
-	if (knock < 0 && clock_ms() - r->locked_out_at_ms >= LOCK_PATIENCE_MS)
+	if (knock < 0 && errno != EAGAIN && clock_ms() - r->locked_out_at_ms >= LOCK_PATIENCE_MS)
 		return fd;
 	if (knock >= 0)
 		close(knock);

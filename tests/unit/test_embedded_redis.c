@@ -1,5 +1,6 @@
 /* The embedded Redis, with a real redis-server. */
 #include <ev.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -9,7 +10,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -221,6 +225,37 @@ static void second_waits_for_the_end_of_the_first(void **state)
 	stop(&second);
 }
 
+static bool over_without_a_server(void *arg)
+{
+	assert_int_equal(server_pid(), 0);
+	return clock_ms() >= *(uint64_t *)arg;
+}
+
+/* A server that is frozen answers nobody, and soon nobody can even knock. */
+static void two_servers_never_share_the_data(void **state)
+{
+	struct sockaddr_un un = {.sun_family = AF_UNIX};
+	char *lock = mem_printf("%s/redis/lock", runtime_dir);
+	int other = socket(AF_UNIX, SOCK_STREAM, 0), waiting = socket(AF_UNIX, SOCK_STREAM, 0);
+	int lock_fd = open(lock, O_RDWR | O_CREAT, 0600);
+	struct embedded_redis *r;
+	uint64_t until_ms = clock_ms() + 5500;
+
+	memcpy(un.sun_path, socket_path, strlen(socket_path) + 1);
+	assert_int_equal(bind(other, (struct sockaddr *)&un, sizeof(un)), 0);
+	assert_int_equal(listen(other, 0), 0);
+	assert_int_equal(connect(waiting, (struct sockaddr *)&un, sizeof(un)), 0);
+	assert_int_equal(flock(lock_fd, LOCK_EX), 0);
+	r = start();
+	run_until(over_without_a_server, &until_ms);
+	close(waiting);
+	close(other);
+	close(lock_fd);
+	wait_for_another(0);
+	stop(&r);
+	mem_free(lock);
+}
+
 static void stopping_before_it_answers_is_no_trouble(void **state)
 {
 	struct embedded_redis *r = start();
@@ -265,6 +300,7 @@ int main(void)
 		cmocka_unit_test(it_starts_and_stops_and_keeps_its_data),
 		cmocka_unit_test(killed_it_comes_back_with_its_data),
 		cmocka_unit_test(second_waits_for_the_end_of_the_first),
+		cmocka_unit_test(two_servers_never_share_the_data),
 		cmocka_unit_test(stopping_before_it_answers_is_no_trouble),
 		cmocka_unit_test(stopping_twice_waits_for_its_end_once),
 		cmocka_unit_test(what_is_missing_is_told_before_the_start),
