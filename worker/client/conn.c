@@ -619,7 +619,9 @@ static void conn_turn(struct task *t)
 
 	if (may_read_again(c))
 		go_on_reading(c);
-	conn_flush(c);
+	/* A full socket says when it takes more; asking it for each message costs a system call. */
+	if (!stream_wants_write(&c->stream))
+		conn_flush(c);
 	/* Responses that were sent made room for the next. */
 	if (may_read_again(c))
 		conn_wake(c);

@@ -123,6 +123,11 @@ bool stream_wants_read(const struct stream *s)
 	return (s->io.events & EV_READ) != 0;
 }
 
+bool stream_wants_write(const struct stream *s)
+{
+	return (s->io.events & EV_WRITE) != 0;
+}
+
 void stream_shutdown(struct stream *s)
 {
 	if (stream_open(s))

@@ -42,6 +42,7 @@ ssize_t stream_writev(struct stream *s, const struct iovec *iov, int count) MUST
 void stream_want_read(struct stream *s, bool on);
 void stream_want_write(struct stream *s, bool on);
 bool stream_wants_read(const struct stream *s);
+bool stream_wants_write(const struct stream *s);
 /* No more will be written; the peer reads the end. */
 void stream_shutdown(struct stream *s);
 /* Closes the socket; safe on a stream that has none. `reset`: with RST instead of lingering over unsent data.
