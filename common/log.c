@@ -1,6 +1,8 @@
 #include "log.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,6 +17,7 @@ static struct {
 	enum log_level level;
 	enum log_format format;
 	char who[32];
+	unsigned lost; /* lines that could not be written */
 } out = {.level = LOG_INFO, .format = LOG_TEXT};
 
 static const char *const level_names[] = {"debug", "info", "warning", "error"};
@@ -23,6 +26,7 @@ struct line {
 	char text[LOG_LINE_MAX];
 	size_t len;
 };
+_Static_assert(LOG_LINE_MAX <= PIPE_BUF, "a line is written at once, or not at all");
 
 void log_setup(enum log_level level, enum log_format format)
 {
@@ -129,6 +133,32 @@ static void line_json(struct line *l, enum log_level level, const char *subject,
 	line_puts(l, "}");
 }
 
+/* Whoever reads the log may have stopped to: then lines are lost, and counted, instead of the process
+ * standing still. A pipe that can be written at all takes PIPE_BUF bytes at once (pipe(7)), and no line is
+ * longer. */
+static bool can_write(void)
+{
+	struct pollfd p = {.fd = STDERR_FILENO, .events = POLLOUT};
+
+	return poll(&p, 1, 0) != 0;
+}
+
+static void line_write(const struct line *l)
+{
+	if (!can_write()) {
+		out.lost++;
+		return;
+	}
+	while (write(STDERR_FILENO, l->text, l->len) < 0 && errno == EINTR)
+		continue;
+	if (out.lost > 0) {
+		unsigned lost = out.lost;
+
+		out.lost = 0;
+		log_warning("%u lines of the log were lost: nobody read them", lost);
+	}
+}
+
 void log_line(enum log_level level, const char *subject, const char *fmt, ...)
 {
 	/* A message is cut so that even with every byte escaped the JSON line stays whole. */
@@ -147,8 +177,7 @@ void log_line(enum log_level level, const char *subject, const char *fmt, ...)
 	else
 		line_text(&l, level, subject, message);
 	l.text[l.len++] = '\n';
-	while (write(STDERR_FILENO, l.text, l.len) < 0 && errno == EINTR)
-		continue;
+	line_write(&l);
 	errno = saved;
 }
 
