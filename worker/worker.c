@@ -9,6 +9,7 @@
 
 #include "address.h"
 #include "conn.h"
+#include "conns.h"
 #include "control.h"
 #include "http.h"
 #include "hub.h"

@@ -17,6 +17,7 @@
 
 #include "clock.h"
 #include "conn.h"
+#include "conns.h"
 #include "loop.h"
 #include "ws_frame.h"
 

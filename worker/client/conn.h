@@ -1,7 +1,7 @@
 /* One accepted socket, from the first byte of HTTP to the close of the WebSocket: reads and decodes, queues
  * and flushes, and is the only place where a connection ends. Knows HTTP requests and WebSocket messages, not
- * what they mean: requests go to the callback of the set, messages to the ws_app that took the connection
- * over.
+ * what they mean: requests go to the callback of the set (conns.h), messages to the ws_app that took the
+ * connection over.
  *
  * Nothing here frees a connection within the running turn, so a conn pointer stays valid until the caller
  * returns to the loop; but after conn_close() only the questions (conn_state, conn_name, conn_closing) may be
@@ -23,7 +23,6 @@
 #include "ws_frame.h"
 
 struct conn;
-struct conns;
 
 /* What a WebSocket connection is for: the client protocol, echo, hello. */
 struct ws_app {
@@ -39,29 +38,6 @@ struct ws_app {
 	 * No frame can be sent any more. The app drops what it keeps for the connection. */
 	void (*on_close)(struct conn *c);
 };
-
-/* The set of all connections of a worker. */
-struct conns_params {
-	struct loop *loop;
-	const struct config *config;
-	/* A request head is complete. Must answer by conn_respond() or conn_upgrade() before it returns. */
-	void (*on_request)(void *ctx, struct conn *c, const struct http1_request *req);
-	/* The last connection of a draining set is gone. */
-	void (*on_drained)(void *ctx);
-	void *ctx;
-};
-struct conns *conns_new(const struct conns_params *params);
-/* All connections are dropped without a word. */
-void conns_free(struct conns **set);
-/* Takes over a new, non-blocking socket. Refuses it (503, then close) above client.connection_limit, and
- * while there are still some descriptors left for others: a worker that cannot reconnect to Redis would be
- * deaf. */
-void conns_accept(struct conns *set, int fd, const struct address *peer);
-size_t conns_count(const struct conns *set);
-/* Closes all connections with 3001, evenly spread over duration_ms. New ones are still accepted, and closed
- * with 3001 as soon as they are upgraded. Then on_drained is called (never from within this function). */
-void conns_drain(struct conns *set, uint64_t duration_ms);
-bool conns_draining(const struct conns *set);
 
 /* HTTP. The response is queued; the connection stays open for the next request if the request allows it and
  * has no body. extra as in http1_response(). */

@@ -5,6 +5,8 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "log.h"
 #include "mem.h"
@@ -127,4 +129,15 @@ void listener_free(struct listener **ln)
 	timer_stop(&(*ln)->pause);
 	mem_free(*ln);
 	*ln = NULL;
+}
+
+void listener_refuse(int fd, struct bytes answer)
+{
+	char unread[4096];
+
+	while (recv(fd, unread, sizeof(unread), MSG_DONTWAIT) == (ssize_t)sizeof(unread))
+		continue;
+	if (send(fd, answer.ptr, answer.len, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+		log_debug("refusal not sent: %s", strerror(errno));
+	close(fd);
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "address.h"
+#include "bytes.h"
 #include "loop.h"
 
 struct listener;
@@ -13,3 +14,8 @@ struct listener *listener_new(struct loop *l, int fd,
                               void (*on_accept)(void *ctx, int fd, const struct address *peer), void *ctx);
 /* Stops accepting; connections in the queue are left to others or to a successor. */
 void listener_free(struct listener **l);
+
+/* For a socket that was accepted, but is not to be served: sends the answer, as far as it fits into the
+ * socket, and closes. What the peer has sent so far is read first, since closing over it would be a reset,
+ * which destroys the answer. */
+void listener_refuse(int fd, struct bytes answer);

@@ -1,0 +1,89 @@
+/* The inside of a connection and of the set that it is in, for the files that make them up: conn.c (life,
+ * output, input, end), conn_http.c and conn_ws.c (what the input means), conns.c (the set). */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "buf.h"
+#include "conn.h"
+#include "conns.h"
+#include "list.h"
+#include "loop.h"
+#include "outq.h"
+#include "peer.h"
+#include "stream.h"
+#include "ws_frame.h"
+
+/* In the order in which a connection can pass through them; it may skip, and never goes back. */
+enum phase {
+	PHASE_HTTP,      /* reads request heads */
+	PHASE_WEBSOCKET, /* reads frames for the app */
+	PHASE_CLOSING, /* a close frame, or a last response, is on its way; what comes is read and dropped */
+	PHASE_DEAD,    /* no socket; freed at the end of the turn */
+};
+
+struct conn {
+	struct stream stream;
+	struct conns *set;
+	struct list node; /* in set->all */
+	struct task turn; /* at the end of the turn: go on reading after a stop, flush */
+	struct timer timer;
+	struct outq out;
+	struct buf in;      /* read, but not consumed: an incomplete head or header, or what has to wait */
+	struct buf message; /* the fragments so far of a message that did not come in one piece */
+	struct ws_decoder decoder;
+	const struct ws_app *app; /* NULL: none yet, or told already that it is over */
+	void *state;
+	uint64_t number;
+	uint32_t head_scanned; /* how far an incomplete request head was looked through */
+	uint8_t phase;         /* enum phase */
+	bool paused;
+	bool deaf;           /* conn_stop_reading() */
+	bool announced;      /* the app was told that the close frame comes next */
+	bool head_begun;     /* part of a request head has come */
+	bool dropping;       /* what comes cannot, or need not, be understood any more */
+	bool peer_done;      /* in PHASE_CLOSING: the peer has closed, too; the end of the queue is the end */
+	bool shutdown_after; /* in PHASE_CLOSING: we end the stream, when the queue is empty */
+	struct peer peer;
+};
+
+struct conns {
+	struct conns_params params;
+	struct list all;
+	size_t count;
+	size_t most; /* that there are descriptors for */
+	uint64_t accepted;
+	bool draining;
+	bool freeing;
+	uint64_t drain_started_ms;
+	uint64_t drain_duration_ms;
+	size_t drain_total;
+	uint64_t drain_last; /* the number of the youngest that was there */
+	size_t drain_closed;
+	struct timer drain_timer;
+	struct task drained;
+};
+
+/* For a request head to arrive, from the beginning of the connection or from its first byte. */
+enum { HEAD_TIMEOUT_MS = 10000 };
+
+/* A connection on a new socket, which it takes over, in a set that counts it. */
+void conn_open(struct conns *set, int fd, const struct address *peer);
+void conn_set_phase(struct conn *c, enum phase phase);
+/* Drops the socket and everything kept for it. The struct itself outlives the turn, since callers up the
+ * stack may hold it. */
+void conn_die(struct conn *c, bool reset);
+/* The app hears of the end, once. */
+void conn_tell_app(struct conn *c);
+/* From now on the peer has CLOSE_TIMEOUT_MS to close, too. */
+void conn_wait_for_peer(struct conn *c);
+/* Flushes at the end of this turn, and goes on reading if that had stopped and may go on. */
+void conn_wake(struct conn *c);
+/* Queues a frame that this function owns; NULL means that there was no memory for it. */
+void conn_send_own(struct conn *c, struct frame *f, size_t limit);
+
+/* Takes one request off the front of the input; false when its head is not complete. */
+bool conn_take_request(struct conn *c, const char *data, size_t len, size_t *used) MUST_CHECK;
+/* Takes frames, as long as they may be taken; returns the bytes consumed. */
+size_t conn_take_frames(struct conn *c, char *data, size_t len);

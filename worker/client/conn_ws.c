@@ -1,0 +1,105 @@
+/* The connection while it speaks WebSocket: puts pieces together to messages for the app, answers control
+ * frames, and takes its part in the closing handshake (RFC 6455, sections 5.5 and 7). */
+#include "codes.h"
+#include "conn_inside.h"
+
+static void deliver(struct conn *c, enum ws_opcode opcode, struct bytes message)
+{
+	if (c->phase == PHASE_WEBSOCKET)
+		c->app->on_message(c, opcode, message);
+}
+
+static void on_piece(struct conn *c, const struct ws_piece *piece)
+{
+	struct buf whole;
+
+	if (c->phase != PHASE_WEBSOCKET)
+		return;
+	if (piece->start && piece->end) {
+		deliver(c, piece->opcode, piece->payload);
+		return;
+	}
+	buf_put_bytes(&c->message, piece->payload);
+	if (!buf_ok(&c->message)) {
+		conn_close(c, WS_CLOSE_INTERNAL_ERROR, "out of memory", "no memory for a message");
+		return;
+	}
+	if (!piece->end)
+		return;
+	/* The handler may close the connection, which frees c->message. */
+	whole = c->message;
+	buf_init(&c->message, whole.max);
+	deliver(c, piece->opcode, buf_bytes(&whole));
+	buf_free(&whole);
+}
+
+/* The peer closes: answer with its own code, and be done once that is written (RFC 6455, 5.5.1). */
+static void on_peer_close(struct conn *c, const struct ws_piece *piece)
+{
+	c->peer_done = true;
+	if (c->phase == PHASE_CLOSING) {
+		conn_wake(c);
+		return;
+	}
+	log_conn(LOG_DEBUG, c, "the peer closed with %u", piece->code);
+	conn_set_phase(c, PHASE_CLOSING);
+	conn_tell_app(c);
+	conn_wait_for_peer(c);
+	conn_send_own(c, ws_frame_close(piece->code, ""), SIZE_MAX);
+}
+
+static void on_control(struct conn *c, const struct ws_piece *piece)
+{
+	struct frame *pong;
+
+	switch (piece->opcode) {
+	case WS_CLOSE: on_peer_close(c, piece); return;
+	case WS_PING:
+		pong = ws_frame_new(WS_PONG, piece->payload);
+		if (pong != NULL)
+			conn_send(c, pong);
+		frame_unref(&pong);
+		return;
+	default: return; /* an unasked pong is legal, and means nothing to us (5.5.3) */
+	}
+}
+
+/* The decoder is of no use any more. The peer may be in the middle of a long message: reading on, unseen,
+ * until it hangs up lets it find our close frame, which a reset would destroy. */
+static void on_undecodable(struct conn *c, const struct ws_piece *piece)
+{
+	if (c->phase == PHASE_CLOSING) {
+		conn_die(c, true);
+		return;
+	}
+	conn_close(c, piece->code, piece->error, "%s", piece->error);
+	c->dropping = true;
+	c->shutdown_after = true;
+}
+
+static bool may_decode(const struct conn *c)
+{
+	if (c->phase == PHASE_CLOSING)
+		return !c->peer_done && !c->dropping;
+	return c->phase == PHASE_WEBSOCKET && !c->paused && !c->deaf;
+}
+
+size_t conn_take_frames(struct conn *c, char *data, size_t len)
+{
+	size_t done = 0;
+
+	while (done < len && may_decode(c)) {
+		struct ws_piece piece;
+		size_t used;
+		enum ws_event event = ws_decode(&c->decoder, data + done, len - done, &used, &piece);
+
+		done += used;
+		switch (event) {
+		case WS_NEED_MORE: return done;
+		case WS_PIECE: on_piece(c, &piece); break;
+		case WS_CONTROL: on_control(c, &piece); break;
+		case WS_FAILED: on_undecodable(c, &piece); return len;
+		}
+	}
+	return done;
+}

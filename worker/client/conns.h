@@ -1,0 +1,37 @@
+/* The set of all connections of a worker: takes them in, counts them, and sends them away when the worker
+ * drains. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "address.h"
+#include "config.h"
+#include "conn.h"
+#include "http1.h"
+#include "loop.h"
+
+struct conns;
+
+struct conns_params {
+	struct loop *loop;
+	const struct config *config;
+	/* A request head is complete. Must answer by conn_respond() or conn_upgrade() before it returns. */
+	void (*on_request)(void *ctx, struct conn *c, const struct http1_request *req);
+	/* The last connection of a draining set is gone. */
+	void (*on_drained)(void *ctx);
+	void *ctx;
+};
+struct conns *conns_new(const struct conns_params *params);
+/* All connections are dropped without a word. */
+void conns_free(struct conns **set);
+/* Takes over a new, non-blocking socket. Refuses it (503, then close) above client.connection_limit, and
+ * while there are still some descriptors left for others: a worker that cannot reconnect to Redis would be
+ * deaf. */
+void conns_accept(struct conns *set, int fd, const struct address *peer);
+size_t conns_count(const struct conns *set);
+/* Closes all connections with 3001, evenly spread over duration_ms. New ones are still accepted, and closed
+ * with 3001 as soon as they are upgraded. Then on_drained is called (never from within this function). */
+void conns_drain(struct conns *set, uint64_t duration_ms);
+bool conns_draining(const struct conns *set);
