@@ -206,8 +206,8 @@ static const struct option broker_rows[] = {
          .max = 256,
          .check = check_origin,
          .reloadable = true,
-         .doc = "Origins of the web pages that may connect, * stands for any text; clients that are no browsers "
-                "send none and pass."},
+         .doc = "Origins of the web pages that may connect; * stands for a part of the name or the port, alone for all. "
+                "Clients that are no browsers send none and pass."},
 	{.name = "client.allow_anonymous_connect_without_token",
          .type = OPTION_BOOL,
          IN_CONFIG(client.allow_anonymous_connect_without_token),

@@ -50,7 +50,7 @@ static void test_star_allows_all(void **unused)
 	assert_true(allowed("*", "null"));
 }
 
-static void test_a_star_stands_for_any_text(void **unused)
+static void test_a_star_stands_for_a_part_of_the_name_or_the_port(void **unused)
 {
 	static const char subdomains[] = "https://*.example.com";
 
@@ -65,8 +65,16 @@ static void test_a_star_stands_for_any_text(void **unused)
 	assert_false(allowed(subdomains, ""));
 	assert_true(allowed("http://localhost:*", "http://localhost:3000"));
 	assert_false(allowed("http://localhost:*", "http://localhost"));
+	assert_false(allowed("http://localhost:*", "http://localhost:3000/x"));
 	assert_true(allowed("*://*.a*b", "x://y.a.a.bb"));
 	assert_false(allowed("*://*.a*b", "x://y.a.a.bc"));
+	assert_false(allowed(subdomains, "https://.example.com"));
+	assert_false(allowed(subdomains, "https://evil.com/.example.com"));
+	assert_false(allowed(subdomains, "https://evil.com#.example.com"));
+	assert_false(allowed(subdomains, "https://evil.com?.example.com"));
+	assert_false(allowed(subdomains, "https://evil.com:80.example.com"));
+	assert_false(allowed(subdomains, "https://a@b.example.com"));
+	assert_false(allowed(subdomains, "https://\xc3\xa9.example.com"));
 }
 
 static void test_empty_list_allows_none(void **unused)
@@ -83,7 +91,7 @@ int main(void)
 		cmocka_unit_test(test_same_origin_passes),
 		cmocka_unit_test(test_others_do_not),
 		cmocka_unit_test(test_star_allows_all),
-		cmocka_unit_test(test_a_star_stands_for_any_text),
+		cmocka_unit_test(test_a_star_stands_for_a_part_of_the_name_or_the_port),
 		cmocka_unit_test(test_empty_list_allows_none),
 	};
 

@@ -7,30 +7,37 @@ static char lower(char c)
 	return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
 }
 
-/* Each '*' takes as little as it can, and more when what follows does not fit: only the last one ever has to
- * be tried again, so that no pattern takes longer than the product of both lengths. */
+/* What a '*' may stand for: the parts of a host name, and a port. Whatever separates the parts of an origin
+ * has to be said, or https://evil.example/.example.com would pass for a subdomain. */
+static bool is_name_char(char c)
+{
+	return (lower(c) >= 'a' && lower(c) <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
+	       c == '_';
+}
+
+/* Each '*' takes one character, and more when what follows does not fit: only the last one ever has to be
+ * tried again, so that no pattern takes longer than the product of both lengths. */
 static bool matches(struct bytes pattern, struct bytes text)
 {
 	size_t p = 0, t = 0;
-	size_t star = pattern.len; /* where the last '*' stands, and what it takes so far */
-	size_t taken = 0;
+	size_t star = pattern.len; /* where the last '*' stands */
+	size_t taken = 0;          /* the end of what it takes so far */
 
 	while (t < text.len) {
-		if (p < pattern.len && pattern.ptr[p] == '*') {
+		if (p < pattern.len && pattern.ptr[p] == '*' && is_name_char(text.ptr[t])) {
 			star = p++;
-			taken = t;
-		} else if (p < pattern.len && lower(pattern.ptr[p]) == lower(text.ptr[t])) {
+			taken = ++t;
+		} else if (p < pattern.len && pattern.ptr[p] != '*' &&
+		           lower(pattern.ptr[p]) == lower(text.ptr[t])) {
 			p++;
 			t++;
-		} else if (star < pattern.len) {
+		} else if (star < pattern.len && is_name_char(text.ptr[taken])) {
 			p = star + 1;
 			t = ++taken;
 		} else {
 			return false;
 		}
 	}
-	while (p < pattern.len && pattern.ptr[p] == '*')
-		p++;
 	return p == pattern.len;
 }
 

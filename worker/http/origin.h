@@ -8,6 +8,7 @@
 #include "config.h"
 
 /* Whether client.allowed_origins allows the value of an Origin header: one of them is the same but for case
- * (an origin is scheme, host and port, and has no case), and each '*' in it stands for any text, none
- * included. */
+ * (an origin is scheme, host and port, and has no case), where a '*' in it stands for one or more letters,
+ * digits, '-', '.' and '_'; or one of them is
+ * "*" alone, which allows all. */
 bool origin_allowed(const struct strings *allowed, struct bytes origin);
