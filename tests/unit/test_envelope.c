@@ -152,6 +152,27 @@ static void test_tags_have_a_ceiling(void **state)
 	buf_free(&scratch);
 }
 
+/* It is JSON, as far as one can tell: delivering it as a string would change what subscribers get. */
+static void test_json_that_is_nested_too_deeply_is_neither_data_nor_text(void **state)
+{
+	enum { TOO_DEEP = JSON_MAX_DEPTH + 1 };
+	char brackets[2 * TOO_DEEP];
+	struct envelope envelope;
+	struct buf scratch;
+	const char *reason;
+
+	buf_init(&scratch, 1 << 16);
+	memset(brackets, '[', TOO_DEEP);
+	memset(brackets + TOO_DEEP, ']', TOO_DEEP);
+	assert_false(
+		envelope_decode((struct bytes){brackets, sizeof(brackets)}, &scratch, &envelope, &reason));
+	assert_string_equal(reason, "JSON that is nested too deeply");
+	assert_true(envelope_decode((struct bytes){brackets + 1, sizeof(brackets) - 2}, &scratch, &envelope,
+	                            &reason));
+	assert_int_equal(envelope.publication.data.ptr[0], '[');
+	buf_free(&scratch);
+}
+
 static void test_scratch_has_a_ceiling(void **state)
 {
 	struct envelope envelope;
@@ -308,6 +329,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_decode),
 		cmocka_unit_test(test_tags_have_a_ceiling),
+		cmocka_unit_test(test_json_that_is_nested_too_deeply_is_neither_data_nor_text),
 		cmocka_unit_test(test_scratch_has_a_ceiling),
 		cmocka_unit_test(test_plain_data_is_published_bare),
 		cmocka_unit_test(test_data_cannot_forge_an_envelope),

@@ -157,8 +157,11 @@ static const char *decode(struct bytes payload, struct buf *scratch, struct enve
 
 	if (payload.len == 0)
 		return "empty";
-	if (!json_parse(payload, &value))
-		return decode_text(payload, scratch, out);
+	switch (json_check(payload, &value)) {
+	case JSON_GOOD: break;
+	case JSON_BAD: return decode_text(payload, scratch, out);
+	case JSON_TOO_DEEP: return "JSON that is nested too deeply";
+	}
 	if (!reserve_scratch(scratch, payload))
 		return "too large";
 	if (is_envelope(value, &version))

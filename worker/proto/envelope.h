@@ -1,7 +1,7 @@
 /* What travels through Redis on a channel (DESIGN, section 6): any JSON value is the publication's data; an
  * object whose first key is "fanfare" is an envelope
  * {"fanfare":1,"offset":17,"epoch":"Xo2P","tags":{…},"info":{…},"data":…} with `data` last; text that is not
- * JSON, or is nested deeper than JSON_MAX_DEPTH, is delivered as a JSON string. Not trusted: validated like
+ * JSON is delivered as a JSON string. Not trusted: validated like
  * client input. */
 #pragma once
 
@@ -22,10 +22,10 @@ struct envelope {
  * must not be copied; all three must stay. data and the info's raw values come out ready to be embedded in a
  * message: valid JSON without raw newlines.
  *
- * False with a constant reason: invalid UTF-8, an empty payload, an envelope of another version, without
- * data, with a known member twice or of the wrong type; unknown members are for later versions and are
- * ignored. Also when scratch may not grow to the length of the payload, or to six times that for text that is
- * not JSON. */
+ * False with a constant reason: invalid UTF-8, an empty payload, JSON nested deeper than JSON_MAX_DEPTH, an
+ * envelope of another version, without data, with a known member twice or of the wrong type; unknown members
+ * are for later versions and are ignored. Also when scratch may not grow to the length of the payload, or to
+ * six times that for text that is not JSON. */
 bool envelope_decode(struct bytes payload, struct buf *scratch, struct envelope *out,
                      const char **reason) MUST_CHECK;
 /* Appends the payload to publish: bare data if that is all there is and it would not be taken for an

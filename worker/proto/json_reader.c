@@ -15,7 +15,8 @@
 struct nesting {
 	uint64_t objects[JSON_MAX_DEPTH / 64]; /* a bit a level: object or array */
 	unsigned depth;
-	bool fresh; /* the innermost container was just opened */
+	bool fresh;    /* the innermost container was just opened */
+	bool too_deep; /* one more was about to be opened than there may be */
 };
 
 static const char *skip_space(const char *p, const char *end)
@@ -157,8 +158,10 @@ static const char *open_container(const char *p, struct nesting *n)
 {
 	uint64_t bit;
 
-	if (n->depth == JSON_MAX_DEPTH)
+	if (n->depth == JSON_MAX_DEPTH) {
+		n->too_deep = true;
 		return NULL;
+	}
 	bit = 1ULL << n->depth % 64;
 	if (*p == '{')
 		n->objects[n->depth / 64] |= bit;
@@ -232,7 +235,7 @@ static enum json_value_type type_of(char first)
 	}
 }
 
-bool json_parse(struct bytes text, struct json_value *value)
+enum json_verdict json_check(struct bytes text, struct json_value *value)
 {
 	struct nesting nesting = {0};
 	const char *end = text.ptr + text.len;
@@ -240,15 +243,22 @@ bool json_parse(struct bytes text, struct json_value *value)
 	const char *p;
 
 	if (text.len == 0 || !utf8_valid(text))
-		return false;
+		return JSON_BAD;
 	start = skip_space(text.ptr, end);
 	p = scan_item(start, end, &nesting);
 	while (p != NULL && nesting.depth > 0)
 		p = scan_step(p, end, &nesting);
+	if (nesting.too_deep)
+		return JSON_TOO_DEEP;
 	if (p == NULL || skip_space(p, end) != end)
-		return false;
+		return JSON_BAD;
 	*value = (struct json_value){type_of(*start), {start, (size_t)(p - start)}};
-	return true;
+	return JSON_GOOD;
+}
+
+bool json_parse(struct bytes text, struct json_value *value)
+{
+	return json_check(text, value) == JSON_GOOD;
 }
 
 /* The skip functions know that the text is valid, and look only for where things end. */

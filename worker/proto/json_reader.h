@@ -31,7 +31,11 @@ struct json_value {
 	struct bytes text;
 };
 
-/* Validates the whole text as one value; false when it is not, or is nested deeper than JSON_MAX_DEPTH. */
+enum json_verdict { JSON_GOOD, JSON_BAD, JSON_TOO_DEEP };
+/* Validates the whole text as one value. JSON_TOO_DEEP: it began well, and nests deeper than JSON_MAX_DEPTH.
+ */
+enum json_verdict json_check(struct bytes text, struct json_value *value) MUST_CHECK;
+/* The same, where it does not matter why not. */
 bool json_parse(struct bytes text, struct json_value *value) MUST_CHECK;
 
 /* Walks the members of an object, or the elements of an array, that json_parse() or another walk has given:
