@@ -198,6 +198,12 @@ static void test_protobuf_is_refused(void **unused)
 	check("GET /connection/websocket?format=protobuf" HOST WEBSOCKET "\r\n", refusal);
 	check("GET /connection/websocket?a=b&cf_protocol=protobuf" HOST WEBSOCKET "\r\n", refusal);
 	check("GET /connection/websocket?format=json" HOST WEBSOCKET "\r\n", "session");
+	check("GET /connection/websocket" HOST WEBSOCKET
+	      "Sec-WebSocket-Protocol: centrifuge-protobuf\r\n\r\n",
+	      refusal);
+	check("GET /connection/websocket" HOST WEBSOCKET
+	      "Sec-WebSocket-Protocol: centrifuge-protobuf, centrifuge-json\r\n\r\n",
+	      "session");
 }
 
 static void test_bad_handshakes(void **unused)

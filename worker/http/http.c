@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "asset.h"
+#include "codec.h"
 #include "echo.h"
 #include "hello.h"
 #include "json_writer.h"
@@ -101,9 +102,12 @@ static bool query_is(const struct http1_request *req, const char *name, const ch
 	return is;
 }
 
+/* A client that would get JSON for it hears nothing that it understands: better to say so. */
 static bool wants_protobuf(const struct http1_request *req)
 {
-	return query_is(req, "format", "protobuf") || query_is(req, "cf_protocol", "protobuf");
+	return query_is(req, "format", "protobuf") || query_is(req, "cf_protocol", "protobuf") ||
+	       (http1_header_has_token(req, "Sec-WebSocket-Protocol", "centrifuge-protobuf") &&
+	        !http1_header_has_token(req, "Sec-WebSocket-Protocol", codec_json.subprotocol));
 }
 
 static void handle_websocket(const struct exchange *x)
