@@ -28,7 +28,8 @@ enum { CONFIG_ARGS_COUNT = 8, CONFIG_ARGS_FLAGS_MAX = 128 };
 #define CONFIG_ARGS_HELP                                                                   \
 	"  --config FILE        the configuration file (else that of FANFARE_CONFIG)\n"    \
 	"  --dev                dev mode: everybody may do everything, for trying out\n"   \
-	"  --listen ADDRESS     IPV4:PORT, [IPV6]:PORT, :PORT or unix:/PATH; repeatable\n" \
+	"  --listen ADDRESS     IPV4:PORT, [IPV6]:PORT, localhost:PORT, :PORT or\n"        \
+	"                       unix:/PATH; repeatable\n"                                  \
 	"  --workers N          worker processes; auto: one for each usable CPU\n"         \
 	"  --redis URL          redis://[USER:PASSWORD@]HOST[:PORT][/DB] or unix:/PATH;\n" \
 	"                       without one the broker runs a Redis of its own\n"          \

@@ -14,8 +14,8 @@ enum { OPEN_TEXT_MAX = 4096 };
 
 static bool is_loopback(const char *listen)
 {
-	return strncmp(listen, "127.", 4) == 0 || strncmp(listen, "[::1]", 5) == 0 ||
-	       strncmp(listen, "unix:", 5) == 0;
+	return strncmp(listen, "127.", 4) == 0 || strncmp(listen, "localhost:", 10) == 0 ||
+	       strncmp(listen, "[::1]", 5) == 0 || strncmp(listen, "unix:", 5) == 0;
 }
 
 /* Adds an option if it is not as it would be without dev mode. */

@@ -1,5 +1,5 @@
-/* Addresses as people write them, for listening and for reaching Redis. Numeric addresses and unix paths
- * only: names are resolved once, by address_resolve(), where blocking is allowed. */
+/* Addresses as people write them, for listening and for reaching Redis. Numeric addresses, localhost
+ * and unix paths only: other names are resolved once, by address_resolve(), where blocking is allowed. */
 #pragma once
 
 #include <stdbool.h>
@@ -19,8 +19,8 @@ struct address {
 
 enum { ADDRESS_TEXT_MAX = 128 };
 
-/* "127.0.0.1:8080", "[::1]:8080", ":8080" (all addresses, IPv6 with IPv4: the socket must not be
- * IPV6_V6ONLY), "unix:/path" or "unix:///path". False with a reason (a static text) otherwise. Port 0
+/* "127.0.0.1:8080", "localhost:8080" (the same), "[::1]:8080", ":8080" (all addresses, IPv6 with IPv4: the
+ * socket must not be IPV6_V6ONLY), "unix:/path" or "unix:///path". False with a reason (a static text) otherwise. Port 0
  * lets the kernel choose. */
 bool address_parse(const char *text, struct address *out, const char **reason) MUST_CHECK;
 /* The same for host and port apart; asks the resolver, so it may block. The first address is taken. */

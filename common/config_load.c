@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "address.h"
 #include "config.h"
 #include "config_loader.h"
 #include "mem.h"
@@ -58,16 +59,36 @@ static void check_paths(struct loader *l)
 	               c->websocket.handler_prefix);
 }
 
+/* An address may be written in several ways. */
+static bool is_same_address(const char *one, const char *other)
+{
+	char texts[2][ADDRESS_TEXT_MAX];
+	struct address a, b;
+	const char *reason;
+
+	if (!address_parse(one, &a, &reason) || !address_parse(other, &b, &reason))
+		return false;
+	address_format(&a, texts[0]);
+	address_format(&b, texts[1]);
+	return strcmp(texts[0], texts[1]) == 0;
+}
+
+static void check_listen_pair(struct loader *l, const char *first, const char *second)
+{
+	if (strcmp(first, second) == 0)
+		loader_problem(l, loader_origin(l, "listen"), "listen", "must name \"%s\" once", first);
+	else if (is_same_address(first, second))
+		loader_problem(l, loader_origin(l, "listen"), "listen",
+		               "must name \"%s\" once, \"%s\" is the same", first, second);
+}
+
 static void check_listen(struct loader *l)
 {
 	const struct strings *listen = &l->config->listen;
 
 	for (size_t i = 0; i < listen->count; i++) {
-		for (size_t j = 0; j < i; j++) {
-			if (strcmp(listen->items[i], listen->items[j]) == 0)
-				loader_problem(l, loader_origin(l, "listen"), "listen",
-				               "must name \"%s\" once", listen->items[i]);
-		}
+		for (size_t j = 0; j < i; j++)
+			check_listen_pair(l, listen->items[j], listen->items[i]);
 	}
 }
 

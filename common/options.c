@@ -108,7 +108,7 @@ static const struct option broker_rows[] = {
          .min = 1,
          .max = 64,
          .check = check_listen,
-         .doc = "Where to listen: IPV4:PORT, [IPV6]:PORT, :PORT (all addresses) or unix:/PATH."},
+         .doc = "Where to listen: IPV4:PORT, [IPV6]:PORT, localhost:PORT, :PORT (all addresses) or unix:/PATH."},
 	{.name = "workers",
          .type = OPTION_INT,
          IN_CONFIG(workers),

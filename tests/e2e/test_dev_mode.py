@@ -51,6 +51,13 @@ def test_an_address_that_others_reach_is_warned_of():
 		assert re.search(r"DEV MODE: 0\.0\.0\.0:\d+ can be reached from other machines", broker.log())
 
 
+def test_localhost_is_the_loopback_address_and_not_warned_of():
+	port = process.free_port()
+	with Broker(base={}, dev=True, arguments=["--listen", f"localhost:{port}"]) as broker:
+		assert f"listening on 127.0.0.1:{port}\n" in broker.log()
+		assert "can be reached" not in broker.log()
+
+
 def test_a_json_log_holds_nothing_but_json():
 	with Broker(base={}, dev=True, arguments=["--log-format", "json"]) as broker:
 		lines = [json.loads(line) for line in broker.log().splitlines()]

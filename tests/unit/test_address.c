@@ -26,6 +26,7 @@ static void good_addresses_parse(void **state)
 {
 	check_writing("127.0.0.1:8080", "127.0.0.1:8080");
 	check_writing("0.0.0.0:1", "0.0.0.0:1");
+	check_writing("localhost:8080", "127.0.0.1:8080");
 	check_writing("[::1]:65535", "[::1]:65535");
 	check_writing("[2001:DB8:0:0::1]:80", "[2001:db8::1]:80");
 	check_writing(":8080", "[::]:8080");
@@ -46,7 +47,11 @@ static void bad_addresses_do_not(void **state)
 	                                  "127.0.0.1: 80",
 	                                  "127.1:80",
 	                                  "1:80",
-	                                  "localhost:80",
+	                                  "LOCALHOST:80",
+	                                  "localhost",
+	                                  "localhost.:80",
+	                                  "[localhost]:80",
+	                                  "otherhost:80",
 	                                  "::1:80",
 	                                  "[::1]",
 	                                  "[::1]80",

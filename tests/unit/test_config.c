@@ -426,9 +426,10 @@ static void values_that_cannot_be_are_refused(void **state)
 	            "F:1: client.channel_limit: must be a number from 1 to 100000, not "
 	            "\"99999999999999999999999\"\n");
 	refuse_text(
-		"listen: [\"localhost:8080\"]\n",
-		"F:1: listen: must be IPV4:PORT, [IPV6]:PORT, :PORT or unix:/PATH, with a numeric address, not "
-		"\"localhost:8080\"\n");
+		"listen: [\"otherhost:8080\"]\n",
+		"F:1: listen: must be IPV4:PORT, [IPV6]:PORT, :PORT or unix:/PATH, with a numeric address or "
+		"localhost, not "
+		"\"otherhost:8080\"\n");
 	refuse_text("listen: [\":65536\"]\n",
 	            "F:1: listen: the port must be a number from 0 to 65535, not \":65536\"\n");
 	refuse_text("client: {allowed_origins: [\"https://a.example/\"]}\n",
@@ -484,6 +485,8 @@ static void combinations_that_cannot_be_are_refused(void **state)
 	            "F:3: uni_websocket.handler_prefix: must not be websocket.handler_prefix, "
 	            "/connection/websocket\n");
 	refuse_text("listen:\n  - \":1\"\n  - \":1\"\n", "F:2: listen: must name \":1\" once\n");
+	refuse_text("listen: [\"127.0.0.1:1\", \"localhost:1\"]\n",
+	            "F:1: listen: must name \"127.0.0.1:1\" once, \"localhost:1\" is the same\n");
 	refuse_variable("FANFARE_CLIENT_PONG_TIMEOUT=30s",
 	                "FANFARE_CLIENT_PONG_TIMEOUT: client.pong_timeout: must be shorter than "
 	                "client.ping_interval, 25s, not 30s\n");
@@ -546,7 +549,7 @@ static void flags_are_checked(void **state)
 	            "--workers: workers: must be auto or a number from 1 to 1024, not \"x\"\n");
 	refuse_flag(
 		"listen", "--listen", "",
-		"--listen: listen: must be IPV4:PORT, [IPV6]:PORT, :PORT or unix:/PATH, with a numeric address, "
+		"--listen: listen: must be IPV4:PORT, [IPV6]:PORT, :PORT or unix:/PATH, with a numeric address or localhost, "
 		"not \"\"\n");
 }
 

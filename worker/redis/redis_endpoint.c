@@ -3,7 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* What is neither a numeric address nor a path is a name; whether it is one, the resolver finds out. */
+/* What is neither a numeric address nor a path is a name; whether it is one, the resolver finds out. A Redis
+ * on localhost may be on ::1 alone, so that is a name, too. */
 static void find_host(struct redis_endpoint *e)
 {
 	const char *brackets = strchr(e->url.host, ':') != NULL ? "[]" : "";
@@ -12,7 +13,8 @@ static void find_host(struct redis_endpoint *e)
 	int len = snprintf(text, sizeof(text), "%.1s%s%s:%s", brackets, e->url.host,
 	                   brackets[0] != '\0' ? brackets + 1 : "", e->url.port);
 
-	e->named = (size_t)len >= sizeof(text) || !address_parse(text, &e->address, &reason);
+	e->named = (size_t)len >= sizeof(text) || strcmp(e->url.host, "localhost") == 0 ||
+	           !address_parse(text, &e->address, &reason);
 	snprintf(e->text, sizeof(e->text), "%s", text);
 }
 
