@@ -20,8 +20,8 @@ struct address {
 enum { ADDRESS_TEXT_MAX = 128 };
 
 /* "127.0.0.1:8080", "localhost:8080" (the same), "[::1]:8080", ":8080" (all addresses, IPv6 with IPv4: the
- * socket must not be IPV6_V6ONLY), "unix:/path" or "unix:///path". False with a reason (a static text) otherwise. Port 0
- * lets the kernel choose. */
+ * socket must not be IPV6_V6ONLY), "unix:/path" or "unix:///path". False with a reason (a static text)
+ * otherwise. Port 0 lets the kernel choose. */
 bool address_parse(const char *text, struct address *out, const char **reason) MUST_CHECK;
 /* The same for host and port apart; asks the resolver, so it may block. The first address is taken. */
 bool address_resolve(const char *host, const char *port, struct address *out, const char **reason) MUST_CHECK;

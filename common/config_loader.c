@@ -60,12 +60,24 @@ struct origin loader_origin(const struct loader *l, const char *name)
 }
 
 void loader_set(struct loader *l, const struct scope *scope, const struct option *o, struct bytes text,
-                struct origin at, bool (*set)(const struct option *, void *, struct bytes, struct buf *))
+                struct origin at)
 {
 	struct buf why;
 
 	buf_init(&why, LOADER_WHY_MAX);
-	if (!set(o, scope->base, text, &why))
+	if (!option_set(o, scope->base, text, &why))
 		loader_problem_of(l, at, scope, o, "%.*s", BYTES_FMT(buf_bytes(&why)));
+	buf_free(&why);
+}
+
+/* Several items may stand in one line. */
+void loader_add(struct loader *l, const struct scope *scope, const struct option *o, size_t i,
+                struct bytes item, struct origin at)
+{
+	struct buf why;
+
+	buf_init(&why, LOADER_WHY_MAX);
+	if (!option_add(o, scope->base, item, &why))
+		loader_problem_of(l, at, scope, o, "item %zu: %.*s", i + 1, BYTES_FMT(buf_bytes(&why)));
 	buf_free(&why);
 }

@@ -48,9 +48,12 @@ void loader_problem_of(struct loader *l, struct origin at, const struct scope *s
 /* For what is found out later: loader_origin(). Only options of the broker are remembered. */
 void loader_remember(struct loader *l, const struct scope *scope, const struct option *o, struct origin at);
 struct origin loader_origin(const struct loader *l, const char *name);
-/* Calls option_set() or option_add() and tells what it refuses. */
+/* Calls option_set() and tells what it refuses. */
 void loader_set(struct loader *l, const struct scope *scope, const struct option *o, struct bytes text,
-                struct origin at, bool (*set)(const struct option *, void *, struct bytes, struct buf *));
+                struct origin at);
+/* The same for an item of a list, counted from 0, and option_add(): the message names the item. */
+void loader_add(struct loader *l, const struct scope *scope, const struct option *o, size_t i,
+                struct bytes item, struct origin at);
 
 /* config_yaml.c: a document, called `source` in messages. False with the problem told; otherwise free it with
  * yaml_document_delete(). */

@@ -46,6 +46,19 @@ static const struct option *find_variable(const struct option_table *table, stru
 	return NULL;
 }
 
+static void read_items(struct loader *l, const struct scope *scope, const struct option *o, struct bytes text,
+                       struct origin at)
+{
+	struct bytes rest = text, item;
+	size_t count = 0;
+
+	option_clear(o, scope->base);
+	while (option_next_item(&rest, &item))
+		loader_add(l, scope, o, count++, item, at);
+	if (count < o->min)
+		loader_set(l, scope, o, text, at);
+}
+
 static void read_value(struct loader *l, const struct scope *scope, const struct option *o,
                        struct bytes value, struct bytes source)
 {
@@ -57,7 +70,10 @@ static void read_value(struct loader *l, const struct scope *scope, const struct
 		return;
 	}
 	loader_remember(l, scope, o, at);
-	loader_set(l, scope, o, value, at, option_set);
+	if (o->type == OPTION_STRINGS)
+		read_items(l, scope, o, value, at);
+	else
+		loader_set(l, scope, o, value, at);
 }
 
 static bool contains(struct bytes text, const char *part)
@@ -170,6 +186,18 @@ static bool is_first_of_option(const struct loader *l, size_t i)
 	return true;
 }
 
+/* The flag stands once for each item: no need to count them. */
+static void add_flag_item(struct loader *l, const struct scope *broker, const struct option *o,
+                          struct bytes item, struct origin at)
+{
+	struct buf why;
+
+	buf_init(&why, LOADER_WHY_MAX);
+	if (!option_add(o, broker->base, item, &why))
+		loader_problem_of(l, at, broker, o, "%.*s", BYTES_FMT(buf_bytes(&why)));
+	buf_free(&why);
+}
+
 static void read_flag(struct loader *l, const struct scope *broker, size_t i)
 {
 	const struct config_flag *flag = &l->sources->flags[i];
@@ -184,8 +212,10 @@ static void read_flag(struct loader *l, const struct scope *broker, size_t i)
 	/* A flag that is repeated adds to the list that the first one began. */
 	if (o->type == OPTION_STRINGS && is_first_of_option(l, i))
 		option_clear(o, broker->base);
-	loader_set(l, broker, o, BYTES_OF_STR(flag->value), at,
-	           o->type == OPTION_STRINGS ? option_add : option_set);
+	if (o->type == OPTION_STRINGS)
+		add_flag_item(l, broker, o, BYTES_OF_STR(flag->value), at);
+	else
+		loader_set(l, broker, o, BYTES_OF_STR(flag->value), at);
 }
 
 void loader_read_flags(struct loader *l)

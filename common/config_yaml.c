@@ -74,17 +74,18 @@ static void read_scalar(const struct reader *r, const struct scope *scope, const
 		refuse_value(r, scope, o, node);
 		return;
 	}
-	loader_set(r->loader, scope, o, scalar_of(node), origin_of_node(r, node), option_set);
+	loader_set(r->loader, scope, o, scalar_of(node), origin_of_node(r, node));
 }
 
 static void read_list_item(const struct reader *r, const struct scope *scope, const struct option *o,
-                           yaml_node_t *node)
+                           size_t i, yaml_node_t *node)
 {
 	if (node->type != YAML_SCALAR_NODE || is_null(node)) {
-		loader_problem_of(r->loader, origin_of_node(r, node), scope, o, "each item must be a text");
+		loader_problem_of(r->loader, origin_of_node(r, node), scope, o, "item %zu must be a text",
+		                  i + 1);
 		return;
 	}
-	loader_set(r->loader, scope, o, scalar_of(node), origin_of_node(r, node), option_add);
+	loader_add(r->loader, scope, o, i, scalar_of(node), origin_of_node(r, node));
 }
 
 /* The items of a list; NULL with the problem told when it is none, or too long or short. */
@@ -114,7 +115,7 @@ static void read_list(const struct reader *r, const struct scope *scope, const s
 		return;
 	option_clear(o, scope->base);
 	for (size_t i = 0; i < count; i++)
-		read_list_item(r, scope, o, list_item(r, node, i));
+		read_list_item(r, scope, o, i, list_item(r, node, i));
 }
 
 static void read_channel(const struct reader *r, const struct scope *scope, const struct option *o,

@@ -107,7 +107,7 @@ void option_print_allowed(const struct option *o, struct buf *out)
 	case OPTION_BOOL: buf_puts(out, "true or false"); return;
 	case OPTION_INT: print_range(o, "a number from ", out); return;
 	case OPTION_DURATION: print_range(o, "a duration (ms, s, m, h) from ", out); return;
-	case OPTION_SIZE: print_range(o, "a size (bytes, KiB, MiB, GiB) from ", out); return;
+	case OPTION_SIZE: print_range(o, "a size (bytes, or KB, MB, GB, KiB, MiB, GiB) from ", out); return;
 	case OPTION_WORD: print_words(o, out); return;
 	case OPTION_STRING: buf_putf(out, "a text of at most %llu bytes", (unsigned long long)o->max); return;
 	case OPTION_STRINGS:
@@ -268,19 +268,33 @@ bool option_add(const struct option *o, void *base, struct bytes item, struct bu
 	return true;
 }
 
+static bool is_between_items(char c)
+{
+	return c == ' ' || c == ',';
+}
+
+bool option_next_item(struct bytes *text, struct bytes *item)
+{
+	size_t begin = 0, end;
+
+	while (begin < text->len && is_between_items(text->ptr[begin]))
+		begin++;
+	end = begin;
+	while (end < text->len && !is_between_items(text->ptr[end]))
+		end++;
+	*item = (struct bytes){text->ptr + begin, end - begin};
+	*text = (struct bytes){text->ptr + end, text->len - end};
+	return item->len > 0;
+}
+
 static bool set_strings(const struct option *o, void *base, struct bytes text, struct buf *why)
 {
-	size_t at = 0;
+	struct bytes rest = text, item;
 
 	option_clear(o, base);
-	while (at < text.len) {
-		size_t end = at;
-
-		while (end < text.len && strchr(" ,", text.ptr[end]) == NULL)
-			end++;
-		if (end > at && !option_add(o, base, (struct bytes){text.ptr + at, end - at}, why))
+	while (option_next_item(&rest, &item)) {
+		if (!option_add(o, base, item, why))
 			return false;
-		at = end + 1;
 	}
 	if (((struct strings *)option_at(o, base))->count < o->min)
 		return refuse(o, text, NULL, why);

@@ -64,6 +64,8 @@ void *option_at(const struct option *o, void *base);
  * that says what is allowed; then the value is as it was, only a list may be cut short. Not for
  * OPTION_CHANNEL and OPTION_NAMESPACES. */
 bool option_set(const struct option *o, void *base, struct bytes text, struct buf *why) MUST_CHECK;
+/* Takes the next item off such a text: false when there is none any more. */
+bool option_next_item(struct bytes *text, struct bytes *item) MUST_CHECK;
 /* Adds an item to a list. */
 bool option_add(const struct option *o, void *base, struct bytes item, struct buf *why) MUST_CHECK;
 /* Back to zero, NULL or the empty list; frees what the value owned. */

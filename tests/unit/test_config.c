@@ -398,7 +398,7 @@ static void values_of_the_wrong_type_are_refused(void **state)
 	refuse_text("- a\n", "F:1: must be a map of options\n");
 	refuse_text("hello\n", "F:1: must be a map of options\n");
 	refuse_text("listen: :8080\n", "F:1: listen: must be a list of 1 to 64 texts\n");
-	refuse_text("listen: [[a]]\n", "F:1: listen: each item must be a text\n");
+	refuse_text("listen: [[a]]\n", "F:1: listen: item 1 must be a text\n");
 	refuse_text("listen: []\n", "F:1: listen: must be a list of 1 to 64 texts\n");
 	refuse_text("workers: [1]\n", "F:1: workers: must be auto or a number from 1 to 1024\n");
 	refuse_text("workers:\n", "F:1: workers: has no value, must be auto or a number from 1 to 1024\n");
@@ -420,21 +420,23 @@ static void values_that_cannot_be_are_refused(void **state)
 	            "F:1: log.level: must be debug, info, warning or error, not \"loud\"\n");
 	refuse_text("client: {ping_interval: 25}\n", "F:1: client.ping_interval: must be 0 or a duration "
 	                                             "(ms, s, m, h) from 1s to 1h, not \"25\"\n");
-	refuse_text("client: {queue_max_size: 1 MiB}\n", "F:1: client.queue_max_size: must be a size (bytes, "
-	                                                 "KiB, MiB, GiB) from 1KiB to 1GiB, not \"1 MiB\"\n");
+	refuse_text("client: {queue_max_size: 1 MiB}\n",
+	            "F:1: client.queue_max_size: must be a size (bytes, "
+	            "or KB, MB, GB, KiB, MiB, GiB) from 1KiB to 1GiB, not \"1 MiB\"\n");
 	refuse_text("client: {channel_limit: 99999999999999999999999}\n",
 	            "F:1: client.channel_limit: must be a number from 1 to 100000, not "
 	            "\"99999999999999999999999\"\n");
 	refuse_text(
 		"listen: [\"otherhost:8080\"]\n",
-		"F:1: listen: must be IPV4:PORT, [IPV6]:PORT, :PORT or unix:/PATH, with a numeric address or "
+		"F:1: listen: item 1: must be IPV4:PORT, [IPV6]:PORT, :PORT or unix:/PATH, with a numeric address or "
 		"localhost, not "
 		"\"otherhost:8080\"\n");
 	refuse_text("listen: [\":65536\"]\n",
-	            "F:1: listen: the port must be a number from 0 to 65535, not \":65536\"\n");
-	refuse_text("client: {allowed_origins: [\"https://a.example/\"]}\n",
-	            "F:1: client.allowed_origins: must be an origin such as https://app.example.com or "
-	            "https://*.example.com, without a path, or *, not \"https://a.example/\"\n");
+	            "F:1: listen: item 1: the port must be a number from 0 to 65535, not \":65536\"\n");
+	refuse_text(
+		"client: {allowed_origins: [\"https://a.example/\"]}\n",
+		"F:1: client.allowed_origins: item 1: must be an origin such as https://app.example.com or "
+		"https://*.example.com, without a path, or *, not \"https://a.example/\"\n");
 	refuse_text(
 		"redis: {prefix: fanfare}\n",
 		"F:1: redis.prefix: must be of letters, digits, '-', '_', '.' and ':', and end with ':', not "
@@ -551,6 +553,18 @@ static void flags_are_checked(void **state)
 		"listen", "--listen", "",
 		"--listen: listen: must be IPV4:PORT, [IPV6]:PORT, :PORT or unix:/PATH, with a numeric address or localhost, "
 		"not \"\"\n");
+}
+
+static void each_bad_item_of_a_list_is_named(void **state)
+{
+	refuse_text("listen: [\":65536\", \":1\", \":x\", {}]\n",
+	            "F:1: listen: item 1: the port must be a number from 0 to 65535, not \":65536\"\n"
+	            "F:1: listen: item 3: the port must be a number from 0 to 65535, not \":x\"\n"
+	            "F:1: listen: item 4 must be a text\n");
+	refuse_variable(
+		"FANFARE_LISTEN=:1 :x,:2 :65536",
+		"FANFARE_LISTEN: listen: item 2: the port must be a number from 0 to 65535, not \":x\"\n"
+		"FANFARE_LISTEN: listen: item 4: the port must be a number from 0 to 65535, not \":65536\"\n");
 }
 
 static void all_problems_are_told(void **state)
@@ -824,6 +838,7 @@ int main(void)
 		cmocka_unit_test(a_file_that_is_too_long_is_refused),
 		cmocka_unit_test(variables_are_checked),
 		cmocka_unit_test(flags_are_checked),
+		cmocka_unit_test(each_bad_item_of_a_list_is_named),
 		cmocka_unit_test(all_problems_are_told),
 		cmocka_unit_test(endless_problems_have_an_end),
 		cmocka_unit_test(what_is_printed_reads_back_to_the_same),

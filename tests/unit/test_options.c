@@ -386,7 +386,7 @@ static void messages_say_what_is_allowed(void **state)
 		{"dev", "true or false"},
 		{"workers", "auto or a number from 1 to 1024"},
 		{"client.ping_interval", "0 or a duration (ms, s, m, h) from 1s to 1h"},
-		{"client.queue_max_size", "a size (bytes, KiB, MiB, GiB) from 1KiB to 1GiB"},
+		{"client.queue_max_size", "a size (bytes, or KB, MB, GB, KiB, MiB, GiB) from 1KiB to 1GiB"},
 		{"log.format", "text or json"},
 		{"log.level", "debug, info, warning or error"},
 		{"runtime_dir", "a text of at most 88 bytes"},
