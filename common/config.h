@@ -30,6 +30,17 @@ struct channel_options {
 	int publication_data_format; /* enum data_format */
 };
 
+/* Paths with a meaning of their own, which no endpoint can be given; some answer only in dev mode. */
+#define PATH_ROOT    "/"
+#define PATH_ECHO    "/echo"
+#define PATH_LIVE    "/health/live"
+#define PATH_READY   "/health/ready"
+#define PATH_METRICS "/metrics"
+#define FIXED_PATHS                                                       \
+	{                                                                 \
+		PATH_ROOT, PATH_ECHO, PATH_LIVE, PATH_READY, PATH_METRICS \
+	}
+
 struct config {
 	bool dev;
 	struct strings listen; /* "ADDR:PORT", "[v6]:PORT", ":PORT" or "unix:/path" */

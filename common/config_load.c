@@ -47,9 +47,23 @@ static void check_pings(struct loader *l)
 	               pong);
 }
 
+static void check_fixed_paths(struct loader *l, const char *name, const char *path)
+{
+	static const char *const fixed[] = FIXED_PATHS;
+
+	for (size_t i = 0; i < ARRAY_LEN(fixed); i++) {
+		if (strcmp(path, fixed[i]) == 0)
+			loader_problem(l, loader_origin(l, name), name,
+			               "must not be %s, which the broker itself answers", path);
+	}
+}
+
 static void check_paths(struct loader *l)
 {
 	const struct config *c = l->config;
+
+	check_fixed_paths(l, "websocket.handler_prefix", c->websocket.handler_prefix);
+	check_fixed_paths(l, "uni_websocket.handler_prefix", c->uni_websocket.handler_prefix);
 
 	if (!c->uni_websocket.enabled ||
 	    strcmp(c->websocket.handler_prefix, c->uni_websocket.handler_prefix) != 0)

@@ -486,6 +486,11 @@ static void combinations_that_cannot_be_are_refused(void **state)
 	refuse_text("uni_websocket:\n  enabled: true\n  handler_prefix: /connection/websocket\n",
 	            "F:3: uni_websocket.handler_prefix: must not be websocket.handler_prefix, "
 	            "/connection/websocket\n");
+	refuse_text("websocket: {handler_prefix: /echo}\n",
+	            "F:1: websocket.handler_prefix: must not be /echo, which the broker itself answers\n");
+	refuse_text(
+		"uni_websocket: {handler_prefix: /health/ready}\n",
+		"F:1: uni_websocket.handler_prefix: must not be /health/ready, which the broker itself answers\n");
 	refuse_text("listen:\n  - \":1\"\n  - \":1\"\n", "F:2: listen: must name \":1\" once\n");
 	refuse_text("listen: [\"127.0.0.1:1\", \"localhost:1\"]\n",
 	            "F:1: listen: must name \"127.0.0.1:1\" once, \"localhost:1\" is the same\n");

@@ -213,11 +213,11 @@ struct http *http_new(const struct http_params *params)
 		{config->websocket.handler_prefix, true, ROUTE_WEBSOCKET, handle_websocket},
 		{config->uni_websocket.handler_prefix, config->uni_websocket.enabled, ROUTE_WEBSOCKET,
 	         handle_uni_websocket},
-		{"/health/live", true, ROUTE_GET, handle_live},
-		{"/health/ready", true, ROUTE_GET, handle_ready},
-		{"/metrics", dev, ROUTE_GET, handle_metrics},
-		{"/echo", dev, ROUTE_WEBSOCKET, handle_echo},
-		{"/", dev, ROUTE_GET, handle_root},
+		{PATH_LIVE, true, ROUTE_GET, handle_live},
+		{PATH_READY, true, ROUTE_GET, handle_ready},
+		{PATH_METRICS, dev, ROUTE_GET, handle_metrics},
+		{PATH_ECHO, dev, ROUTE_WEBSOCKET, handle_echo},
+		{PATH_ROOT, dev, ROUTE_GET, handle_root},
 	};
 	struct http *h = mem_alloc(sizeof(*h));
 
