@@ -1,4 +1,5 @@
 /* `fanfare serve`: reads the configuration and becomes the master. */
+#include <signal.h>
 #include <stddef.h>
 
 #include "args.h"
@@ -65,6 +66,8 @@ int cli_serve(int argc, char **argv)
 	const char *value;
 	int option;
 
+	/* From the first line that it writes on: who reads the log may leave while the broker starts. */
+	signal(SIGPIPE, SIG_IGN);
 	args_init(&args, argc, argv);
 	while ((option = args_next(&args, options, ARRAY_LEN(options), &value)) != ARGS_END) {
 		if (option == ARGS_WRONG)

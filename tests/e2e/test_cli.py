@@ -270,6 +270,24 @@ def test_it_runs_with_its_standard_descriptors_closed(redis):
 		folder.cleanup()
 
 
+def test_it_survives_that_nobody_reads_its_log(redis, tmp_path):
+	"""fanfare serve 2>&1 | head -1"""
+	port = process.free_port()
+	reader, writer = os.pipe()
+	os.close(reader)
+	command = [BINARY, "serve", "--dev", "--listen", f"127.0.0.1:{port}", "--redis", redis.url,
+		"--runtime-dir", tmp_path, "--workers", "1"]
+	broker = process.spawn(command, stdout=writer, stderr=writer, env=os.environ | ENVIRONMENT)
+	os.close(writer)
+	try:
+		process.wait_until(lambda: accepts(port), "the broker listens")
+		assert (tmp_path / "fanfare.pid").exists()
+	finally:
+		code = process.stop(broker)
+	assert code == DONE
+	assert not (tmp_path / "fanfare.pid").exists()
+
+
 def accepts(port):
 	try:
 		socket.create_connection(("127.0.0.1", port)).close()
