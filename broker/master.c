@@ -96,8 +96,11 @@ static void drain(struct master *m, int signum)
 {
 	if (m->state != RUNNING)
 		return;
-	log_info("SIG%s: draining, for at most %llu s; a second signal stops at once", sigabbrev_np(signum),
-	         (unsigned long long)m->config->shutdown.timeout_ms / 1000);
+	log_info(
+		"SIG%s: draining within %g s, and at most %d s more for clients that do not answer; a second "
+		"signal stops at once",
+		sigabbrev_np(signum), (double)m->config->shutdown.timeout_ms / 1000,
+		WORKER_DRAIN_GRACE_MS / 1000);
 	m->state = DRAINING;
 	supervisor_drain(m->supervisor);
 }
@@ -134,7 +137,6 @@ static void on_signal(struct ev_loop *loop, ev_signal *watcher, int revents)
 
 static void watch_signals(struct master *m)
 {
-	signal(SIGPIPE, SIG_IGN);
 	for (size_t i = 0; i < ARRAY_LEN(signals); i++) {
 		ev_signal_init(&m->signals[i], on_signal, signals[i]);
 		m->signals[i].data = m;
@@ -170,7 +172,10 @@ static void on_all_workers_ready(void *arg)
 	struct master *m = arg;
 	void (*on_ready)(void *arg) = m->on_ready;
 
-	log_info("all %u workers are ready", m->workers);
+	if (m->workers == 1)
+		log_info("1 worker is ready");
+	else
+		log_info("all %u workers are ready", m->workers);
 	m->on_ready = NULL;
 	if (on_ready != NULL)
 		on_ready(m->on_ready_arg);
@@ -282,7 +287,8 @@ static bool prepare(struct master *m)
 
 static void run(struct master *m)
 {
-	log_info("fanfare %s, pid %d, %u workers", FANFARE_VERSION, (int)getpid(), m->workers);
+	log_info("fanfare %s, pid %d, %u worker%s", FANFARE_VERSION, (int)getpid(), m->workers,
+	         m->workers == 1 ? "" : "s");
 	for (size_t i = 0; i < m->config->listen.count; i++)
 		log_info("listening on %s", listeners_name(m->listeners, i));
 	watch_signals(m);

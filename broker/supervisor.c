@@ -270,14 +270,16 @@ static void worker_spawn(struct worker *w)
 static void on_deadline(struct ev_loop *loop, ev_timer *watcher, int revents)
 {
 	struct supervisor *s = container_of(watcher, struct supervisor, deadline);
+	unsigned left;
 
 	if (all_in_phase(s, WORKER_GONE)) {
 		s->args.on_all_gone(s->args.arg);
 		return;
 	}
 	if (s->state == DRAINING) {
-		log_warning("%u workers did not drain in time and are stopped",
-		            s->args.workers - count_in_phase(s, WORKER_GONE));
+		left = s->args.workers - count_in_phase(s, WORKER_GONE);
+		log_warning("%u worker%s did not drain in time and %s stopped", left, left == 1 ? "" : "s",
+		            left == 1 ? "is" : "are");
 		supervisor_stop(s);
 		return;
 	}

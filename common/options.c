@@ -316,8 +316,8 @@ static const struct option broker_rows[] = {
          .dev = "1s",
          .max = HOUR,
          .reloadable = true,
-         .doc = "How long stopping takes: clients are told to go elsewhere one after the other, spread over this "
-                "time, so that they do not come back all at once."},
+         .doc = "When it stops, clients are told to go elsewhere one after the other, spread over this time, so that "
+                "they do not come back all at once; those that do not answer then get 5 s more."},
 
 	{.name = "channel.max_length",
          .type = OPTION_INT,

@@ -77,12 +77,13 @@ static void on_drain_over(struct timer *t)
 static void drain(struct worker *w, const char *why)
 {
 	uint64_t timeout_ms = w->args->config->shutdown.timeout_ms;
+	size_t count = conns_count(w->conns);
 
 	if (conns_draining(w->conns))
 		return;
 	timer_stop(&w->redis_wait);
-	log_info("%s: draining %zu connections within %llu ms", why, conns_count(w->conns),
-	         (unsigned long long)timeout_ms);
+	log_info("%s: draining %zu connection%s within %g s", why, count, count == 1 ? "" : "s",
+	         (double)timeout_ms / 1000);
 	timer_start(w->loop, &w->drain_over, timeout_ms);
 	conns_drain(w->conns, timeout_ms);
 }

@@ -59,6 +59,26 @@ def test_unidirectional_clients_are_told_by_a_push_and_the_close_code(redis):
 		assert ws.read_message(5) == Closed(3001, "shutdown")
 
 
+def test_the_log_tells_how_long_it_may_take(redis):
+	with Broker({"shutdown": {"timeout": "1500ms"}}, redis=redis, workers=1) as broker:
+		with Client(broker.port):
+			process.wait_until(lambda: "1 worker is ready" in broker.log(), "the log tells of the start")
+			broker.process.send_signal(signal.SIGTERM)
+			assert broker.process.wait(10) == 0
+		assert "within 1.5 s, and at most 5 s more for clients that do not answer" in broker.log()
+		assert "draining 1 connection within 1.5 s" in broker.log()
+
+
+def test_a_client_that_does_not_answer_the_close_gets_five_seconds_more(redis):
+	with Broker({"shutdown": {"timeout": "0s"}}, redis=redis, workers=1) as broker:
+		silent = Client(broker.port)
+		start = time.monotonic()
+		broker.process.send_signal(signal.SIGTERM)
+		assert broker.process.wait(20) == 0
+		assert 4 < time.monotonic() - start < 8
+		silent.close()
+
+
 def test_without_clients_it_stops_at_once(broker):
 	start = time.monotonic()
 	broker.process.send_signal(signal.SIGTERM)
