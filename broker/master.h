@@ -10,7 +10,7 @@ struct config;
 
 /* Runs the broker in the foreground. Returns the exit code of the process: 0 after an orderly stop, 1 when
  * the broker could not start (the reason is in the log). Without a Redis in the configuration,
- * config->redis.address is set to that of the embedded one, and in config->listen the ports that the
- * kernel chose stand for port 0. In the workers, which are forked from within, it
- * does not return. on_ready, if not NULL, is called once, when all workers serve. */
+ * config->redis.address is set to that of the embedded one, and in config->listen the ports that the kernel
+ * chose stand for port 0. In the workers, which are forked from within, it does not return. on_ready, if not
+ * NULL, is called once, when all workers serve. */
 int master_run(struct config *config, void (*on_ready)(void *arg), void *arg);

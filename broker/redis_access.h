@@ -25,6 +25,5 @@ void redis_access_close(struct redis_access *a);
 struct redisContext;
 enum { REDIS_ACCESS_TIMEOUT_MS = 5000 }; /* of connecting, and of each call */
 
-/* A connection that is logged in and in its database. NULL after telling what is wrong. Free it with
- * redisFree(). */
+/* Connected, logged in and in its database. NULL after telling what is wrong. Free it with redisFree(). */
 struct redisContext *redis_access_connect(const char *command, const struct redis_access *a) MUST_CHECK;

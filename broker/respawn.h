@@ -19,6 +19,5 @@ struct respawn {
 };
 
 /* The child ended. Returns the delay in milliseconds: 0 after a healthy life, else between half and all of
- * 100 ms, 200 ms, … 30 s, as the random number decides, so that children that fall together do not rise
- * together. */
+ * 100 ms, 200 ms, … 30 s, as the random number decides: children that fall together do not rise together. */
 uint64_t respawn_delay_ms(struct respawn *r, bool was_healthy, uint32_t random);

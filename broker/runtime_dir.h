@@ -3,8 +3,7 @@
  *     fanfare.pid   the pid of the master, locked while it runs
  *     redis.sock    the socket of the embedded Redis
  *     redis.log     what the embedded Redis logs
- *     redis/        its data
- */
+ *     redis/        its data */
 #pragma once
 
 #include <stdbool.h>

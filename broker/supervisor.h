@@ -45,8 +45,7 @@ void supervisor_start(struct supervisor *s);
 /* No worker is started any more. Each is told to drain; those still there after shutdown.timeout_ms and
  * WORKER_DRAIN_GRACE_MS are stopped. */
 void supervisor_drain(struct supervisor *s);
-/* No worker is started any more. Each is told to stop; those still there after WORKER_STOP_LIMIT_MS are
- * killed. */
+/* As before, but each is told to stop; those still there after WORKER_STOP_LIMIT_MS are killed. */
 void supervisor_stop(struct supervisor *s);
 /* Only when all are gone, or none was ever started. Accepts NULL. */
 void supervisor_free(struct supervisor **s);

@@ -1,4 +1,5 @@
 /* Growable run of bytes with a ceiling. Holds no memory while empty.
+ *
  * Writers put and ask once at the end: a put that would pass the ceiling (or finds no memory) leaves the
  * buffer as it was and marks it failed, later puts do nothing, and buf_ok() tells. */
 #pragma once
@@ -29,8 +30,7 @@ void buf_puts(struct buf *b, const char *s);
 void buf_put_bytes(struct buf *b, struct bytes bytes);
 void buf_putf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void buf_put_u64(struct buf *b, unsigned long long n);
-/* Room for len more bytes at the end, to be filled and then counted by buf_commit(). NULL when it cannot be
- * had. */
+/* Room for len more bytes at the end, to be filled and then counted by buf_commit(). NULL: there is none. */
 char *buf_reserve(struct buf *b, size_t len) MUST_CHECK;
 void buf_commit(struct buf *b, size_t len);
 

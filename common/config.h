@@ -97,9 +97,8 @@ struct config {
 	} channel;
 };
 
-/* The options for a channel name: those of its namespace, the text before the first ':' (a leading '$' is
- * skipped; an empty namespace is none), or of the channels without one. NULL when the namespace is not
- * configured. */
+/* The options for a channel name: those of its namespace, or of the channels without one. The namespace is
+ * the text before the first ':', without a leading '$'; empty is none. NULL when it is not configured. */
 const struct channel_options *config_channel(const struct config *c, const char *name, size_t len);
 
 struct config_flag {

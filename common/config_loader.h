@@ -55,13 +55,12 @@ void loader_set(struct loader *l, const struct scope *scope, const struct option
 void loader_add(struct loader *l, const struct scope *scope, const struct option *o, size_t i,
                 struct bytes item, struct origin at);
 
-/* config_yaml.c: a document, called `source` in messages. False with the problem told; otherwise free it with
- * yaml_document_delete(). */
+/* config_yaml.c: a document, called `source` in messages. False with the problem told. Free it with
+ * yaml_document_delete() otherwise. */
 bool loader_open_yaml(struct loader *l, struct bytes text, struct bytes source,
                       yaml_document_t *doc) MUST_CHECK;
 bool loader_open_file(struct loader *l, const char *path, yaml_document_t *doc) MUST_CHECK;
-/* Whether a document switches dev mode on, which decides about the defaults, so that it has to be known
- * first. */
+/* Whether a document switches dev mode on. To be known first, as it decides about the defaults. */
 bool loader_is_dev_file(yaml_document_t *doc);
 /* Sets all that a configuration file says. */
 void loader_read_file(struct loader *l, struct bytes source, yaml_document_t *doc);

@@ -81,9 +81,8 @@ static bool contains(struct bytes text, const char *part)
 	return memmem(text.ptr, text.len, part, strlen(part)) != NULL;
 }
 
-/* Kubernetes puts the addresses of all services of a namespace into the environment, and one of them may well
- * be called fanfare or fanfare-redis: FANFARE_SERVICE_HOST, FANFARE_PORT=tcp://…, FANFARE_PORT_8080_TCP_ADDR.
- */
+/* Kubernetes puts the addresses of all services of a namespace into the environment, and one may well be
+ * called fanfare or fanfare-redis: FANFARE_SERVICE_HOST, FANFARE_PORT=tcp://…, FANFARE_PORT_8080_TCP_ADDR. */
 static bool is_from_kubernetes(struct bytes name, struct bytes value)
 {
 	if (contains(name, "SERVICE_HOST") || contains(name, "SERVICE_PORT"))

@@ -1,5 +1,5 @@
-/* Messages between master and worker over a SOCK_SEQPACKET socketpair: one fixed struct a packet, nothing
- * else. */
+/* Messages between master and worker over a SOCK_SEQPACKET socketpair: one fixed struct a packet. Knows
+ * nothing of processes: who sends what when is the supervisor's and the worker's business. */
 #pragma once
 
 #include <stdint.h>
@@ -8,10 +8,9 @@
 
 enum control_kind {
 	CONTROL_READY = 1, /* worker: listening and serving */
-	CONTROL_DRAIN,  /* master: stop accepting, close clients with 3001 spread over the drain time, exit 0
-	                 */
-	CONTROL_STOP,   /* master: exit now */
-	CONTROL_REOPEN, /* master: reopen logs */
+	CONTROL_DRAIN,     /* master: close clients with 3001, spread over the drain time, and exit 0 */
+	CONTROL_STOP,      /* master: exit now */
+	CONTROL_REOPEN,    /* master: reopen logs */
 };
 
 struct control_message {

@@ -133,9 +133,8 @@ static void line_json(struct line *l, enum log_level level, const char *subject,
 	line_puts(l, "}");
 }
 
-/* Whoever reads the log may have stopped to: then lines are lost, and counted, instead of the process
- * standing still. A pipe that can be written at all takes PIPE_BUF bytes at once (pipe(7)), and no line is
- * longer. */
+/* When whoever reads the log has stopped to, lines are lost and counted; the process does not stand still. A
+ * pipe that can be written at all takes PIPE_BUF bytes at once (pipe(7)), and no line is longer. */
 static bool can_write(void)
 {
 	struct pollfd p = {.fd = STDERR_FILENO, .events = POLLOUT};

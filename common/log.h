@@ -1,6 +1,8 @@
-/* Log lines to standard error or a file, as text or JSON, one write(2) a line.
- * error: someone should act; warning: degraded; info: life cycle; debug: per message.
- * Never secrets, tokens or payload above debug. Control characters in what peers sent are escaped. */
+/* Log lines to standard error, as text or JSON, one write(2) a line. Control characters in what peers sent
+ * are escaped.
+ *
+ * error: someone should act; warning: degraded; info: life cycle; debug: per message. Never secrets, tokens
+ * or payload above debug. */
 #pragma once
 
 #include <stdbool.h>
@@ -11,9 +13,9 @@
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARNING, LOG_ERROR };
 enum log_format { LOG_TEXT, LOG_JSON };
 
-/* For all later lines of this process and its children. `who` is put into every line ("master", "worker 2"),
- * copied. */
+/* For all later lines of this process and its children. */
 void log_setup(enum log_level level, enum log_format format);
+/* Put into every line: "master", "worker 2". Copied. */
 void log_set_who(const char *who);
 enum log_level log_level(void);
 

@@ -23,8 +23,7 @@ enum option_type {
 	OPTION_STRING,     /* char *, NULL without a default */
 	OPTION_STRINGS,    /* struct strings */
 	OPTION_CHANNEL,    /* struct channel_options, the other table */
-	OPTION_NAMESPACES, /* struct channel_options * and, behind it, size_t: a list of the same, with names
-	                    */
+	OPTION_NAMESPACES, /* struct channel_options *, and a size_t behind it: a list of them, with names */
 };
 
 struct option {
@@ -50,8 +49,7 @@ struct option_table {
 };
 
 extern const struct option_table options_of_broker;
-/* Those of the channels without a namespace; those of a namespace, which are the same and, first, its name.
- */
+/* Those of the channels without a namespace; those of a namespace: its name, and then the same. */
 extern const struct option_table options_of_channel;
 extern const struct option_table options_of_namespace;
 

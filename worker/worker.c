@@ -142,8 +142,7 @@ static void on_redis_wait_over(struct timer *t)
 	serve(w);
 }
 
-/* Readiness is asked for over HTTP, and the redis layer logs its changes; what matters here is the first
- * time. */
+/* What matters here is the first time. Later changes are asked for over HTTP, and logged by worker/redis. */
 static void on_ready(void *ctx, bool ready, const char *reason)
 {
 	struct worker *w = ctx;

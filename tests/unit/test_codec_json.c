@@ -685,8 +685,7 @@ static void test_a_full_buf_is_survived(void **state)
 	}
 }
 
-/* Reasons: SDKs take one that is valid JSON for another protocol, and an empty one as an order to come back.
- */
+/* SDKs take a reason that is valid JSON for another protocol, and an empty one for an order to come back. */
 static void check_reason(const char *reason)
 {
 	struct json_value value;

@@ -1,5 +1,4 @@
-/* The connection over a real socket pair and a real loop, turned by hand: how it reads, pauses, sends and
- * ends. */
+/* The connection over a real socket pair and a loop turned by hand: how it reads, pauses, sends and ends. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

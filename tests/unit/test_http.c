@@ -1,5 +1,4 @@
-/* http.c and what it routes to: the answer to each request, on a connection that only writes down what it is
- * told. */
+/* http.c and what it routes to: the answer to each request, on a connection that only writes it down. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

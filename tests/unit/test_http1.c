@@ -258,8 +258,7 @@ static uint32_t next_random(uint32_t *state)
 	return *state;
 }
 
-/* A good head with some bytes that are others: whatever it becomes, the verdict does not depend on how it
- * came. */
+/* A good head with some bytes changed: whatever it becomes, the verdict does not depend on how it came. */
 static void test_damaged_heads_at_every_split(void **unused)
 {
 	static const char good[] = "GET http://a/b?c=d HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n"

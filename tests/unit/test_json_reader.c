@@ -289,8 +289,7 @@ static json_t *tree(struct json_value value)
 	}
 }
 
-/* What jansson refuses though RFC 8259 does not: numbers that it cannot hold, lone surrogates, and a NUL in a
- * name. */
+/* What jansson refuses and RFC 8259 does not: numbers that it cannot hold, lone surrogates, NUL in names. */
 static bool refused_by_jansson_alone(const json_error_t *error)
 {
 	return json_error_code(error) == json_error_numeric_overflow ||

@@ -46,8 +46,7 @@ static void test_strings(void **state)
 	buf_free(&out);
 }
 
-/* Random bytes, of which about half are valid, give a string that jansson reads; valid ones come out the
- * same. */
+/* Random bytes, about half of them valid, give a string that jansson reads; valid ones come out the same. */
 static void test_random_strings_are_read_by_jansson(void **state)
 {
 	static const char *const pieces[] = {

@@ -1,5 +1,4 @@
-/* Log lines: what peers sent cannot break them, and a reader who has stopped to read does not stop the
- * writer. */
+/* Log lines: what peers sent cannot break them, and a reader that has stopped does not stop the writer. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -376,8 +376,7 @@ static void do_something(struct stage *s, unsigned what, unsigned which)
 	}
 }
 
-/* Whatever happens to the connections: nothing comes twice, and nothing is missing of which nothing was told.
- */
+/* Whatever happens to the connections: nothing comes twice, and what is missing was told to be missing. */
 static void random_trouble_doubles_nothing_and_loses_nothing_in_silence(void **state)
 {
 	struct stage *s = *state;

@@ -212,8 +212,7 @@ static void a_channel_reopened_while_it_lingers_is_confirmed_at_once(void **stat
 	redisFree(admin);
 }
 
-/* A client that goes from one name to the next would otherwise leave as many behind as it manages within the
- * time. */
+/* A client that goes from name to name would otherwise leave as many behind as it manages in the time. */
 static void only_so_many_subscriptions_linger(void **state)
 {
 	struct world *w = *state;

@@ -7,8 +7,7 @@
 #include "redis_resolver.h"
 #include "redis_world.h"
 
-/* A name server that answers each question for an IPv4 address with what it is told, and others with nothing.
- */
+/* A name server that answers a question for an IPv4 address with what it is told, any other with nothing. */
 struct dns {
 	struct ev_io readable;
 	char servers[32];

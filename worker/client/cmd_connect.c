@@ -1,5 +1,4 @@
-/* connect (client protocol 8.1): who the client is, and the channels that it wants from the first moment on.
- */
+/* connect (client protocol 8.1): who the client is, and which channels it wants from the first moment on. */
 #include "answer.h"
 #include "commands.h"
 #include "config.h"

@@ -1,5 +1,4 @@
-/* rpc and send (client protocol 8.7 and 8.8), which are for a backend, and there is none to pass them on to.
- */
+/* rpc and send (client protocol 8.7 and 8.8) are for a backend, and there is none to pass them on to. */
 #include "commands.h"
 
 struct verdict cmd_rpc(struct session *s, const struct command *cmd)

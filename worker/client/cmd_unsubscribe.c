@@ -1,5 +1,4 @@
-/* unsubscribe (client protocol 8.3): succeeds whatever the channel is, also when it was subscribed in
- * connect. */
+/* unsubscribe (client protocol 8.3): succeeds whatever the channel is, even one that connect subscribed. */
 #include "commands.h"
 #include "session_state.h"
 #include "subscriptions.h"

@@ -11,12 +11,13 @@ struct client_subscription;
 
 /* What a handler decided. All zero: success, to be answered at once. */
 struct verdict {
-	enum error_code error;           /* to be answered with */
-	enum disconnect_code disconnect; /* ends the session; nothing was changed, so that the command may be
-	                                    held back and handled again when its turn has come */
-	const char *why;                 /* with disconnect: for the log, a constant */
-	bool later;                      /* a struct pending was made, which will be answered */
-	bool silent;                     /* nothing is answered */
+	enum error_code error; /* to be answered with */
+	/* Ends the session. Nothing was changed, so that the command may be held back, and handled again when
+	 * its turn has come. */
+	enum disconnect_code disconnect;
+	const char *why;                          /* with disconnect: for the log, a constant */
+	bool later;                               /* a struct pending was made, which will be answered */
+	bool silent;                              /* nothing is answered */
 	struct client_subscription *subscription; /* subscribe: goes live with the answer */
 };
 

@@ -1,11 +1,9 @@
 /* One accepted socket, from the first byte of HTTP to the close of the WebSocket: reads and decodes, queues
  * and flushes, and is the only place where a connection ends. Knows HTTP requests and WebSocket messages, not
- * what they mean: requests go to the callback of the set (conns.h), messages to the ws_app that took the
- * connection over.
+ * what they mean: requests go to the callback of the set (conns.h), messages to the connection's ws_app.
  *
  * Nothing here frees a connection within the running turn, so a conn pointer stays valid until the caller
- * returns to the loop; but after conn_close() only the questions (conn_state, conn_name, conn_closing) may be
- * asked. */
+ * returns to the loop; but after conn_close() only questions may be asked: conn_state(), conn_name(). */
 #pragma once
 
 #include <stdbool.h>
@@ -52,9 +50,8 @@ void conn_upgrade(struct conn *c, const struct http1_request *req, const struct 
 /* WebSocket. Takes its own reference to the frame; sent at the end of this turn. Closes with 3008 when more
  * than client.queue_max_size bytes wait (echo and others alike). On a closing connection it does nothing. */
 void conn_send(struct conn *c, struct frame *f);
-/* Stops delivering messages (and reading, once the little that was read is waiting), until turned on again;
- * messages then come from the loop, not from within this call. The backpressure of commands that wait for
- * Redis. */
+/* Stops delivering messages, and reading, until turned on again; messages then come from the loop, not from
+ * within this call. This is how a session whose commands wait for Redis holds its client back. */
 void conn_pause(struct conn *c, bool pause);
 bool conn_paused(const struct conn *c);
 

@@ -1,5 +1,5 @@
-/* The set of all connections of a worker: takes them in, counts them, and sends them away when the worker
- * drains. */
+/* The set of all connections of a worker: takes them in, counts them, and closes them when the worker
+ * drains. What one connection does is conn.h's. */
 #pragma once
 
 #include <stdbool.h>
@@ -27,8 +27,7 @@ struct conns *conns_new(const struct conns_params *params);
 /* All connections are dropped without a word. */
 void conns_free(struct conns **set);
 /* Takes over a new, non-blocking socket. Refuses it (503, then close) above client.connection_limit, and
- * while there are still some descriptors left for others: a worker that cannot reconnect to Redis would be
- * deaf. */
+ * before descriptors run out: a worker that has none to reconnect to Redis would be deaf. */
 void conns_accept(struct conns *set, int fd, const struct address *peer);
 size_t conns_count(const struct conns *set);
 /* Closes all connections with 3001, evenly spread over duration_ms. New ones are still accepted, and closed

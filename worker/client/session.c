@@ -174,8 +174,7 @@ static void drop_held(struct session *s)
 	s->held = NULL;
 }
 
-/* Handles a command that may start. False: it ends the session, but those before it are to be answered first.
- */
+/* Handles a command that may start. False: it ends the session, but those before it are answered first. */
 static bool handle(struct session *s, const struct command *cmd)
 {
 	struct verdict v = command_run(s, cmd);

@@ -23,14 +23,12 @@ void clients_free(struct clients **clients);
 struct session_params {
 	bool uni;         /* unidirectional: bare pushes out, one connect request in */
 	bool native_ping; /* cf_ws_frame_ping_pong=true: WebSocket pings in place of those of the protocol */
-	struct bytes
-		cf_connect; /* unidirectional: the connect request from the query; ptr NULL when absent */
+	struct bytes cf_connect; /* unidirectional: a connect request in the query; ptr NULL when absent */
 };
 /* Accepts the WebSocket handshake, which was found good, and starts a session on the connection. */
 void session_upgrade(struct clients *clients, struct conn *c, const struct http1_request *req,
                      const struct session_params *params);
 
-/* What the hub has for a subscription of a session: to be put into struct hub_events as deliver and
- * subscribed. */
+/* For struct hub_events: what the hub has for a subscription of a session. */
 void session_deliver(struct subscription *s, struct frame *f);
 void session_subscribed(struct subscription *s, enum error_code error);

@@ -1,5 +1,4 @@
-/* Table of paths. Knows which handler serves a path and a method; what a handler does is http.c's business.
- */
+/* Table of paths. Knows which handler serves a path and a method, and not what it does: that is http.c's. */
 #pragma once
 
 #include <stdbool.h>

@@ -44,8 +44,7 @@ static inline uint32_t channel_subscribers(const struct channel *ch)
 }
 
 /* A walk is a loop from 0 to channel->count over subscribers[] that skips NULL, between these two.
- * Subscribers may leave
- * meanwhile, but nobody may come. */
+ * Subscribers may leave meanwhile, but nobody may come. */
 void channel_walk_begin(struct channel *ch);
 void channel_walk_end(struct channel *ch);
 

@@ -67,9 +67,7 @@ static void on_pause_over(struct timer *t)
 }
 
 /* What is flushed once per turn should leave at once. A peer that is gone without a word, or takes nothing
- * any more, is the kernel's to find: not every kind of client answers pings (RFC 9293, 3.8.3; RFC
- * 1122, 4.2.3.6).
- */
+ * any more, is the kernel's to find (RFC 9293, 3.8.3 and 3.8.4): not every kind of client answers pings. */
 static void set_up_tcp(int fd)
 {
 	int on = 1, stuck_ms = STUCK_MS, quiet_s = QUIET_S;

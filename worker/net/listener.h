@@ -8,8 +8,7 @@
 
 struct listener;
 
-/* on_accept takes the new, non-blocking, close-on-exec socket over. The listening descriptor stays the
- * caller's. */
+/* on_accept takes over the new socket, non-blocking and close-on-exec. The listening one is lent. */
 struct listener *listener_new(struct loop *l, int fd,
                               void (*on_accept)(void *ctx, int fd, const struct address *peer), void *ctx);
 /* Stops accepting; connections in the queue are left to others or to a successor. */

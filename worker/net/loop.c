@@ -28,8 +28,7 @@ static void run_tasks(struct list *tasks)
 	}
 }
 
-/* libev sleeps in seconds from its own idea of now; a millisecond too much keeps the wheel from waking too
- * early. */
+/* libev sleeps in seconds from its own idea of now; a millisecond more keeps us from waking too early. */
 static void arm_wheel(struct loop *l)
 {
 	uint64_t next = wheel_next_ms(&l->wheel);

@@ -33,8 +33,7 @@ struct task {
 /* Runs t->run before the loop sleeps, after all handlers of this turn. Queueing it again meanwhile does
  * nothing. A task that is queued while tasks run is run in the same pass. */
 void loop_defer(struct loop *l, struct task *t);
-/* The same, but after all deferred tasks: for freeing objects whose address others may still hold in this
- * turn. */
+/* The same, but after all deferred tasks: for freeing what others may still point to in this turn. */
 void loop_defer_free(struct loop *l, struct task *t);
 void task_cancel(struct task *t);
 

@@ -34,8 +34,7 @@ bool outq_push(struct outq *q, struct frame *f, size_t limit) MUST_CHECK;
 int outq_gather(const struct outq *q, struct iovec *iov, int max);
 /* That many bytes of what was lent were sent. */
 void outq_consume(struct outq *q, size_t bytes);
-/* Drops all frames but one of which a part is gone already: the peer must be able to read to a frame's end.
- */
+/* Drops all frames but one of which a part is gone already: the peer must find the end of that one. */
 void outq_drop_unsent(struct outq *q);
 /* Drops all. */
 void outq_clear(struct outq *q);

@@ -29,8 +29,7 @@ void stream_init(struct stream *s, struct loop *l, void (*on_readable)(struct st
                  void (*on_writable)(struct stream *));
 /* Takes the socket over, which is non-blocking, and starts to read. */
 void stream_attach(struct stream *s, int fd);
-/* Starts to connect; on_writable follows when it is done, then stream_connected() tells. False with errno at
- * once. */
+/* Starts to connect; on_writable follows when it is done, and stream_connected() tells. False with errno. */
 bool stream_connect(struct stream *s, const struct address *to) MUST_CHECK;
 /* 0, or the errno with which connecting failed. */
 int stream_connected(struct stream *s) MUST_CHECK;
@@ -45,8 +44,7 @@ bool stream_wants_read(const struct stream *s);
 bool stream_wants_write(const struct stream *s);
 /* No more will be written; the peer reads the end. */
 void stream_shutdown(struct stream *s);
-/* Closes the socket; safe on a stream that has none. `reset`: with RST instead of lingering over unsent data.
- */
+/* Closes the socket; safe on a stream that has none. `reset`: with RST, and what is unsent is dropped. */
 void stream_close(struct stream *s, bool reset);
 bool stream_open(const struct stream *s);
 int stream_fd(const struct stream *s);

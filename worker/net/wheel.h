@@ -12,8 +12,7 @@ enum { WHEEL_LEVELS = 4, WHEEL_BITS = 6, WHEEL_SLOTS = 1 << WHEEL_BITS };
 
 struct wheel {
 	uint64_t tick; /* all ticks up to this one are done */
-	/* A bit for each slot that may hold timers: set when one is added, cleared when the slot is emptied.
-	 */
+	/* A bit for each slot that may hold timers: set by adding one, cleared by emptying the slot. */
 	uint64_t used[WHEEL_LEVELS];
 	struct list slots[WHEEL_LEVELS][WHEEL_SLOTS];
 };

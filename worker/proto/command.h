@@ -1,6 +1,5 @@
-/* The messages of the client protocol (version 2) as data, apart from any encoding. Field names are those of
- * the protocol's schema. Strings and payloads are borrowed from the decoded message, or from whoever fills a
- * reply. */
+/* The messages of the client protocol (version 2) as data, apart from any encoding. Members are called as in
+ * the protocol's schema. Strings and payloads are borrowed, from the decoded message or from who replies. */
 #pragma once
 
 #include <stdbool.h>

@@ -28,7 +28,6 @@ struct envelope {
  * six times that for text that is not JSON. */
 bool envelope_decode(struct bytes payload, struct buf *scratch, struct envelope *out,
                      const char **reason) MUST_CHECK;
-/* Appends the payload to publish: bare data if that is all there is and it would not be taken for an
- * envelope, else an envelope; so whoever publishes data cannot forge the rest. publication->data is valid
- * JSON. */
+/* Appends the payload to publish. publication->data is valid JSON. It goes bare if there is nothing else and
+ * it could not be taken for an envelope, else in one: so whoever publishes data cannot forge the rest. */
 void envelope_encode(struct buf *out, const struct publication *publication);

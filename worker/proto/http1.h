@@ -36,8 +36,8 @@ struct http1_request {
 	bool keep_alive; /* by version and Connection header */
 	int status;      /* with HTTP1_BAD */
 	const char *error;
-	size_t scanned; /* between calls on one growing head: how far the end was looked for. Zero before the
-	                   first */
+	/* How far the end of the head was looked for: kept between calls on a growing head, 0 at first. */
+	size_t scanned;
 };
 
 /* Slices in req point into data. */

@@ -1,6 +1,5 @@
-/* Writer of JSON into a buf, one line, without a tree. Commas are put by the writer: whoever writes names
- * members in order and closes what he opened. A buf that failed takes nothing more; ask buf_ok() at the end.
- */
+/* Writer of JSON into a buf, one line, without a tree. The writer puts the commas; the caller names members
+ * in order and closes what was opened. A buf that failed takes nothing more; ask buf_ok() at the end. */
 #pragma once
 
 #include <stdbool.h>

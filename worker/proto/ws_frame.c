@@ -139,8 +139,7 @@ static enum header_result read_payload_len(const struct ws_decoder *d, const uin
 	return HEADER_COMPLETE;
 }
 
-/* Each byte is judged as soon as it is there, so that a broken frame fails before the peer has sent it all.
- */
+/* Each byte is judged as soon as it is there: a broken frame fails before the peer has sent it all. */
 static enum header_result read_header(const struct ws_decoder *d, const uint8_t *p, size_t len,
                                       struct header *h, struct ws_piece *piece)
 {

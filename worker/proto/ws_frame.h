@@ -1,5 +1,4 @@
-/* WebSocket frames (RFC 6455, section 5): decoder and encoder. Pure: bytes in, pieces out; no buffer of its
- * own. */
+/* WebSocket frames (RFC 6455, section 5): decoder and encoder. Pure: bytes in, pieces out; no buffer. */
 #pragma once
 
 #include <stdbool.h>
@@ -51,8 +50,7 @@ struct ws_decoder {
 };
 
 enum ws_event {
-	WS_NEED_MORE, /* *used bytes were consumed (maybe none): present the rest again, with more behind it
-	               */
+	WS_NEED_MORE, /* *used bytes (maybe none) were consumed: present the rest again, and more */
 	WS_PIECE,     /* payload of a data message, in piece */
 	WS_CONTROL,   /* a whole control frame, in piece */
 	WS_FAILED,    /* close with piece->code and piece->error; the decoder must not be used again */
@@ -63,22 +61,22 @@ struct ws_piece {
 	struct bytes payload;  /* unmasked in place, inside what was passed in */
 	bool start, end;       /* of the message: both for a message in one piece */
 	uint16_t code;         /* WS_FAILED: close code to send; WS_CLOSE: code received, 1005 if none */
-	const char
-		*error; /* WS_FAILED: what was wrong, for close reason and log; WS_CLOSE: NULL. A constant. */
+	const char *error;     /* WS_FAILED: what was wrong, for close reason and log, a constant */
 };
 
 /* max_message: payload bytes of a whole message, over all its fragments; exactly that many are allowed. */
 void ws_decoder_init(struct ws_decoder *d, bool expect_mask, uint64_t max_message);
 
 /* Takes the next piece from data[0..len), which is unmasked in place; *used says how many bytes were consumed
- * and need not be presented again. A data frame is handed out piecewise as it comes, a control frame only
- * whole: an incomplete one, like an incomplete header, is not consumed and has to be presented again from its
- * start (139 bytes at most). Checks all that RFC 6455 demands of a peer without extensions: reserved bits and
- * opcodes, masking, control frames whole and short, fragments in order, minimal length encoding, UTF-8 of
- * text messages as early as it can be told (8.1) and of close reasons, close codes. A message over the limit
- * fails with 1009 at its header, before its payload is taken. The payload of a close frame: code in
- * piece->code, payload holds the reason only. An empty data frame gives an empty piece if it starts or ends a
- * message. */
+ * and need not be presented again. A data frame is handed out piecewise as it comes, an empty one if it
+ * starts or ends a message. A control frame is handed out whole: an incomplete one, like an incomplete
+ * header, is not consumed and has to be presented again from its start (139 bytes at most). Of a close frame
+ * piece->code is the code, and the payload only the reason.
+ *
+ * Checks all that RFC 6455 demands of a peer without extensions: reserved bits and opcodes, masking, control
+ * frames whole and short, fragments in order, minimal length encoding, UTF-8 of text messages as early as it
+ * can be told (8.1) and of close reasons, close codes. A message over the limit fails with 1009 at its
+ * header, before its payload is taken. */
 enum ws_event ws_decode(struct ws_decoder *d, char *data, size_t len, size_t *used,
                         struct ws_piece *piece) MUST_CHECK;
 
@@ -86,8 +84,7 @@ enum ws_event ws_decode(struct ws_decoder *d, char *data, size_t len, size_t *us
 size_t ws_encode_header(char out[WS_HEADER_MAX], enum ws_opcode opcode, uint64_t payload_len);
 /* A whole frame around a copy of the payload. NULL when there is no memory. */
 struct frame *ws_frame_new(enum ws_opcode opcode, struct bytes payload) MUST_CHECK;
-/* A close frame; the reason is cut at 123 bytes, never inside a character (5.5.1). Code 1005 gives an empty
- * payload. */
+/* A close frame; the reason is cut at 123 bytes, not inside a character (5.5.1). Code 1005: no payload. */
 struct frame *ws_frame_close(uint16_t code, const char *reason) MUST_CHECK;
 /* Masks or unmasks in place, from position pos of the payload on (5.3). For clients, and for tests. */
 void ws_mask(char *data, size_t len, const uint8_t mask[4], size_t pos);

@@ -1,5 +1,4 @@
-/* The rules of RFC 6455, 4.2.1 on what a client must send, and 4.2.2 on the answer. Origin is not its
- * business. */
+/* The rules of RFC 6455: 4.2.1 for what a client must send, 4.2.2 for the answer. Origin is origin.h's. */
 #include "ws_handshake.h"
 
 #include <string.h>

@@ -41,9 +41,8 @@ struct redis *redis_new(struct loop *loop, const struct config *config, const ch
 /* All subscriptions must be closed and all calls cancelled or done. */
 void redis_free(struct redis **r);
 /* True while both links are up, everything wanted is confirmed or being confirmed in time, and the canary is
- * heard. Otherwise a reason for humans, which lives until the next turn. It does not judge single channels:
- * one that Redis forbids (NOPERM) is never confirmed, which is logged, and the worker is ready all the same.
- */
+ * heard. Otherwise a reason for humans, which lives until the next turn. Single channels do not count:
+ * one that Redis forbids (NOPERM) is never confirmed; that is logged, and the worker is ready. */
 bool redis_ready(const struct redis *r, const char **reason);
 
 /* Wants the Redis channel (full name, with prefix, of 1 to 4096 bytes of any kind), which must not be open
@@ -67,10 +66,8 @@ struct redis_reply {
 /* Sends a command by its argument vector (copied). `done` is called exactly once, never from within this
  * function: with the reply (which may be a REDIS_ERROR), or with NULL when the link is down, breaks, too much
  * is waiting already, or call_timeout_ms is over. What a timed out call did in Redis is unknown. Calls are
- * carried out in their order. Not for commands that change how the connection talks (SUBSCRIBE, MULTI, HELLO,
- * …). */
+ * carried out in their order. Not for what changes how the connection talks: SUBSCRIBE, MULTI, HELLO. */
 struct redis_call *redis_call(struct redis *r, const struct bytes *argv, size_t argc,
                               void (*done)(void *arg, const struct redis_reply *reply), void *arg);
-/* `done` will not be called; the command may still be carried out. Sets *c to NULL. Do not cancel in or after
- * `done`. */
+/* `done` will not be called; the command may be carried out. Sets *c to NULL. Not in or after `done`. */
 void redis_call_cancel(struct redis_call **c);

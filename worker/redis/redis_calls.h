@@ -22,8 +22,7 @@ struct redis_calls {
 	struct redis_link link;
 	struct redis_backoff backoff;
 	uint64_t timeout_ms;
-	struct list
-		overdue; /* sent, answered by NULL, the reply is still to come: older than all in waiting */
+	struct list overdue; /* sent, answered by NULL, but not yet by Redis; older than all in waiting */
 	struct list waiting; /* sent */
 	struct list refused; /* not sent, to be answered by NULL at the end of this turn */
 	size_t count;        /* overdue and waiting */

@@ -1,6 +1,5 @@
 /* Where Redis is and who we are there: the parsed address of the configuration. A host name stays a name: it
- * is resolved anew for each connection (redis_resolver), as a Redis that failed over may have another
- * address. */
+ * is resolved anew for each connection (redis_resolver), as a Redis that failed over may have moved. */
 #pragma once
 
 #include <stdbool.h>

@@ -196,8 +196,7 @@ static void on_confirmation(struct redis_feed *f, bool subscribe, struct bytes c
 		settled(f);
 }
 
-/* The rules for channels (ACL) let a command pass as a whole or not at all: try the channels of this one
- * singly. */
+/* The rules for channels (ACL) let a command pass as a whole or not at all: tries its channels one by one. */
 static void try_singly(struct redis_feed *f)
 {
 	bool last = false;

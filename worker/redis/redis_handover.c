@@ -87,8 +87,7 @@ static void publish_marker(struct redis_handover *h)
 	check_soon(h);
 }
 
-/* While the old feed is listened to, everything that its owners rely upon must be confirmed on the next one.
- */
+/* While the old feed is listened to, all that owners rely upon must be confirmed on the next one. */
 static bool next_is_ready(const struct redis_handover *h)
 {
 	return h->active != NULL && h->next != NULL && redis_link_up(&h->next->link) &&
@@ -265,8 +264,7 @@ static void start_over(struct redis_handover *h)
 }
 
 /* The old feed broke while the next one was being prepared. A marker that is published now comes after
- * everything that the old one brought: from there on the next one may be listened to without doubling a
- * message. */
+ * everything that the old one brought: from there on the next one doubles no message. */
 static void skip_to_marker(struct redis_handover *h)
 {
 	unmark(h);

@@ -7,10 +7,9 @@
  * both streams: messages before it are taken from the old feed, those after it from the new one. The feed
  * that is behind decides when:
  *   - the new one saw the marker, the old one not yet: messages of the new one are held back;
- *   - the old one saw it, the new one not yet: further messages of the old one are dropped, the new one
- * brings them. When the old one is silent for too long, or too much is held back, it is given up: then
- * messages may be missing, and every subscription is told again (on_confirmed), so that those above can look
- * after it. */
+ *   - the old one saw it, the new one not yet: messages of the old one are dropped, the new one brings them.
+ * When the old one is silent for too long, or too much is held back, it is given up: then messages may be
+ * missing, and every subscription is told again (on_confirmed), so that those above can look after it. */
 #pragma once
 
 #include <stdbool.h>
