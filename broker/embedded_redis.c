@@ -55,7 +55,7 @@ enum redis_phase {
 
 struct embedded_redis {
 	struct ev_loop *loop;
-	char *program, *dir, *socket_path, *data_dir, *log_path, *lock_path;
+	char *program, *socket_path, *data_dir, *log_path, *lock_path;
 	enum redis_phase phase;
 	pid_t pid;
 	uint64_t started_at_ms, ready_at_ms, answered_at_ms;

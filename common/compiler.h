@@ -5,8 +5,6 @@
 
 #define MUST_CHECK             __attribute__((warn_unused_result))
 #define PRINTF_LIKE(fmt, args) __attribute__((format(printf, fmt, args)))
-#define LIKELY(x)              __builtin_expect(!!(x), 1)
-#define UNLIKELY(x)            __builtin_expect(!!(x), 0)
 #define ARRAY_LEN(a)           (sizeof(a) / sizeof((a)[0]))
 
 /* The object that holds `member` at `ptr`: how an embedded watcher, timer or list node finds its owner. */

@@ -23,7 +23,7 @@ int control_send(int fd, enum control_kind kind)
 
 static bool is_known(const struct control_message *m)
 {
-	return m->version == CONTROL_VERSION && m->kind >= CONTROL_READY && m->kind <= CONTROL_REOPEN;
+	return m->version == CONTROL_VERSION && m->kind >= CONTROL_READY && m->kind <= CONTROL_STOP;
 }
 
 int control_receive(int fd, enum control_kind *kind)

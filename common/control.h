@@ -10,7 +10,6 @@ enum control_kind {
 	CONTROL_READY = 1, /* worker: listening and serving */
 	CONTROL_DRAIN,     /* master: close clients with 3001, spread over the drain time, and exit 0 */
 	CONTROL_STOP,      /* master: exit now */
-	CONTROL_REOPEN,    /* master: reopen logs */
 };
 
 struct control_message {

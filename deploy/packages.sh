@@ -5,11 +5,11 @@
 
 packages_to_build="
 build-essential=cc cmake=cmake ninja-build=ninja pkg-config=pkg-config
-libev-dev libhiredis-dev libc-ares-dev libjansson-dev libyaml-dev libssl-dev zlib1g-dev
+libev-dev libhiredis-dev libc-ares-dev libyaml-dev libssl-dev
 "
 packages_to_run="redis-server=redis-server"
 packages_to_test="
-libcmocka-dev clang-format=clang-format clang-tidy=clang-tidy cppcheck=cppcheck
+libcmocka-dev libjansson-dev clang-format=clang-format clang-tidy=clang-tidy cppcheck=cppcheck
 chromium=chromium python3=/usr/bin/python3 python3-venv nodejs=node npm=npm redis-tools=redis-cli
 "
 

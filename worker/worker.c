@@ -112,8 +112,7 @@ static void on_control(struct ev_loop *ev, struct ev_io *io, int events)
 	switch (kind) {
 	case CONTROL_DRAIN: drain(w, "told to stop"); return;
 	case CONTROL_STOP: loop_stop(w->loop); return;
-	case CONTROL_READY:
-	case CONTROL_REOPEN: return;
+	case CONTROL_READY: return;
 	}
 }
 

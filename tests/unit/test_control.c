@@ -76,7 +76,7 @@ static void nonsense_is_refused(void **state)
 		size_t len;
 	} packets[] = {
 		{{CONTROL_VERSION, 0}, 8},
-		{{CONTROL_VERSION, CONTROL_REOPEN + 1}, 8},
+		{{CONTROL_VERSION, CONTROL_STOP + 1}, 8},
 		{{CONTROL_VERSION + 1, CONTROL_READY}, 8},
 		{{CONTROL_VERSION}, 4},
 		{{CONTROL_VERSION, CONTROL_READY, 0}, 12},

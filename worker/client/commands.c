@@ -27,7 +27,7 @@ static const struct {
 	[COMMAND_SUB_REFRESH] = {"sub_refresh", cmd_sub_refresh, false},
 };
 
-const char *command_name(enum command_kind kind)
+static const char *command_name(enum command_kind kind)
 {
 	if (kind == COMMAND_PONG)
 		return "pong";

@@ -31,7 +31,6 @@ struct verdict {
 struct verdict command_run(struct session *s, const struct command *cmd) MUST_CHECK;
 /* Whether it may begin while those that are pending are. */
 bool command_may_start(const struct session *s, enum command_kind kind);
-const char *command_name(enum command_kind kind);
 
 /* Connects for both kinds of sessions; the id is that of the command, 0 without one. */
 struct verdict connect_begin(struct session *s, uint32_t id, const struct connect_request *req) MUST_CHECK;

@@ -371,29 +371,9 @@ void conn_open(struct conns *set, int fd, const struct address *peer)
 
 /* --- questions --- */
 
-bool conn_paused(const struct conn *c)
-{
-	return c->paused;
-}
-
-bool conn_closing(const struct conn *c)
-{
-	return c->phase >= PHASE_CLOSING;
-}
-
 void *conn_state(const struct conn *c)
 {
 	return c->state;
-}
-
-struct loop *conn_loop(const struct conn *c)
-{
-	return c->set->params.loop;
-}
-
-uint64_t conn_number(const struct conn *c)
-{
-	return c->number;
 }
 
 const char *conn_name(const struct conn *c)

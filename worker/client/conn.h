@@ -53,7 +53,6 @@ void conn_send(struct conn *c, struct frame *f);
 /* Stops delivering messages, and reading, until turned on again; messages then come from the loop, not from
  * within this call. This is how a session whose commands wait for Redis holds its client back. */
 void conn_pause(struct conn *c, bool pause);
-bool conn_paused(const struct conn *c);
 
 /* The only way a connection ends on our side. Queues the close frame behind what is queued (3008: instead of
  * what is queued), tells the app (on_close, before this returns), gives the peer 5 s to answer, then drops
@@ -64,14 +63,10 @@ void conn_close(struct conn *c, uint16_t code, const char *reason, const char *f
  * close frame (after an error reply to connect). on_close is called when that happens, and conn_close() may
  * come before. */
 void conn_stop_reading(struct conn *c);
-bool conn_closing(const struct conn *c);
 
 void *conn_state(const struct conn *c);
-struct loop *conn_loop(const struct conn *c);
 /* "conn 17 127.0.0.1:4711", for logs; lives until the next call. */
 const char *conn_name(const struct conn *c);
-/* Number of the connection, unique in this process. */
-uint64_t conn_number(const struct conn *c);
 
 #define log_conn(level, c, ...) \
 	(log_level() <= (level) ? log_line((level), conn_name(c), __VA_ARGS__) : (void)0)

@@ -37,11 +37,6 @@ struct bytes channel_redis_name(const struct channel *ch);
 
 void channel_add(struct channel *ch, struct subscription *s);
 void channel_remove(struct channel *ch, struct subscription *s);
-/* Subscribers, without gaps. */
-static inline uint32_t channel_subscribers(const struct channel *ch)
-{
-	return ch->count - ch->gaps;
-}
 
 /* A walk is a loop from 0 to channel->count over subscribers[] that skips NULL, between these two.
  * Subscribers may leave meanwhile, but nobody may come. */

@@ -21,13 +21,10 @@ enum ws_opcode {
 /* RFC 6455, 7.4.1: the codes of the protocol itself; those of the application stand in codes.h. */
 enum ws_close_code {
 	WS_CLOSE_NORMAL = 1000,
-	WS_CLOSE_GOING_AWAY = 1001,
 	WS_CLOSE_PROTOCOL_ERROR = 1002,
-	WS_CLOSE_UNSUPPORTED = 1003,
 	WS_CLOSE_NO_STATUS = 1005, /* never on the wire */
 	WS_CLOSE_ABNORMAL = 1006,  /* never on the wire */
 	WS_CLOSE_INVALID_DATA = 1007,
-	WS_CLOSE_POLICY = 1008,
 	WS_CLOSE_TOO_BIG = 1009,
 	WS_CLOSE_INTERNAL_ERROR = 1011,
 };
