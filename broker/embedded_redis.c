@@ -45,18 +45,18 @@ static const char settings[] = "port 0\n"
 			       "maxmemory-policy noeviction\n"
 			       "client-output-buffer-limit pubsub 256mb 64mb 60\n";
 
-enum redis_phase {
-	REDIS_IDLE,     /* never started, or stopped for good */
-	REDIS_WAITING,  /* no process; the timer starts one */
-	REDIS_STARTING, /* forked; the timer knocks */
-	REDIS_SERVING,
-	REDIS_STOPPING, /* told to end; the timer is the limit */
+enum server_phase {
+	SERVER_IDLE,     /* never started, or stopped for good */
+	SERVER_WAITING,  /* no process; the timer starts one */
+	SERVER_STARTING, /* forked; the timer knocks */
+	SERVER_SERVING,
+	SERVER_STOPPING, /* told to end; the timer is the limit */
 };
 
 struct embedded_redis {
 	struct ev_loop *loop;
 	char *program, *socket_path, *data_dir, *log_path, *lock_path;
-	enum redis_phase phase;
+	enum server_phase phase;
 	pid_t pid;
 	uint64_t started_at_ms, ready_at_ms, answered_at_ms;
 	uint64_t locked_out_at_ms; /* since when the data is another's; 0: it is not */
@@ -70,14 +70,14 @@ struct embedded_redis {
 	void *on_stopped_arg;
 };
 
-static void set_phase(struct embedded_redis *r, enum redis_phase phase)
+static void set_phase(struct embedded_redis *r, enum server_phase phase)
 {
 	switch (phase) {
-	case REDIS_IDLE: assert(r->phase == REDIS_WAITING || r->phase == REDIS_STOPPING); break;
-	case REDIS_WAITING: assert(r->phase != REDIS_STOPPING); break;
-	case REDIS_STARTING: assert(r->phase == REDIS_WAITING); break;
-	case REDIS_SERVING: assert(r->phase == REDIS_STARTING); break;
-	case REDIS_STOPPING: break;
+	case SERVER_IDLE: assert(r->phase == SERVER_WAITING || r->phase == SERVER_STOPPING); break;
+	case SERVER_WAITING: assert(r->phase != SERVER_STOPPING); break;
+	case SERVER_STARTING: assert(r->phase == SERVER_WAITING); break;
+	case SERVER_SERVING: assert(r->phase == SERVER_STARTING); break;
+	case SERVER_STOPPING: break;
 	}
 	r->phase = phase;
 }
@@ -135,7 +135,7 @@ static void send_knock(struct embedded_redis *r)
 
 static void server_ready(struct embedded_redis *r)
 {
-	set_phase(r, REDIS_SERVING);
+	set_phase(r, SERVER_SERVING);
 	ev_timer_stop(r->loop, &r->timer);
 	r->ready_at_ms = clock_ms();
 	log_info("embedded Redis (pid %d) is ready on unix:%s after %llu ms", (int)r->pid, r->socket_path,
@@ -278,7 +278,7 @@ static void wait_for_respawn(struct embedded_redis *r, bool was_healthy)
 {
 	uint64_t delay_ms = respawn_delay_ms(&r->respawn, was_healthy, arc4random());
 
-	set_phase(r, REDIS_WAITING);
+	set_phase(r, SERVER_WAITING);
 	start_timer(r, delay_ms);
 }
 
@@ -312,7 +312,7 @@ static void watch_server(struct embedded_redis *r, pid_t pid)
 	r->pid = pid;
 	r->started_at_ms = r->answered_at_ms = clock_ms();
 	r->told_of_loading = false;
-	set_phase(r, REDIS_STARTING);
+	set_phase(r, SERVER_STARTING);
 	ev_child_set(&r->child, pid, 0);
 	ev_child_start(r->loop, &r->child);
 	start_timer(r, TICK_MS);
@@ -342,21 +342,21 @@ static void server_spawn(struct embedded_redis *r)
 
 static void stopped(struct embedded_redis *r)
 {
-	set_phase(r, REDIS_IDLE);
+	set_phase(r, SERVER_IDLE);
 	r->on_stopped(r->on_stopped_arg);
 }
 
 static void on_exit_of_server(struct ev_loop *loop, ev_child *watcher, int revents)
 {
 	struct embedded_redis *r = container_of(watcher, struct embedded_redis, child);
-	bool was_healthy = r->phase == REDIS_SERVING && clock_ms() - r->ready_at_ms >= RESPAWN_HEALTHY_MS;
+	bool was_healthy = r->phase == SERVER_SERVING && clock_ms() - r->ready_at_ms >= RESPAWN_HEALTHY_MS;
 	char text[CHILD_END_TEXT_MAX];
 
 	ev_child_stop(loop, watcher);
 	ev_timer_stop(loop, &r->timer);
 	stop_knocking(r);
 	child_describe_end(watcher->rstatus, text);
-	if (r->phase == REDIS_STOPPING) {
+	if (r->phase == SERVER_STOPPING) {
 		log_info("embedded Redis (pid %d) %s", (int)r->pid, text);
 		stopped(r);
 		return;
@@ -370,9 +370,9 @@ static void on_timer(struct ev_loop *loop, ev_timer *watcher, int revents)
 	struct embedded_redis *r = container_of(watcher, struct embedded_redis, timer);
 
 	switch (r->phase) {
-	case REDIS_WAITING: server_spawn(r); return;
-	case REDIS_STARTING: knock_again(r); return;
-	case REDIS_STOPPING:
+	case SERVER_WAITING: server_spawn(r); return;
+	case SERVER_STARTING: knock_again(r); return;
+	case SERVER_STOPPING:
 		if (r->pid == 0) {
 			stopped(r);
 			return;
@@ -380,8 +380,8 @@ static void on_timer(struct ev_loop *loop, ev_timer *watcher, int revents)
 		log_error("embedded Redis (pid %d) did not stop and is killed", (int)r->pid);
 		kill(r->pid, SIGKILL);
 		return;
-	case REDIS_IDLE:
-	case REDIS_SERVING: return;
+	case SERVER_IDLE:
+	case SERVER_SERVING: return;
 	}
 }
 
@@ -459,21 +459,21 @@ struct embedded_redis *embedded_redis_new(struct ev_loop *loop, const char *runt
 
 void embedded_redis_start(struct embedded_redis *r)
 {
-	set_phase(r, REDIS_WAITING);
+	set_phase(r, SERVER_WAITING);
 	server_spawn(r);
 }
 
 void embedded_redis_stop(struct embedded_redis *r, void (*on_stopped)(void *arg), void *arg)
 {
-	bool runs = r->phase == REDIS_STARTING || r->phase == REDIS_SERVING;
+	bool runs = r->phase == SERVER_STARTING || r->phase == SERVER_SERVING;
 
 	r->on_stopped = on_stopped;
 	r->on_stopped_arg = arg;
 	/* Asked a second time, by somebody in a hurry: what it holds is written out all the same. */
-	if (r->phase == REDIS_STOPPING)
+	if (r->phase == SERVER_STOPPING)
 		return;
 	stop_knocking(r);
-	set_phase(r, REDIS_STOPPING);
+	set_phase(r, SERVER_STOPPING);
 	if (runs)
 		kill(r->pid, SIGTERM);
 	else
@@ -485,7 +485,7 @@ void embedded_redis_free(struct embedded_redis **r)
 {
 	if (*r == NULL)
 		return;
-	assert((*r)->phase == REDIS_IDLE);
+	assert((*r)->phase == SERVER_IDLE);
 	mem_free((*r)->program);
 	mem_free((*r)->socket_path);
 	mem_free((*r)->data_dir);

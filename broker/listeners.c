@@ -11,14 +11,14 @@
 #include "log.h"
 #include "mem.h"
 
-struct listener {
+struct listen_address {
 	struct address address; /* with the real port once the first socket is bound */
 	char name[ADDRESS_TEXT_MAX];
 	bool owns_file; /* of a unix socket: ours to remove */
 };
 
 struct listeners {
-	struct listener *items;
+	struct listen_address *items;
 	size_t count;
 	unsigned workers;
 	int *fds; /* workers × count: the sockets of one worker lie side by side */
@@ -35,7 +35,7 @@ static int *grid_cell(const struct listeners *l, unsigned worker, size_t address
 	return &l->fds[(size_t)worker * l->count + address];
 }
 
-static bool is_unix(const struct listener *item)
+static bool is_unix(const struct listen_address *item)
 {
 	return item->address.sa.any.sa_family == AF_UNIX;
 }
@@ -153,7 +153,7 @@ static bool bind_unix(int fd, const struct address *a, struct attempt *at)
 }
 
 /* One more listening socket for the address, -1 when it cannot be had. */
-static int listen_on(struct listener *item, struct attempt *at)
+static int listen_on(struct listen_address *item, struct attempt *at)
 {
 	int fd, saved;
 
@@ -176,7 +176,7 @@ failed:
 
 static bool open_row(struct listeners *l, size_t address, struct attempt *at)
 {
-	struct listener *item = &l->items[address];
+	struct listen_address *item = &l->items[address];
 
 	*at = (struct attempt){.step = ""};
 	if (!is_unix(item))
@@ -243,7 +243,7 @@ const char *listeners_name(const struct listeners *l, size_t address)
 
 static void close_row(struct listeners *l, size_t address)
 {
-	struct listener *item = &l->items[address];
+	struct listen_address *item = &l->items[address];
 
 	for (unsigned w = 0; w < l->workers; w++) {
 		int fd = *grid_cell(l, w, address);

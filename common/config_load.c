@@ -26,11 +26,11 @@ static bool is_dev(const struct config_sources *sources, yaml_document_t *doc)
 /* What values may not stand together */
 
 /* The place of the first that is not a default. */
-static struct origin origin_of_either(const struct loader *l, const char *name, const char *other)
+static struct place place_of_either(const struct loader *l, const char *name, const char *other)
 {
-	struct origin at = loader_origin(l, name);
+	struct place at = loader_place(l, name);
 
-	return at.source.len > 0 ? at : loader_origin(l, other);
+	return at.source.len > 0 ? at : loader_place(l, other);
 }
 
 static void check_pings(struct loader *l)
@@ -42,7 +42,7 @@ static void check_pings(struct loader *l)
 		return;
 	units_format_duration(c->client.ping_interval_ms, ping);
 	units_format_duration(c->client.pong_timeout_ms, pong);
-	loader_problem(l, origin_of_either(l, "client.pong_timeout", "client.ping_interval"),
+	loader_problem(l, place_of_either(l, "client.pong_timeout", "client.ping_interval"),
 	               "client.pong_timeout", "must be shorter than client.ping_interval, %s, not %s", ping,
 	               pong);
 }
@@ -53,7 +53,7 @@ static void check_fixed_paths(struct loader *l, const char *name, const char *pa
 
 	for (size_t i = 0; i < ARRAY_LEN(fixed); i++) {
 		if (strcmp(path, fixed[i]) == 0)
-			loader_problem(l, loader_origin(l, name), name,
+			loader_problem(l, loader_place(l, name), name,
 			               "must not be %s, which the broker itself answers", path);
 	}
 }
@@ -68,7 +68,7 @@ static void check_paths(struct loader *l)
 	if (!c->uni_websocket.enabled ||
 	    strcmp(c->websocket.handler_prefix, c->uni_websocket.handler_prefix) != 0)
 		return;
-	loader_problem(l, origin_of_either(l, "uni_websocket.handler_prefix", "websocket.handler_prefix"),
+	loader_problem(l, place_of_either(l, "uni_websocket.handler_prefix", "websocket.handler_prefix"),
 	               "uni_websocket.handler_prefix", "must not be websocket.handler_prefix, %s",
 	               c->websocket.handler_prefix);
 }
@@ -90,9 +90,9 @@ static bool is_same_address(const char *one, const char *other)
 static void check_listen_pair(struct loader *l, const char *first, const char *second)
 {
 	if (strcmp(first, second) == 0)
-		loader_problem(l, loader_origin(l, "listen"), "listen", "must name \"%s\" once", first);
+		loader_problem(l, loader_place(l, "listen"), "listen", "must name \"%s\" once", first);
 	else if (is_same_address(first, second))
-		loader_problem(l, loader_origin(l, "listen"), "listen",
+		loader_problem(l, loader_place(l, "listen"), "listen",
 		               "must name \"%s\" once, \"%s\" is the same", first, second);
 }
 
@@ -155,7 +155,7 @@ static void set_runtime_dir(struct loader *l)
 		*dir = absolute;
 	}
 	if (strlen(*dir) > option_find(&options_of_broker, BYTES("runtime_dir"))->max)
-		loader_problem(l, loader_origin(l, "runtime_dir"), "runtime_dir",
+		loader_problem(l, loader_place(l, "runtime_dir"), "runtime_dir",
 		               "\"%s\" is too long for the path of a socket in it", *dir);
 }
 
@@ -175,7 +175,7 @@ struct config *config_load(const struct config_sources *sources, struct buf *err
 	bool dev = is_dev(sources, has_file ? &file : NULL);
 
 	l.config = mem_alloc(sizeof(*l.config));
-	l.origins = mem_alloc(options_of_broker.count * sizeof(*l.origins));
+	l.places = mem_alloc(options_of_broker.count * sizeof(*l.places));
 	options_set_defaults(&options_of_broker, l.config, dev);
 	l.config->dev = dev;
 	if (has_file)
@@ -187,7 +187,7 @@ struct config *config_load(const struct config_sources *sources, struct buf *err
 	check_together(&l);
 	if (has_file)
 		yaml_document_delete(&file);
-	mem_free(l.origins);
+	mem_free(l.places);
 	if (l.problems > 0)
 		config_free(&l.config);
 	return l.config;

@@ -4,7 +4,7 @@
 #include <stdio.h>
 
 /* "source:line: " */
-static void print_origin(struct buf *out, struct origin at)
+static void print_place(struct buf *out, struct place at)
 {
 	buf_put_bytes(out, at.source);
 	if (at.line > 0)
@@ -19,7 +19,7 @@ static bool may_tell(struct loader *l)
 	return l->problems <= LOADER_PROBLEMS_MAX;
 }
 
-void loader_problem(struct loader *l, struct origin at, const char *key, const char *fmt, ...)
+void loader_problem(struct loader *l, struct place at, const char *key, const char *fmt, ...)
 {
 	char text[LOADER_WHY_MAX];
 	va_list ap;
@@ -29,13 +29,13 @@ void loader_problem(struct loader *l, struct origin at, const char *key, const c
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	print_origin(l->errors, at);
+	print_place(l->errors, at);
 	if (key != NULL)
 		buf_putf(l->errors, "%s: ", key);
 	buf_putf(l->errors, "%s\n", text);
 }
 
-void loader_problem_of(struct loader *l, struct origin at, const struct scope *scope, const struct option *o,
+void loader_problem_of(struct loader *l, struct place at, const struct scope *scope, const struct option *o,
                        const char *fmt, ...)
 {
 	char key[LOADER_NAME_SIZE], text[LOADER_WHY_MAX];
@@ -48,19 +48,19 @@ void loader_problem_of(struct loader *l, struct origin at, const struct scope *s
 	loader_problem(l, at, key, "%s", text);
 }
 
-void loader_remember(struct loader *l, const struct scope *scope, const struct option *o, struct origin at)
+void loader_remember(struct loader *l, const struct scope *scope, const struct option *o, struct place at)
 {
 	if (scope->table == &options_of_broker)
-		l->origins[o - options_of_broker.rows] = at;
+		l->places[o - options_of_broker.rows] = at;
 }
 
-struct origin loader_origin(const struct loader *l, const char *name)
+struct place loader_place(const struct loader *l, const char *name)
 {
-	return l->origins[option_find(&options_of_broker, BYTES_OF_STR(name)) - options_of_broker.rows];
+	return l->places[option_find(&options_of_broker, BYTES_OF_STR(name)) - options_of_broker.rows];
 }
 
 void loader_set(struct loader *l, const struct scope *scope, const struct option *o, struct bytes text,
-                struct origin at)
+                struct place at)
 {
 	struct buf why;
 
@@ -72,7 +72,7 @@ void loader_set(struct loader *l, const struct scope *scope, const struct option
 
 /* Several items may stand in one line. */
 void loader_add(struct loader *l, const struct scope *scope, const struct option *o, size_t i,
-                struct bytes item, struct origin at)
+                struct bytes item, struct place at)
 {
 	struct buf why;
 

@@ -19,7 +19,7 @@ enum {
 };
 
 /* Where a value came from. */
-struct origin {
+struct place {
 	struct bytes source; /* a file, a variable, a flag; empty: the default */
 	unsigned line;       /* 0: has none */
 };
@@ -29,7 +29,7 @@ struct loader {
 	struct config *config;
 	struct buf *errors;
 	unsigned problems;
-	struct origin *origins; /* of the rows of options_of_broker */
+	struct place *places; /* of the rows of options_of_broker */
 };
 
 /* A table, the struct that it is about, and how its keys are called in messages. */
@@ -40,20 +40,20 @@ struct scope {
 };
 
 /* Tells a problem, with the key if there is one, and counts it. */
-void loader_problem(struct loader *l, struct origin at, const char *key, const char *fmt, ...)
+void loader_problem(struct loader *l, struct place at, const char *key, const char *fmt, ...)
 	PRINTF_LIKE(4, 5);
 /* The same for an option, named as the user knows it. */
-void loader_problem_of(struct loader *l, struct origin at, const struct scope *scope, const struct option *o,
+void loader_problem_of(struct loader *l, struct place at, const struct scope *scope, const struct option *o,
                        const char *fmt, ...) PRINTF_LIKE(5, 6);
-/* For what is found out later: loader_origin(). Only options of the broker are remembered. */
-void loader_remember(struct loader *l, const struct scope *scope, const struct option *o, struct origin at);
-struct origin loader_origin(const struct loader *l, const char *name);
+/* For what is found out later: loader_place(). Only options of the broker are remembered. */
+void loader_remember(struct loader *l, const struct scope *scope, const struct option *o, struct place at);
+struct place loader_place(const struct loader *l, const char *name);
 /* Calls option_set() and tells what it refuses. */
 void loader_set(struct loader *l, const struct scope *scope, const struct option *o, struct bytes text,
-                struct origin at);
+                struct place at);
 /* The same for an item of a list, counted from 0, and option_add(): the message names the item. */
 void loader_add(struct loader *l, const struct scope *scope, const struct option *o, size_t i,
-                struct bytes item, struct origin at);
+                struct bytes item, struct place at);
 
 /* config_yaml.c: a document, called `source` in messages. False with the problem told. Free it with
  * yaml_document_delete() otherwise. */

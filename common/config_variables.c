@@ -47,7 +47,7 @@ static const struct option *find_variable(const struct option_table *table, stru
 }
 
 static void read_items(struct loader *l, const struct scope *scope, const struct option *o, struct bytes text,
-                       struct origin at)
+                       struct place at)
 {
 	struct bytes rest = text, item;
 	size_t count = 0;
@@ -62,7 +62,7 @@ static void read_items(struct loader *l, const struct scope *scope, const struct
 static void read_value(struct loader *l, const struct scope *scope, const struct option *o,
                        struct bytes value, struct bytes source)
 {
-	struct origin at = {.source = source};
+	struct place at = {.source = source};
 
 	if (o->type == OPTION_CHANNEL || o->type == OPTION_NAMESPACES ||
 	    (o->type == OPTION_STRINGS && value.ptr[0] == '[')) {
@@ -119,10 +119,10 @@ static void unknown_variable(struct loader *l, struct bytes source, struct bytes
 			snprintf(near, sizeof(near), "%.*s", BYTES_FMT(candidate));
 	}
 	if (near[0] != '\0')
-		loader_problem(l, (struct origin){.source = source}, NULL,
+		loader_problem(l, (struct place){.source = source}, NULL,
 		               "no option is called so, did you mean %s%s?", prefix, near);
 	else
-		loader_problem(l, (struct origin){.source = source}, NULL,
+		loader_problem(l, (struct place){.source = source}, NULL,
 		               "no option is called so; see fanfare config --example");
 }
 
@@ -187,7 +187,7 @@ static bool is_first_of_option(const struct loader *l, size_t i)
 
 /* The flag stands once for each item: no need to count them. */
 static void add_flag_item(struct loader *l, const struct scope *broker, const struct option *o,
-                          struct bytes item, struct origin at)
+                          struct bytes item, struct place at)
 {
 	struct buf why;
 
@@ -201,7 +201,7 @@ static void read_flag(struct loader *l, const struct scope *broker, size_t i)
 {
 	const struct config_flag *flag = &l->sources->flags[i];
 	const struct option *o = option_find(broker->table, BYTES_OF_STR(flag->option));
-	struct origin at = {.source = BYTES_OF_STR(flag->flag != NULL ? flag->flag : flag->option)};
+	struct place at = {.source = BYTES_OF_STR(flag->flag != NULL ? flag->flag : flag->option)};
 
 	if (o == NULL) {
 		loader_problem(l, at, flag->option, "unknown option");

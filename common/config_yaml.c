@@ -29,9 +29,9 @@ struct keys {
 static void read_map(const struct reader *r, const struct scope *scope, const char *section,
                      yaml_node_t *node);
 
-static struct origin origin_of_node(const struct reader *r, const yaml_node_t *node)
+static struct place place_of_node(const struct reader *r, const yaml_node_t *node)
 {
-	return (struct origin){r->source, (unsigned)node->start_mark.line + 1};
+	return (struct place){r->source, (unsigned)node->start_mark.line + 1};
 }
 
 static struct bytes scalar_of(const yaml_node_t *node)
@@ -57,7 +57,7 @@ static void refuse_value(const struct reader *r, const struct scope *scope, cons
 
 	buf_init(&why, LOADER_WHY_MAX);
 	option_print_allowed(o, &why);
-	loader_problem_of(r->loader, origin_of_node(r, node), scope, o, "%smust be %.*s",
+	loader_problem_of(r->loader, place_of_node(r, node), scope, o, "%smust be %.*s",
 	                  is_null(node) ? "has no value, " : "", BYTES_FMT(buf_bytes(&why)));
 	buf_free(&why);
 }
@@ -74,18 +74,18 @@ static void read_scalar(const struct reader *r, const struct scope *scope, const
 		refuse_value(r, scope, o, node);
 		return;
 	}
-	loader_set(r->loader, scope, o, scalar_of(node), origin_of_node(r, node));
+	loader_set(r->loader, scope, o, scalar_of(node), place_of_node(r, node));
 }
 
 static void read_list_item(const struct reader *r, const struct scope *scope, const struct option *o,
                            size_t i, yaml_node_t *node)
 {
 	if (node->type != YAML_SCALAR_NODE || is_null(node)) {
-		loader_problem_of(r->loader, origin_of_node(r, node), scope, o, "item %zu must be a text",
+		loader_problem_of(r->loader, place_of_node(r, node), scope, o, "item %zu must be a text",
 		                  i + 1);
 		return;
 	}
-	loader_add(r->loader, scope, o, i, scalar_of(node), origin_of_node(r, node));
+	loader_add(r->loader, scope, o, i, scalar_of(node), place_of_node(r, node));
 }
 
 /* The items of a list; NULL with the problem told when it is none, or too long or short. */
@@ -149,10 +149,10 @@ static void read_namespace(const struct reader *r, const struct option *o, struc
 	options_set_defaults(&options_of_namespace, &namespaces[i], r->loader->config->dev);
 	read_map(r, &scope, "", node);
 	if (namespaces[i].name == NULL && r->loader->problems == problems)
-		loader_problem_of(r->loader, origin_of_node(r, node), &scope, options_of_namespace.rows,
+		loader_problem_of(r->loader, place_of_node(r, node), &scope, options_of_namespace.rows,
 		                  "is missing: each namespace has a name");
 	if (namespaces[i].name != NULL && name_is_taken(namespaces, i))
-		loader_problem_of(r->loader, origin_of_node(r, node), &scope, options_of_namespace.rows,
+		loader_problem_of(r->loader, place_of_node(r, node), &scope, options_of_namespace.rows,
 		                  "must be unique, there is another namespace \"%s\"", namespaces[i].name);
 }
 
@@ -175,7 +175,7 @@ static void read_namespaces(const struct reader *r, const struct scope *scope, c
 static void read_option(const struct reader *r, const struct scope *scope, const struct option *o,
                         yaml_node_t *node)
 {
-	loader_remember(r->loader, scope, o, origin_of_node(r, node));
+	loader_remember(r->loader, scope, o, place_of_node(r, node));
 	switch (o->type) {
 	case OPTION_STRINGS: read_list(r, scope, o, node); return;
 	case OPTION_CHANNEL: read_channel(r, scope, o, node); return;
@@ -262,10 +262,10 @@ static void unknown_key(const struct reader *r, const struct scope *scope, const
 	if (r->loader->problems < LOADER_PROBLEMS_MAX)
 		near = nearest(scope->table, section, key);
 	if (near.len > 0)
-		loader_problem(r->loader, origin_of_node(r, node), full, "unknown option, did you mean %.*s?",
+		loader_problem(r->loader, place_of_node(r, node), full, "unknown option, did you mean %.*s?",
 		               BYTES_FMT(near));
 	else
-		loader_problem(r->loader, origin_of_node(r, node), full, "unknown option");
+		loader_problem(r->loader, place_of_node(r, node), full, "unknown option");
 }
 
 static bool is_repeated(const struct reader *r, const struct scope *scope, const char *name,
@@ -277,7 +277,7 @@ static bool is_repeated(const struct reader *r, const struct scope *scope, const
 		if (!bytes_eq(scalar_of(keys->nodes[i]), scalar_of(key)))
 			continue;
 		snprintf(full, sizeof(full), "%s%s", scope->prefix, name);
-		loader_problem(r->loader, origin_of_node(r, key), full,
+		loader_problem(r->loader, place_of_node(r, key), full,
 		               "must stand here once, it is already in line %zu",
 		               keys->nodes[i]->start_mark.line + 1);
 		return true;
@@ -295,7 +295,7 @@ static void read_pair(const struct reader *r, const struct scope *scope, const c
 	int len;
 
 	if (key->type != YAML_SCALAR_NODE) {
-		loader_problem(r->loader, origin_of_node(r, key), *section != '\0' ? section : NULL,
+		loader_problem(r->loader, place_of_node(r, key), *section != '\0' ? section : NULL,
 		               "a key must be a word");
 		return;
 	}
@@ -329,7 +329,7 @@ static void read_map(const struct reader *r, const struct scope *scope, const ch
 		/* "channel.without_namespace." is a prefix. */
 		if (*section == '\0' && name[0] != '\0')
 			name[strlen(name) - 1] = '\0';
-		loader_problem(r->loader, origin_of_node(r, node), name[0] != '\0' ? name : NULL,
+		loader_problem(r->loader, place_of_node(r, node), name[0] != '\0' ? name : NULL,
 		               "must be a map of options");
 		return;
 	}
@@ -378,7 +378,7 @@ static bool read_all(int fd, struct buf *out)
 
 static bool read_file(struct loader *l, const char *path, struct buf *out)
 {
-	struct origin at = {BYTES_OF_STR(path), 0};
+	struct place at = {BYTES_OF_STR(path), 0};
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	bool good;
 
@@ -395,7 +395,7 @@ static bool read_file(struct loader *l, const char *path, struct buf *out)
 
 bool loader_open_yaml(struct loader *l, struct bytes text, struct bytes source, yaml_document_t *doc)
 {
-	struct origin at = {.source = source};
+	struct place at = {.source = source};
 	struct buf why;
 	bool good;
 

@@ -1,7 +1,7 @@
 /* worker/redis against a server that answers at random wrongly, late, twice or not at all, while
  * subscriptions come and go: nothing comes twice or out of order, nothing is missed of which nothing is told,
  * and when the server comes to its senses all is as it should be. TEST_SEED repeats a run. */
-#include "redis_fake.h"
+#include "redis_mock.h"
 
 enum { CHANNELS = 60, CHAOS_MS = 8000, CALM_MS = 15000 };
 
@@ -16,7 +16,7 @@ struct follower {
 };
 
 static struct world world;
-static struct fake fake;
+static struct mock mock;
 static struct follower followers[CHANNELS];
 static bool chaos;
 static enum mood { FINE, DEAF, SLOW, MAD, CRUEL, MOODS } mood; /* fine and cruel differ in how they begin */
@@ -77,27 +77,27 @@ static bool is_forbidden(const redisReply *command)
 	return false;
 }
 
-static void subscribe_badly(struct fake_conn *c, const redisReply *command)
+static void subscribe_badly(struct mock_conn *c, const redisReply *command)
 {
 	size_t victim = 1 + (size_t)rand() % (command->elements - 1);
 	int how = rand() % 3;
 
 	for (size_t i = 1; i < command->elements; i++) {
 		if (i != victim || how != 0)
-			fake_subscribe(c, command->element[i]->str);
+			mock_subscribe(c, command->element[i]->str);
 		if (i == victim && how == 1) {
-			fake_push(c, "subscribe", command->element[i]->str);
-			fake_send(c, ":1\r\n");
+			mock_push(c, "subscribe", command->element[i]->str);
+			mock_send(c, ":1\r\n");
 		}
 		if (i == victim && how == 2)
-			fake_send(c, "-ERR out of order\r\n");
+			mock_send(c, "-ERR out of order\r\n");
 	}
 }
 
 /* Says that it published, and publishes nothing. */
-static void swallow(struct fake_conn *c)
+static void swallow(struct mock_conn *c)
 {
-	fake_send(c, ":1\r\n");
+	mock_send(c, ":1\r\n");
 }
 
 static const char *const nonsense[] = {"",
@@ -115,13 +115,13 @@ static const char *const nonsense[] = {"",
                                        "$9\r\nhal",
                                        "?\r\n"};
 
-static bool answer_at_random(struct fake_conn *c, const redisReply *command)
+static bool answer_at_random(struct mock_conn *c, const redisReply *command)
 {
 	bool marker = strncmp(word(command, 2), "marker", 6) == 0;
 	bool canary = strncmp(word(command, 2), "canary", 6) == 0;
 
 	if (is_command(command, "SUBSCRIBE") && is_forbidden(command)) {
-		fake_send(c, "-NOPERM no\r\n");
+		mock_send(c, "-NOPERM no\r\n");
 		return true;
 	}
 	if (is_command(command, "SUBSCRIBE") && mood == MAD && one_in(3))
@@ -129,7 +129,7 @@ static bool answer_at_random(struct fake_conn *c, const redisReply *command)
 	else if ((canary && mood == DEAF) || (marker && one_in(4)))
 		swallow(c);
 	else if (mood == MAD && one_in(10))
-		fake_send(c, nonsense[(size_t)rand() % ARRAY_LEN(nonsense)]);
+		mock_send(c, nonsense[(size_t)rand() % ARRAY_LEN(nonsense)]);
 	else
 		return false;
 	return true;
@@ -137,17 +137,17 @@ static bool answer_at_random(struct fake_conn *c, const redisReply *command)
 
 static void change_mood(void)
 {
-	struct fake_conn *c = fake.conns;
+	struct mock_conn *c = mock.conns;
 
 	mood = rand() % 2 == 0 ? DEAF : (enum mood)(rand() % MOODS);
-	fake.byte_by_byte = mood == SLOW;
-	fake.refuse = mood == MAD && rand() % 2;
+	mock.byte_by_byte = mood == SLOW;
+	mock.refuse = mood == MAD && rand() % 2;
 	if (mood != CRUEL)
 		return;
 	for (int skip = rand() % 3; c != NULL && (skip > 0 || !c->open); c = c->next)
 		skip -= c->open;
 	if (c != NULL)
-		fake_close(c);
+		mock_close(c);
 }
 
 /* --- the run ------------------------------------------------------------------------------------------ */
@@ -171,7 +171,7 @@ static void do_something(struct follower *f)
 		return;
 	default:
 		snprintf(text, sizeof(text), "%ld", ++f->published);
-		fake_publish(&fake, f->channel, text);
+		mock_publish(&mock, f->channel, text);
 		return;
 	}
 }
@@ -210,8 +210,8 @@ static void go_mad(void)
 	}
 	chaos = false;
 	mood = FINE;
-	fake.byte_by_byte = false;
-	fake.refuse = false;
+	mock.byte_by_byte = false;
+	mock.refuse = false;
 }
 
 static void a_server_out_of_its_mind_doubles_nothing_and_loses_nothing_in_silence(void **state)
@@ -229,7 +229,7 @@ static void a_server_out_of_its_mind_doubles_nothing_and_loses_nothing_in_silenc
 		         followers[i].forbidden ? "no" : "", i);
 	}
 	world.redis = redis_new(world.loop, &world.config, "n1", &events);
-	fake.on_command = answer_at_random;
+	mock.on_command = answer_at_random;
 	go_mad();
 	for (int i = 0; i < CHANNELS; i++)
 		if (followers[i].sub == NULL)
@@ -237,7 +237,7 @@ static void a_server_out_of_its_mind_doubles_nothing_and_loses_nothing_in_silenc
 	WAIT_FOR(&world, CALM_MS, all_is_well());
 	for (int i = 0; i < CHANNELS; i++) {
 		snprintf(text, sizeof(text), "%ld", ++followers[i].published);
-		fake_publish(&fake, followers[i].channel, text);
+		mock_publish(&mock, followers[i].channel, text);
 	}
 	WAIT_FOR(&world, CALM_MS, all_has_come());
 	for (int i = 0; i < CHANNELS; i++)
@@ -248,14 +248,14 @@ static int setup(void **state)
 {
 	world_init(&world);
 	world.config.redis.unsubscribe_linger_ms = 50;
-	fake_start(&fake, &world);
+	mock_start(&mock, &world);
 	return 0;
 }
 
 static int teardown(void **state)
 {
 	redis_free(&world.redis);
-	fake_stop(&fake);
+	mock_stop(&mock);
 	world_free(&world);
 	return 0;
 }

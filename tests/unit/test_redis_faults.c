@@ -1,20 +1,20 @@
 /* worker/redis against a server that answers wrongly, in pieces, late or not at all. */
-#include "redis_fake.h"
+#include "redis_mock.h"
 
 static struct world world;
-static struct fake fake;
+static struct mock mock;
 
 static int setup(void **state)
 {
 	world_init(&world);
-	fake_start(&fake, &world);
+	mock_start(&mock, &world);
 	return 0;
 }
 
 static int teardown(void **state)
 {
 	redis_free(&world.redis);
-	fake_stop(&fake);
+	mock_stop(&mock);
 	world_free(&world);
 	return 0;
 }
@@ -54,18 +54,18 @@ static const char *instead_of; /* this command */
 static const char *say;        /* "" for nothing */
 static unsigned times;         /* so often, then what is right */
 
-static bool say_instead(struct fake_conn *c, const redisReply *command)
+static bool say_instead(struct mock_conn *c, const redisReply *command)
 {
 	if (!is_command(command, instead_of) || times == 0)
 		return false;
 	times--;
-	fake_send(c, say);
+	mock_send(c, say);
 	return true;
 }
 
 static void let_say(const char *command, const char *text, unsigned how_often)
 {
-	fake.on_command = say_instead;
+	mock.on_command = say_instead;
 	instead_of = command;
 	say = text;
 	times = how_often;
@@ -79,11 +79,11 @@ static void replies_may_come_byte_by_byte(void **state)
 	struct answer a;
 
 	world.config.redis.canary_timeout_ms = 2000;
-	fake.byte_by_byte = true;
+	mock.byte_by_byte = true;
 	start();
 	listen_on(&world, &l, "t:a");
 	WAIT_FOR(&world, 2000, l.confirmed == 1);
-	fake_publish(&fake, "t:a", "1");
+	mock_publish(&mock, "t:a", "1");
 	echo(&a, "hello");
 	WAIT_FOR(&world, 2000, a.count == 1 && l.messages == 1);
 	assert_string_equal(a.text, "hello");
@@ -97,7 +97,7 @@ static void half_a_reply_and_then_nothing_is_a_dead_connection(void **state)
 	unsigned accepted;
 
 	start();
-	accepted = fake.accepted;
+	accepted = mock.accepted;
 	let_say("ECHO", "$1000000000\r\nabc", 1);
 	echo(&a, "x");
 	echo(&b, "y");
@@ -105,7 +105,7 @@ static void half_a_reply_and_then_nothing_is_a_dead_connection(void **state)
 	assert_true(a.null && b.null);
 	WAIT_FOR(&world, 1000, !is_ready(&world));
 	WAIT_FOR(&world, 3000, is_ready(&world));
-	assert_int_equal(fake.accepted, accepted + 1);
+	assert_int_equal(mock.accepted, accepted + 1);
 	echo(&a, "x");
 	WAIT_FOR(&world, 1000, a.count == 1 && !a.null);
 }
@@ -118,7 +118,7 @@ static void a_loading_redis_is_waited_for(void **state)
 	world_redis(&world);
 	WAIT_FOR(&world, 2000, strstr(reason(&world), "is not ready: LOADING") != NULL);
 	WAIT_FOR(&world, 5000, is_ready(&world));
-	assert_int_equal(fake.accepted, 8 + 2);
+	assert_int_equal(mock.accepted, 8 + 2);
 }
 
 static void a_replica_is_no_use(void **state)
@@ -135,7 +135,7 @@ static void a_redis_that_wants_a_password_is_asked_seldom(void **state)
 	world_redis(&world);
 	WAIT_FOR(&world, 2000, strstr(reason(&world), "refused authentication: NOAUTH") != NULL);
 	STAYS_SO(&world, 1500, !is_ready(&world));
-	assert_int_equal(fake.accepted, 2);
+	assert_int_equal(mock.accepted, 2);
 }
 
 static void courtesies_may_be_forbidden(void **state)
@@ -164,13 +164,13 @@ static void a_server_that_never_answers_is_noticed(void **state)
 
 static void a_server_that_closes_at_once_is_not_hammered(void **state)
 {
-	fake.refuse = true;
+	mock.refuse = true;
 	world_redis(&world);
 	STAYS_SO(&world, 2000, !is_ready(&world));
 	/* 50 ms and then doubled, each at least the half of it, for two connections. */
-	assert_true(fake.accepted >= 6 && fake.accepted <= 20);
+	assert_true(mock.accepted >= 6 && mock.accepted <= 20);
 	assert_non_null(strstr(reason(&world), "cannot connect to redis"));
-	fake.refuse = false;
+	mock.refuse = false;
 	WAIT_FOR(&world, 3000, is_ready(&world));
 }
 
@@ -179,11 +179,11 @@ static void a_server_that_closes_at_once_is_not_hammered(void **state)
 static void check_recovery(const char *why)
 {
 	struct answer a;
-	unsigned accepted = fake.accepted;
+	unsigned accepted = mock.accepted;
 
 	WAIT_FOR(&world, 1000, !is_ready(&world) && strstr(reason(&world), why) != NULL);
 	WAIT_FOR(&world, 3000, is_ready(&world));
-	assert_int_equal(fake.accepted, accepted + 1);
+	assert_int_equal(mock.accepted, accepted + 1);
 	echo(&a, "x");
 	WAIT_FOR(&world, 1000, a.count == 1 && !a.null);
 }
@@ -191,11 +191,11 @@ static void check_recovery(const char *why)
 static void nonsense_breaks_the_command_connection_and_it_is_made_again(void **state)
 {
 	start();
-	fake_send(fake_calls(&fake), "HTTP/1.1 400 Bad Request\r\n");
+	mock_send(mock_calls(&mock), "HTTP/1.1 400 Bad Request\r\n");
 	check_recovery("does not speak its protocol");
-	fake_send(fake_calls(&fake), "+OK\r\n");
+	mock_send(mock_calls(&mock), "+OK\r\n");
 	check_recovery("a reply to nothing");
-	fake_send(fake_calls(&fake), "*2000000\r\n");
+	mock_send(mock_calls(&mock), "*2000000\r\n");
 	check_recovery("array too large");
 }
 
@@ -220,10 +220,10 @@ static void nonsense_breaks_the_subscriber_connection_and_it_is_made_again(void 
 	listen_on(&world, &l, "t:a");
 	WAIT_FOR(&world, 2000, l.confirmed == 1);
 	for (unsigned i = 0; i < ARRAY_LEN(pushes); i++) {
-		fake_send(fake_subscriber(&fake, "t:a"), pushes[i]);
+		mock_send(mock_subscriber(&mock, "t:a"), pushes[i]);
 		WAIT_FOR(&world, 4000, l.confirmed == i + 2 && is_ready(&world));
 		l.last = 0;
-		fake_publish(&fake, "t:a", "1");
+		mock_publish(&mock, "t:a", "1");
 		WAIT_FOR(&world, 1000, l.last == 1);
 	}
 	redis_sub_close(&l.sub);
@@ -232,16 +232,16 @@ static void nonsense_breaks_the_subscriber_connection_and_it_is_made_again(void 
 static void messages_on_channels_that_nobody_wants_are_dropped(void **state)
 {
 	struct listener_sub l;
-	struct fake_conn *c;
+	struct mock_conn *c;
 
 	start();
 	listen_on(&world, &l, "t:a");
 	WAIT_FOR(&world, 2000, l.confirmed == 1);
-	c = fake_subscriber(&fake, "t:a");
-	fake_send(
+	c = mock_subscriber(&mock, "t:a");
+	mock_send(
 		c,
 		"*3\r\n$7\r\nmessage\r\n$3\r\nt:b\r\n$1\r\n1\r\n*3\r\n$7\r\nmessage\r\n$0\r\n\r\n$1\r\n1\r\n");
-	fake_publish(&fake, "t:a", "1");
+	mock_publish(&mock, "t:a", "1");
 	WAIT_FOR(&world, 1000, l.messages == 1);
 	assert_true(is_ready(&world));
 	redis_sub_close(&l.sub);
@@ -264,7 +264,7 @@ static void a_master_that_became_a_replica_is_left(void **state)
 /* Confirms what it is asked for, but forgets one channel. */
 static const char *forgotten;
 
-static bool forget_one(struct fake_conn *c, const redisReply *command)
+static bool forget_one(struct mock_conn *c, const redisReply *command)
 {
 	if (!is_command(command, "SUBSCRIBE") || forgotten == NULL)
 		return false;
@@ -272,7 +272,7 @@ static bool forget_one(struct fake_conn *c, const redisReply *command)
 		if (forgotten != NULL && strcmp(command->element[i]->str, forgotten) == 0)
 			forgotten = NULL;
 		else
-			fake_subscribe(c, command->element[i]->str);
+			mock_subscribe(c, command->element[i]->str);
 	}
 	return true;
 }
@@ -282,7 +282,7 @@ static void a_lost_confirmation_in_the_middle_is_noticed_by_the_next(void **stat
 	struct listener_sub l[3];
 
 	start();
-	fake.on_command = forget_one;
+	mock.on_command = forget_one;
 	forgotten = "t:b";
 	listen_on(&world, &l[0], "t:a");
 	listen_on(&world, &l[1], "t:b");
@@ -290,7 +290,7 @@ static void a_lost_confirmation_in_the_middle_is_noticed_by_the_next(void **stat
 	for (int i = 0; i < 3; i++)
 		WAIT_FOR(&world, 3000, redis_sub_confirmed(l[i].sub));
 	assert_null(forgotten);
-	assert_int_equal(fake_publish(&fake, "t:b", "1"), 1);
+	assert_int_equal(mock_publish(&mock, "t:b", "1"), 1);
 	WAIT_FOR(&world, 1000, l[1].messages == 1);
 	for (int i = 0; i < 3; i++)
 		redis_sub_close(&l[i].sub);
@@ -304,16 +304,16 @@ static void a_lost_last_confirmation_is_noticed_in_time_and_costs_nothing(void *
 	start();
 	listen_on(&world, &a, "t:a");
 	WAIT_FOR(&world, 2000, a.confirmed == 1);
-	fake.on_command = forget_one;
+	mock.on_command = forget_one;
 	forgotten = "t:b";
 	listen_on(&world, &b, "t:b");
-	fake_publish(&fake, "t:a", "1");
+	mock_publish(&mock, "t:a", "1");
 	WAIT_FOR(&world, 1000, !is_ready(&world));
 	assert_non_null(strstr(reason(&world), "does not confirm"));
-	fake_publish(&fake, "t:a", "2");
+	mock_publish(&mock, "t:a", "2");
 	WAIT_FOR(&world, 2000, b.confirmed == 1 && is_ready(&world));
-	fake_publish(&fake, "t:a", "3");
-	fake_publish(&fake, "t:b", "1");
+	mock_publish(&mock, "t:a", "3");
+	mock_publish(&mock, "t:b", "1");
 	WAIT_FOR(&world, 1000, a.last == 3 && b.last == 1);
 	assert_int_equal(a.lost + a.doubled + b.doubled, 0);
 	assert_int_equal(a.confirmed, 1);
@@ -322,7 +322,7 @@ static void a_lost_last_confirmation_is_noticed_in_time_and_costs_nothing(void *
 }
 
 /* Does not answer when it is asked for t:b, alone or among others. */
-static bool silent_about_b(struct fake_conn *c, const redisReply *command)
+static bool silent_about_b(struct mock_conn *c, const redisReply *command)
 {
 	for (size_t i = 1; is_command(command, "SUBSCRIBE") && i < command->elements; i++)
 		if (strcmp(command->element[i]->str, "t:b") == 0)
@@ -335,31 +335,31 @@ static void a_confirmation_that_never_comes_is_noticed_also_after_one_that_came_
 	struct listener_sub a;
 	struct listener_sub b;
 	struct listener_sub c;
-	struct fake_conn *old;
+	struct mock_conn *old;
 
 	start();
 	listen_on(&world, &a, "t:a");
 	WAIT_FOR(&world, 2000, a.confirmed == 1);
-	old = fake_subscriber(&fake, "t:a");
-	fake.on_command = silent_about_b;
+	old = mock_subscriber(&mock, "t:a");
+	mock.on_command = silent_about_b;
 	listen_on(&world, &b, "t:b");
 	listen_on(&world, &c, "t:c");
 	WAIT_FOR(&world, 1000, !is_ready(&world));
-	fake_subscribe(old, "t:b");
+	mock_subscribe(old, "t:b");
 	WAIT_FOR(&world, 1000, is_ready(&world) && b.confirmed == 1);
 	WAIT_FOR(&world, 1000, !is_ready(&world));
-	fake.on_command = NULL;
+	mock.on_command = NULL;
 	WAIT_FOR(&world, 3000, c.confirmed == 1 && is_ready(&world));
 	redis_sub_close(&a.sub);
 	redis_sub_close(&b.sub);
 	redis_sub_close(&c.sub);
 }
 
-static bool forbid_most(struct fake_conn *c, const redisReply *command)
+static bool forbid_most(struct mock_conn *c, const redisReply *command)
 {
 	for (size_t i = 1; is_command(command, "SUBSCRIBE") && i < command->elements; i++) {
 		if (strncmp(command->element[i]->str, "t:no", 4) == 0) {
-			fake_send(c, "-NOPERM no\r\n");
+			mock_send(c, "-NOPERM no\r\n");
 			return true;
 		}
 	}
@@ -377,7 +377,7 @@ static void behind_many_refusals_the_others_have_their_turn(void **state)
 	world.config.redis.call_timeout_ms = 2000;
 	world.config.redis.canary_timeout_ms = 2000;
 	start();
-	fake.on_command = forbid_most;
+	mock.on_command = forbid_most;
 	for (int i = 0; i < FORBIDDEN; i++) {
 		snprintf(name, sizeof(name), "t:no%d", i);
 		listen_on(&world, &forbidden[i], name);
@@ -396,11 +396,11 @@ static void behind_many_refusals_the_others_have_their_turn(void **state)
 /* --- canaries ----------------------------------------------------------------------------------------- */
 
 /* Says that it published, but does not: every connection is deaf. */
-static bool swallow_publications(struct fake_conn *c, const redisReply *command)
+static bool swallow_publications(struct mock_conn *c, const redisReply *command)
 {
 	if (!is_command(command, "PUBLISH"))
 		return false;
-	fake_send(c, ":1\r\n");
+	mock_send(c, ":1\r\n");
 	return true;
 }
 
@@ -413,18 +413,18 @@ static void a_deaf_redis_is_never_ready_and_not_hammered(void **state)
 	start();
 	listen_on(&world, &l, "t:a");
 	WAIT_FOR(&world, 2000, l.confirmed == 1);
-	accepted = fake.accepted;
+	accepted = mock.accepted;
 	missed = metrics_mine->values[METRIC_redis_canaries_missed];
-	fake.on_command = swallow_publications;
+	mock.on_command = swallow_publications;
 	WAIT_FOR(&world, 1000, !is_ready(&world));
 	assert_non_null(strstr(reason(&world), "not heard"));
 	STAYS_SO(&world, 3000, !is_ready(&world));
 	assert_true(metrics_mine->values[METRIC_redis_canaries_missed] - missed >= 4);
-	assert_true(fake.accepted - accepted <= 3);
+	assert_true(mock.accepted - accepted <= 3);
 	/* What comes all the same is delivered. */
-	fake_publish(&fake, "t:a", "1");
+	mock_publish(&mock, "t:a", "1");
 	WAIT_FOR(&world, 1000, l.messages == 1);
-	fake.on_command = NULL;
+	mock.on_command = NULL;
 	WAIT_FOR(&world, 5000, is_ready(&world));
 	redis_sub_close(&l.sub);
 }
@@ -432,12 +432,12 @@ static void a_deaf_redis_is_never_ready_and_not_hammered(void **state)
 static unsigned markers;
 
 /* Says that it published the canary, but does not, and refuses the marker. */
-static bool refuse_markers(struct fake_conn *c, const redisReply *command)
+static bool refuse_markers(struct mock_conn *c, const redisReply *command)
 {
 	if (!is_command(command, "PUBLISH") || strncmp(word(command, 2), "marker ", 7) != 0)
 		return swallow_publications(c, command);
 	markers++;
-	fake_send(c, "-OOM command not allowed\r\n");
+	mock_send(c, "-OOM command not allowed\r\n");
 	return true;
 }
 
@@ -445,25 +445,25 @@ static void a_marker_that_is_refused_is_not_published_without_end(void **state)
 {
 	start();
 	markers = 0;
-	fake.on_command = refuse_markers;
+	mock.on_command = refuse_markers;
 	WAIT_FOR(&world, 2000, markers == 1);
 	STAYS_SO(&world, 1500, markers <= 3);
 	assert_true(markers > 1);
-	fake.on_command = NULL;
+	mock.on_command = NULL;
 	WAIT_FOR(&world, 3000, is_ready(&world));
 }
 
 static void canaries_of_others_prove_nothing(void **state)
 {
 	start();
-	fake.on_command = swallow_publications;
+	mock.on_command = swallow_publications;
 	WAIT_FOR(&world, 1000, !is_ready(&world));
 	for (int i = 0; i < 20; i++) {
 		char text[64];
 		snprintf(text, sizeof(text), "canary 0000000000000000 %d", i);
-		fake_publish(&fake, "t.canary.n1", text);
-		fake_publish(&fake, "t.canary.n1", "marker 0000000000000000 1");
-		fake_publish(&fake, "t.canary.n1", "");
+		mock_publish(&mock, "t.canary.n1", text);
+		mock_publish(&mock, "t.canary.n1", "marker 0000000000000000 1");
+		mock_publish(&mock, "t.canary.n1", "");
 	}
 	STAYS_SO(&world, 300, !is_ready(&world));
 }

@@ -10,7 +10,7 @@
 #include "heartbeat.h"
 #include "mem.h"
 #include "metrics.h"
-#include "session_state.h"
+#include "session_internal.h"
 #include "subscriptions.h"
 #include "uni.h"
 

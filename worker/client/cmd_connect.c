@@ -3,7 +3,7 @@
 #include "commands.h"
 #include "config.h"
 #include "permissions.h"
-#include "session_state.h"
+#include "session_internal.h"
 #include "subscriptions.h"
 
 /* Whether the client could subscribe to the channel by himself; ERROR_UNKNOWN_CHANNEL ends the session, any

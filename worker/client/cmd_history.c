@@ -1,7 +1,7 @@
 /* history (client protocol 8.6): no channel has history yet. */
 #include "commands.h"
 #include "permissions.h"
-#include "session_state.h"
+#include "session_internal.h"
 
 struct verdict cmd_history(struct session *s, const struct command *cmd)
 {

@@ -1,7 +1,7 @@
 /* presence and presence_stats (client protocol 8.5): no channel has presence yet. */
 #include "commands.h"
 #include "permissions.h"
-#include "session_state.h"
+#include "session_internal.h"
 
 static struct verdict presence(struct session *s, struct bytes channel)
 {

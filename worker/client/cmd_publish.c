@@ -3,7 +3,7 @@
 #include "answer.h"
 #include "commands.h"
 #include "permissions.h"
-#include "session_state.h"
+#include "session_internal.h"
 #include "subscriptions.h"
 
 static enum error_code check(const struct session *s, const struct publish_request *req)

@@ -1,7 +1,7 @@
 /* refresh and sub_refresh (client protocol 8.9 and 8.10): a new token for the connection, or for a
  * subscription. There is no key to verify one with, so no token is valid. */
 #include "commands.h"
-#include "session_state.h"
+#include "session_internal.h"
 #include "subscriptions.h"
 
 struct verdict cmd_refresh(struct session *s, const struct command *cmd)

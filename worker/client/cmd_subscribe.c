@@ -4,7 +4,7 @@
 #include "commands.h"
 #include "config.h"
 #include "permissions.h"
-#include "session_state.h"
+#include "session_internal.h"
 #include "subscriptions.h"
 
 enum { TYPE_MAP_FIRST = 1, TYPE_MAP_LAST = 3, TYPE_SHARED_POLL = 4 };

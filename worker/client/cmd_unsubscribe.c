@@ -1,6 +1,6 @@
 /* unsubscribe (client protocol 8.3): succeeds whatever the channel is, even one that connect subscribed. */
 #include "commands.h"
-#include "session_state.h"
+#include "session_internal.h"
 #include "subscriptions.h"
 
 struct verdict cmd_unsubscribe(struct session *s, const struct command *cmd)

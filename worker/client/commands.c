@@ -4,7 +4,7 @@
 #include "answer.h"
 #include "heartbeat.h"
 #include "log.h"
-#include "session_state.h"
+#include "session_internal.h"
 
 /* Commands of one session that may wait for Redis at a time. */
 enum { COMMANDS_MAX_PENDING = 128 };

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "codes.h"
-#include "conn_inside.h"
+#include "conn_internal.h"
 #include "mem.h"
 #include "metrics.h"
 
@@ -378,8 +378,8 @@ void *conn_state(const struct conn *c)
 
 const char *conn_name(const struct conn *c)
 {
-	static char name[PEER_TEXT_MAX + 32];
-	char peer[PEER_TEXT_MAX];
+	static char name[ADDRESS_TEXT_MAX + 32];
+	char peer[ADDRESS_TEXT_MAX];
 
 	peer_format(&c->peer, peer);
 	snprintf(name, sizeof(name), "conn %llu %s", (unsigned long long)c->number, peer);

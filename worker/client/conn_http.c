@@ -3,7 +3,7 @@
 #include <assert.h>
 
 #include "codes.h"
-#include "conn_inside.h"
+#include "conn_internal.h"
 #include "metrics.h"
 #include "ws_handshake.h"
 

@@ -1,7 +1,7 @@
 /* The connection while it speaks WebSocket: puts pieces together to messages for the app, answers control
  * frames, and takes its part in the closing handshake (RFC 6455, sections 5.5 and 7). */
 #include "codes.h"
-#include "conn_inside.h"
+#include "conn_internal.h"
 
 static void deliver(struct conn *c, enum ws_opcode opcode, struct bytes message)
 {

@@ -4,7 +4,7 @@
 
 #include "clock.h"
 #include "codes.h"
-#include "conn_inside.h"
+#include "conn_internal.h"
 #include "listener.h"
 #include "mem.h"
 #include "metrics.h"

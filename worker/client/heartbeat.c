@@ -6,7 +6,7 @@
 #include "clock.h"
 #include "config.h"
 #include "random.h"
-#include "session_state.h"
+#include "session_internal.h"
 
 /* A worker that looks so late was stopped, or starved: the pong may wait unread behind many others. */
 enum { OWN_DELAY_MS = 1000 };

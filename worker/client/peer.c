@@ -33,7 +33,7 @@ static void to_address(const struct peer *p, struct address *a)
 	}
 }
 
-void peer_format(const struct peer *p, char text[PEER_TEXT_MAX])
+void peer_format(const struct peer *p, char text[ADDRESS_TEXT_MAX])
 {
 	struct address a;
 

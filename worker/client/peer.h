@@ -11,8 +11,6 @@ struct peer {
 	struct in6_addr addr; /* IPv4 in the first four bytes */
 };
 
-enum { PEER_TEXT_MAX = ADDRESS_TEXT_MAX };
-
 void peer_remember(struct peer *p, const struct address *a);
 /* "127.0.0.1:4711", "[::1]:4711", "unix". */
-void peer_format(const struct peer *p, char text[PEER_TEXT_MAX]);
+void peer_format(const struct peer *p, char text[ADDRESS_TEXT_MAX]);

@@ -3,7 +3,7 @@
 
 #include "compiler.h"
 #include "mem.h"
-#include "session_state.h"
+#include "session_internal.h"
 
 struct client_subscription *subscriptions_find(const struct session *s, struct bytes channel)
 {

@@ -3,7 +3,7 @@
 
 #include "answer.h"
 #include "commands.h"
-#include "session_state.h"
+#include "session_internal.h"
 
 void uni_refuse(struct session *s, enum error_code error)
 {

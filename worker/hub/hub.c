@@ -6,7 +6,7 @@
 
 #include "channel.h"
 #include "config.h"
-#include "hub_state.h"
+#include "hub_internal.h"
 #include "mem.h"
 #include "metrics.h"
 

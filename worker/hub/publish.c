@@ -2,7 +2,7 @@
  * published here comes back from Redis like everything else. */
 #include "buf.h"
 #include "envelope.h"
-#include "hub_state.h"
+#include "hub_internal.h"
 #include "log.h"
 #include "mem.h"
 #include "metrics.h"

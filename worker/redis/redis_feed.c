@@ -9,15 +9,15 @@
 
 /* --- what is sent ------------------------------------------------------------------------------------- */
 
-static struct feed_op *op_first(const struct redis_feed *f)
+static struct redis_feed_op *op_first(const struct redis_feed *f)
 {
 	return f->count > 0 ? &f->ops[f->first] : NULL;
 }
 
 static void op_push(struct redis_feed *f, struct redis_sub *s, bool subscribe, bool last)
 {
-	assert(f->count < FEED_WINDOW);
-	f->ops[(f->first + f->count++) % FEED_WINDOW] = (struct feed_op){
+	assert(f->count < REDIS_FEED_WINDOW);
+	f->ops[(f->first + f->count++) % REDIS_FEED_WINDOW] = (struct redis_feed_op){
 		.sub = s, .sent_ms = clock_ms(), .subscribe = subscribe, .last = last};
 	s->at[f->slot].on = subscribe;
 	s->at[f->slot].in_flight++;
@@ -29,7 +29,7 @@ static struct redis_sub *op_pop(struct redis_feed *f)
 {
 	struct redis_sub *s = f->ops[f->first].sub;
 
-	f->first = (f->first + 1) % FEED_WINDOW;
+	f->first = (f->first + 1) % REDIS_FEED_WINDOW;
 	f->count--;
 	s->at[f->slot].in_flight--;
 	return s;
@@ -41,7 +41,8 @@ static size_t take_batch(struct redis_feed *f, struct list *dirty, struct redis_
 	size_t bytes = 0;
 	size_t count = 0;
 
-	while (count < FEED_BATCH && bytes < FEED_BATCH_BYTES && f->count + count < FEED_WINDOW) {
+	while (count < REDIS_FEED_BATCH && bytes < REDIS_FEED_BATCH_BYTES &&
+	       f->count + count < REDIS_FEED_WINDOW) {
 		struct list *node = dirty->next;
 		struct redis_sub *s;
 		if (node == dirty)
@@ -62,7 +63,7 @@ static size_t take_batch(struct redis_feed *f, struct list *dirty, struct redis_
 
 static void send_batch(struct redis_feed *f, bool subscribe)
 {
-	struct redis_sub *batch[FEED_BATCH];
+	struct redis_sub *batch[REDIS_FEED_BATCH];
 	size_t count = take_batch(f, &f->dirty[subscribe], batch);
 	struct buf *out = redis_link_out(&f->link);
 
@@ -74,12 +75,12 @@ static void send_batch(struct redis_feed *f, bool subscribe)
 	}
 }
 
-/* Room for the largest command: a batch ends with the channel that passes FEED_BATCH_BYTES. */
-enum { COMMAND_MAX = FEED_BATCH_BYTES + FEED_CHANNEL_MAX + (FEED_BATCH + 2) * 32 };
+/* Room for the largest command: a batch ends with the channel that passes REDIS_FEED_BATCH_BYTES. */
+enum { COMMAND_MAX = REDIS_FEED_BATCH_BYTES + REDIS_FEED_CHANNEL_MAX + (REDIS_FEED_BATCH + 2) * 32 };
 
 static bool may_send(const struct redis_feed *f)
 {
-	return f->count < FEED_WINDOW && redis_link_room(&f->link) >= COMMAND_MAX;
+	return f->count < REDIS_FEED_WINDOW && redis_link_room(&f->link) >= COMMAND_MAX;
 }
 
 static void arm(struct redis_feed *f);
@@ -160,7 +161,7 @@ static void go_on(struct redis_feed *f)
 	if (!redis_link_up(&f->link))
 		return;
 	arm(f);
-	if (f->count < FEED_WINDOW / 2 && (!list_empty(&f->dirty[0]) || !list_empty(&f->dirty[1])))
+	if (f->count < REDIS_FEED_WINDOW / 2 && (!list_empty(&f->dirty[0]) || !list_empty(&f->dirty[1])))
 		loop_defer(f->link.stream.loop, &f->send);
 }
 
@@ -184,7 +185,7 @@ static void fail_nonsense(struct redis_feed *f, const char *what)
 
 static void on_confirmation(struct redis_feed *f, bool subscribe, struct bytes channel)
 {
-	const struct feed_op *op = op_first(f);
+	const struct redis_feed_op *op = op_first(f);
 
 	if (op == NULL || op->subscribe != subscribe || !bytes_eq(op->sub->channel, channel)) {
 		fail_nonsense(f, "a confirmation that was not to come now");
@@ -229,7 +230,7 @@ static void refuse(struct redis_feed *f, const struct redis_reply *reply)
 
 static void on_error(struct redis_feed *f, const struct redis_reply *reply)
 {
-	const struct feed_op *op = op_first(f);
+	const struct redis_feed_op *op = op_first(f);
 
 	if (op == NULL || !op->subscribe || !resp_is_error(reply, "NOPERM")) {
 		redis_link_fail(&f->link, REDIS_UNFIT, "redis at %s refuses subscriptions: %.*s",
@@ -291,7 +292,7 @@ static void on_up(struct redis_link *l)
 {
 	struct redis_feed *f = container_of(l, struct redis_feed, link);
 
-	f->ops = mem_alloc(FEED_WINDOW * sizeof(*f->ops));
+	f->ops = mem_alloc(REDIS_FEED_WINDOW * sizeof(*f->ops));
 	f->progress_ms = clock_ms();
 	f->events->on_up(f);
 }
@@ -318,7 +319,7 @@ void redis_feed_init(struct redis_feed *f, unsigned slot, struct loop *loop,
 	                         .send.run = on_send};
 	list_init(&f->dirty[0]);
 	list_init(&f->dirty[1]);
-	redis_link_init(&f->link, loop, endpoint, &link_events, name, connect_timeout_ms, FEED_OUT_MAX);
+	redis_link_init(&f->link, loop, endpoint, &link_events, name, connect_timeout_ms, REDIS_FEED_OUT_MAX);
 }
 
 void redis_feed_open(struct redis_feed *f)

@@ -17,15 +17,16 @@ struct redis_feed;
 struct redis_sub;
 
 enum {
-	FEED_BATCH = 512, /* channels in a command */
-	FEED_BATCH_BYTES = 64 << 10,
-	FEED_WINDOW = 4096, /* confirmations under way */
-	FEED_OUT_MAX = 1 << 20,
-	FEED_CHANNEL_MAX = 64 + 4096, /* of a full name: the longest prefix and name that options allow */
+	REDIS_FEED_BATCH = 512, /* channels in a command */
+	REDIS_FEED_BATCH_BYTES = 64 << 10,
+	REDIS_FEED_WINDOW = 4096, /* confirmations under way */
+	REDIS_FEED_OUT_MAX = 1 << 20,
+	REDIS_FEED_CHANNEL_MAX = 64 +
+	                         4096, /* of a full name: the longest prefix and name that options allow */
 };
 
 /* A confirmation that is to come. */
-struct feed_op {
+struct redis_feed_op {
 	struct redis_sub *sub;
 	uint64_t sent_ms;
 	bool subscribe;
@@ -50,8 +51,8 @@ struct redis_feed {
 	void *ctx;
 	unsigned slot; /* index of this feed in the subs' per-feed states */
 	uint64_t timeout_ms;
-	struct list dirty[2]; /* to unsubscribe, to subscribe */
-	struct feed_op *ops;  /* ring of FEED_WINDOW, allocated while the link is up */
+	struct list dirty[2];      /* to unsubscribe, to subscribe */
+	struct redis_feed_op *ops; /* ring of REDIS_FEED_WINDOW, allocated while the link is up */
 	size_t first;
 	size_t count;
 	size_t to_confirm;    /* confirmations until all that was wanted at the start has been answered */

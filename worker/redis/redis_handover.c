@@ -14,7 +14,7 @@
 static void check_soon(struct redis_handover *h)
 {
 	if (!timer_armed(&h->check))
-		timer_start(h->subs->loop, &h->check, HANDOVER_CHECK_MS);
+		timer_start(h->subs->loop, &h->check, REDIS_HANDOVER_CHECK_MS);
 }
 
 /* --- making a feed ------------------------------------------------------------------------------------ */
@@ -72,7 +72,7 @@ static void on_published(void *arg, const struct redis_reply *reply)
 	}
 	unmark(h);
 	redis_subs_tell(h->subs, false);
-	timer_start(h->subs->loop, &h->check, HANDOVER_AGAIN_MS);
+	timer_start(h->subs->loop, &h->check, REDIS_HANDOVER_AGAIN_MS);
 }
 
 static void publish_marker(struct redis_handover *h)
@@ -121,7 +121,7 @@ static void change_places(struct redis_handover *h, bool gap)
 	struct buf hold = h->hold;
 
 	gap = gap || h->gap;
-	buf_init(&h->hold, HANDOVER_HOLD_BYTES);
+	buf_init(&h->hold, REDIS_HANDOVER_HOLD_BYTES);
 	unmark(h);
 	h->active = h->next;
 	h->next = NULL;
@@ -152,7 +152,7 @@ static void hold_message(struct redis_handover *h, struct bytes channel, struct 
 	buf_put(&h->hold, len, sizeof(len));
 	buf_put_bytes(&h->hold, channel);
 	buf_put_bytes(&h->hold, payload);
-	if (buf_ok(&h->hold) && ++h->held <= HANDOVER_HOLD_MESSAGES)
+	if (buf_ok(&h->hold) && ++h->held <= REDIS_HANDOVER_HOLD_MESSAGES)
 		return;
 	h->hold.len = before;
 	h->hold.failed = false;
@@ -167,11 +167,14 @@ static void on_marker(struct redis_handover *h, const struct redis_feed *f)
 		change_places(h, false);
 }
 
-static enum redis_route route(const struct redis_handover *h, const struct redis_feed *f)
+/* What to do with a message. */
+enum route { DELIVER, HOLD, DROP };
+
+static enum route route_of(const struct redis_handover *h, const struct redis_feed *f)
 {
 	if (f == h->active)
-		return h->seen[f->slot] ? REDIS_DROP : REDIS_DELIVER;
-	return h->seen[f->slot] ? REDIS_HOLD : REDIS_DROP;
+		return h->seen[f->slot] ? DROP : DELIVER;
+	return h->seen[f->slot] ? HOLD : DROP;
 }
 
 static void on_message(struct redis_feed *f, struct bytes channel, struct bytes payload)
@@ -183,10 +186,10 @@ static void on_message(struct redis_feed *f, struct bytes channel, struct bytes 
 		on_marker(h, f);
 		return;
 	}
-	switch (route(h, f)) {
-	case REDIS_DELIVER: redis_subs_deliver(h->subs, channel, payload); return;
-	case REDIS_HOLD: hold_message(h, channel, payload); return;
-	case REDIS_DROP: return;
+	switch (route_of(h, f)) {
+	case DELIVER: redis_subs_deliver(h->subs, channel, payload); return;
+	case HOLD: hold_message(h, channel, payload); return;
+	case DROP: return;
 	}
 }
 
@@ -201,15 +204,15 @@ static uint64_t silent_ms(const struct redis_handover *h, const struct redis_fee
 
 static void check_marked(struct redis_handover *h)
 {
-	bool over = clock_ms() - h->marked_ms >= HANDOVER_WAIT_MS;
+	bool over = clock_ms() - h->marked_ms >= REDIS_HANDOVER_WAIT_MS;
 
 	check_soon(h);
 	if (h->seen[h->next->slot]) {
-		if (over || silent_ms(h, h->active) >= HANDOVER_SILENCE_MS)
+		if (over || silent_ms(h, h->active) >= REDIS_HANDOVER_SILENCE_MS)
 			give_up_old(h, "it is silent");
 		return;
 	}
-	if (over || (h->publish == NULL && silent_ms(h, h->next) >= HANDOVER_SILENCE_MS))
+	if (over || (h->publish == NULL && silent_ms(h, h->next) >= REDIS_HANDOVER_SILENCE_MS))
 		redis_link_fail(&h->next->link, REDIS_SILENT, "redis at %s does not bring the marker",
 		                h->next->link.endpoint->text);
 }
@@ -400,7 +403,7 @@ void redis_handover_init(struct redis_handover *h, struct redis_subs *subs,
 {
 	*h = (struct redis_handover){
 		.subs = subs, .retry.fire = on_retry, .check.fire = on_check, .trouble = REDIS_CONNECTING};
-	buf_init(&h->hold, HANDOVER_HOLD_BYTES);
+	buf_init(&h->hold, REDIS_HANDOVER_HOLD_BYTES);
 	for (unsigned i = 0; i < REDIS_FEEDS; i++)
 		redis_feed_init(&h->feeds[i], i, subs->loop, endpoint, &feed_events, h, link_name,
 		                config->redis.connect_timeout_ms, config->redis.call_timeout_ms);

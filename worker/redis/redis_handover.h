@@ -30,19 +30,16 @@ struct redis_subs;
 enum redis_doubt { REDIS_DOUBT_CANARY = 1, REDIS_DOUBT_LATE = 2 };
 
 enum {
-	HANDOVER_HOLD_BYTES = 8 << 20,
-	HANDOVER_HOLD_MESSAGES = 64 << 10,
+	REDIS_HANDOVER_HOLD_BYTES = 8 << 20,
+	REDIS_HANDOVER_HOLD_MESSAGES = 64 << 10,
 	/* A feed that owes the marker and brings nothing at all for so long is given up. */
-	HANDOVER_SILENCE_MS = 2000,
+	REDIS_HANDOVER_SILENCE_MS = 2000,
 	/* The same for one that goes on bringing other things. */
-	HANDOVER_WAIT_MS = 15000,
-	HANDOVER_CHECK_MS = 20,
+	REDIS_HANDOVER_WAIT_MS = 15000,
+	REDIS_HANDOVER_CHECK_MS = 20,
 	/* A marker that could not be published is published again after this. */
-	HANDOVER_AGAIN_MS = 1000,
+	REDIS_HANDOVER_AGAIN_MS = 1000,
 };
-
-/* What to do with a message. */
-enum redis_route { REDIS_DELIVER, REDIS_HOLD, REDIS_DROP };
 
 struct redis_handover {
 	struct redis_subs *subs;

@@ -5,7 +5,7 @@
 #include <string.h>
 
 /* Asked once more after this without an answer, and then again after twice the time. */
-enum { RESOLVER_TIMEOUT_MS = 500, RESOLVER_TRIES = 3 };
+enum { REDIS_RESOLVER_TIMEOUT_MS = 500, REDIS_RESOLVER_TRIES = 3 };
 
 /* --- what c-ares wants of the loop -------------------------------------------------------------------- */
 
@@ -48,7 +48,7 @@ static struct ev_io *find_watch(struct redis_resolver *r, int fd)
 {
 	struct ev_io *unused = NULL;
 
-	for (unsigned i = 0; i < RESOLVER_WATCHES; i++) {
+	for (unsigned i = 0; i < REDIS_RESOLVER_WATCHES; i++) {
 		if (r->watches[i].fd == fd)
 			return &r->watches[i];
 		if (r->watches[i].fd < 0)
@@ -107,8 +107,8 @@ static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo 
 
 static bool open_channel(struct redis_resolver *r)
 {
-	struct ares_options options = {.timeout = RESOLVER_TIMEOUT_MS,
-	                               .tries = RESOLVER_TRIES,
+	struct ares_options options = {.timeout = REDIS_RESOLVER_TIMEOUT_MS,
+	                               .tries = REDIS_RESOLVER_TRIES,
 	                               .sock_state_cb = on_socket_state,
 	                               .sock_state_cb_data = r};
 
@@ -156,7 +156,7 @@ void redis_resolver_init(struct redis_resolver *r, struct loop *loop,
                          void (*on_done)(struct redis_resolver *r))
 {
 	*r = (struct redis_resolver){.loop = loop, .on_done = on_done, .timer.fire = on_timer};
-	for (unsigned i = 0; i < RESOLVER_WATCHES; i++) {
+	for (unsigned i = 0; i < REDIS_RESOLVER_WATCHES; i++) {
 		ev_io_init(&r->watches[i], on_socket, -1, 0);
 		r->watches[i].data = r;
 	}

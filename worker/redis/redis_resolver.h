@@ -14,7 +14,7 @@ struct ares_channeldata;
 struct redis_resolver;
 
 /* c-ares has a socket open for each name server that it asks, one more when an answer comes by TCP. */
-enum { RESOLVER_WATCHES = 8 };
+enum { REDIS_RESOLVER_WATCHES = 8 };
 
 struct redis_resolver {
 	struct loop *loop;
@@ -23,7 +23,7 @@ struct redis_resolver {
 	const char *servers; /* "127.0.0.1:5353" in place of the system's; NULL: those */
 
 	struct ares_channeldata *channel; /* NULL: nothing is asked */
-	struct ev_io watches[RESOLVER_WATCHES];
+	struct ev_io watches[REDIS_RESOLVER_WATCHES];
 	struct timer timer;
 	bool done;
 	unsigned asked; /* how often: of several addresses each has its turn */

@@ -15,7 +15,7 @@ static struct redis_sub *sub_new(struct redis_subs *subs, struct bytes channel)
 {
 	struct redis_sub *s = mem_alloc(sizeof(*s) + channel.len + 1);
 
-	assert(channel.len > 0 && channel.len <= FEED_CHANNEL_MAX);
+	assert(channel.len > 0 && channel.len <= REDIS_FEED_CHANNEL_MAX);
 	s->subs = subs;
 	memcpy(s->name, channel.ptr, channel.len);
 	s->channel = (struct bytes){s->name, channel.len};

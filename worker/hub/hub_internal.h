@@ -1,4 +1,4 @@
-/* The inside of a hub, for the files of this folder only. */
+/* The inside of a hub, for hub.c and publish.c only. */
 #pragma once
 
 #include "fanout.h"

@@ -10,40 +10,40 @@
 #include "buf.h"
 #include "redis_world.h"
 
-enum { FAKE_CHANNELS = 600 };
+enum { MOCK_CHANNELS = 600 };
 
-struct fake;
+struct mock;
 
-struct fake_conn {
-	struct fake_conn *next;
-	struct fake *fake;
+struct mock_conn {
+	struct mock_conn *next;
+	struct mock *mock;
 	struct ev_io readable;
 	struct ev_io writable;
 	redisReader *reader;
 	struct buf out;
-	char *channels[FAKE_CHANNELS];
+	char *channels[MOCK_CHANNELS];
 	size_t channel_count;
 	bool open;
 };
 
-struct fake {
+struct mock {
 	struct world *world;
 	struct ev_io acceptable;
-	struct fake_conn *conns; /* newest first */
+	struct mock_conn *conns; /* newest first */
 	unsigned accepted;
 	bool byte_by_byte;
 	/* True: the test has answered, or wants silence. */
-	bool (*on_command)(struct fake_conn *c, const redisReply *command);
+	bool (*on_command)(struct mock_conn *c, const redisReply *command);
 	bool refuse; /* closes each connection at once */
 };
 
-static void fake_close(struct fake_conn *c)
+static void mock_close(struct mock_conn *c)
 {
 	if (!c->open)
 		return;
 	c->open = false;
-	ev_io_stop(loop_ev(c->fake->world->loop), &c->readable);
-	ev_io_stop(loop_ev(c->fake->world->loop), &c->writable);
+	ev_io_stop(loop_ev(c->mock->world->loop), &c->readable);
+	ev_io_stop(loop_ev(c->mock->world->loop), &c->writable);
 	close(c->readable.fd);
 	buf_free(&c->out);
 	redisReaderFree(c->reader);
@@ -52,30 +52,30 @@ static void fake_close(struct fake_conn *c)
 	c->channel_count = 0;
 }
 
-static UNUSED_OK void fake_send(struct fake_conn *c, const char *data)
+static UNUSED_OK void mock_send(struct mock_conn *c, const char *data)
 {
 	if (!c->open)
 		return;
 	buf_puts(&c->out, data);
-	ev_io_start(loop_ev(c->fake->world->loop), &c->writable);
+	ev_io_start(loop_ev(c->mock->world->loop), &c->writable);
 }
 
-static void fake_bulk(struct fake_conn *c, const char *text)
+static void mock_bulk(struct mock_conn *c, const char *text)
 {
 	buf_putf(&c->out, "$%zu\r\n%s\r\n", strlen(text), text);
-	fake_send(c, "");
+	mock_send(c, "");
 }
 
 static void on_fake_writable(struct ev_loop *ev, struct ev_io *io, int events)
 {
-	struct fake_conn *c = container_of(io, struct fake_conn, writable);
-	size_t len = c->fake->byte_by_byte && c->out.len > 1 ? 1 : c->out.len;
+	struct mock_conn *c = container_of(io, struct mock_conn, writable);
+	size_t len = c->mock->byte_by_byte && c->out.len > 1 ? 1 : c->out.len;
 	ssize_t n = send(io->fd, c->out.data, len, MSG_DONTWAIT | MSG_NOSIGNAL);
 
 	if (n < 0 && errno == EAGAIN)
 		return;
 	if (n < 0) {
-		fake_close(c);
+		mock_close(c);
 		return;
 	}
 	buf_consume(&c->out, (size_t)n);
@@ -85,14 +85,14 @@ static void on_fake_writable(struct ev_loop *ev, struct ev_io *io, int events)
 
 /* --- what a Redis does -------------------------------------------------------------------------------- */
 
-static void fake_push(struct fake_conn *c, const char *kind, const char *channel)
+static void mock_push(struct mock_conn *c, const char *kind, const char *channel)
 {
-	fake_send(c, "*3\r\n");
-	fake_bulk(c, kind);
-	fake_bulk(c, channel);
+	mock_send(c, "*3\r\n");
+	mock_bulk(c, kind);
+	mock_bulk(c, channel);
 }
 
-static bool fake_is_subscribed(const struct fake_conn *c, const char *channel)
+static bool mock_is_subscribed(const struct mock_conn *c, const char *channel)
 {
 	for (size_t i = 0; i < c->channel_count; i++)
 		if (strcmp(c->channels[i], channel) == 0)
@@ -100,16 +100,16 @@ static bool fake_is_subscribed(const struct fake_conn *c, const char *channel)
 	return false;
 }
 
-static UNUSED_OK void fake_subscribe(struct fake_conn *c, const char *channel)
+static UNUSED_OK void mock_subscribe(struct mock_conn *c, const char *channel)
 {
-	assert_true(c->channel_count < FAKE_CHANNELS);
-	if (!fake_is_subscribed(c, channel))
+	assert_true(c->channel_count < MOCK_CHANNELS);
+	if (!mock_is_subscribed(c, channel))
 		c->channels[c->channel_count++] = strdup(channel);
-	fake_push(c, "subscribe", channel);
-	fake_send(c, ":1\r\n");
+	mock_push(c, "subscribe", channel);
+	mock_send(c, ":1\r\n");
 }
 
-static void fake_unsubscribe(struct fake_conn *c, const char *channel)
+static void mock_unsubscribe(struct mock_conn *c, const char *channel)
 {
 	for (size_t i = 0; i < c->channel_count; i++) {
 		if (strcmp(c->channels[i], channel) != 0)
@@ -118,20 +118,20 @@ static void fake_unsubscribe(struct fake_conn *c, const char *channel)
 		c->channels[i] = c->channels[--c->channel_count];
 		break;
 	}
-	fake_push(c, "unsubscribe", channel);
-	fake_send(c, ":1\r\n");
+	mock_push(c, "unsubscribe", channel);
+	mock_send(c, ":1\r\n");
 }
 
-static UNUSED_OK int fake_publish(struct fake *f, const char *channel, const char *payload)
+static UNUSED_OK int mock_publish(struct mock *f, const char *channel, const char *payload)
 {
 	int count = 0;
 
-	for (struct fake_conn *c = f->conns; c != NULL; c = c->next) {
+	for (struct mock_conn *c = f->conns; c != NULL; c = c->next) {
 		for (size_t i = 0; i < c->channel_count; i++) {
 			if (strcmp(c->channels[i], channel) != 0)
 				continue;
-			fake_push(c, "message", channel);
-			fake_bulk(c, payload);
+			mock_push(c, "message", channel);
+			mock_bulk(c, payload);
 			count++;
 		}
 	}
@@ -148,32 +148,32 @@ static const char *word(const redisReply *command, size_t i)
 	return command->elements > i ? command->element[i]->str : "";
 }
 
-static void fake_do(struct fake_conn *c, const redisReply *command)
+static void mock_do(struct mock_conn *c, const redisReply *command)
 {
 	char number[32];
 
 	if (is_command(command, "SUBSCRIBE")) {
 		for (size_t i = 1; i < command->elements; i++)
-			fake_subscribe(c, word(command, i));
+			mock_subscribe(c, word(command, i));
 	} else if (is_command(command, "UNSUBSCRIBE")) {
 		for (size_t i = 1; i < command->elements; i++)
-			fake_unsubscribe(c, word(command, i));
+			mock_unsubscribe(c, word(command, i));
 	} else if (is_command(command, "PUBLISH")) {
 		snprintf(number, sizeof(number), ":%d\r\n",
-		         fake_publish(c->fake, word(command, 1), word(command, 2)));
-		fake_send(c, number);
+		         mock_publish(c->mock, word(command, 1), word(command, 2)));
+		mock_send(c, number);
 	} else if (is_command(command, "ROLE")) {
-		fake_send(c, "*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n");
+		mock_send(c, "*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n");
 	} else if (is_command(command, "ECHO")) {
-		fake_bulk(c, word(command, 1));
+		mock_bulk(c, word(command, 1));
 	} else {
-		fake_send(c, is_command(command, "PING") ? "+PONG\r\n" : "+OK\r\n");
+		mock_send(c, is_command(command, "PING") ? "+PONG\r\n" : "+OK\r\n");
 	}
 }
 
 static void on_fake_readable(struct ev_loop *ev, struct ev_io *io, int events)
 {
-	struct fake_conn *c = container_of(io, struct fake_conn, readable);
+	struct mock_conn *c = container_of(io, struct mock_conn, readable);
 	char data[16384];
 	ssize_t n = recv(io->fd, data, sizeof(data), MSG_DONTWAIT);
 	redisReply *command;
@@ -181,22 +181,22 @@ static void on_fake_readable(struct ev_loop *ev, struct ev_io *io, int events)
 	if (n < 0 && errno == EAGAIN)
 		return;
 	if (n <= 0) {
-		fake_close(c);
+		mock_close(c);
 		return;
 	}
 	assert_int_equal(redisReaderFeed(c->reader, data, (size_t)n), REDIS_OK);
 	while (c->open && redisReaderGetReply(c->reader, (void **)&command) == REDIS_OK && command != NULL) {
-		if (c->fake->on_command == NULL || !c->fake->on_command(c, command))
-			fake_do(c, command);
+		if (c->mock->on_command == NULL || !c->mock->on_command(c, command))
+			mock_do(c, command);
 		freeReplyObject(command);
 	}
 }
 
 static void on_fake_acceptable(struct ev_loop *ev, struct ev_io *io, int events)
 {
-	struct fake *f = container_of(io, struct fake, acceptable);
+	struct mock *f = container_of(io, struct mock, acceptable);
 	int fd = accept4(io->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-	struct fake_conn *c;
+	struct mock_conn *c;
 
 	assert_true(fd >= 0);
 	f->accepted++;
@@ -205,7 +205,7 @@ static void on_fake_acceptable(struct ev_loop *ev, struct ev_io *io, int events)
 		return;
 	}
 	c = mem_alloc(sizeof(*c));
-	c->fake = f;
+	c->mock = f;
 	c->open = true;
 	c->reader = redisReaderCreate();
 	buf_init(&c->out, 100 << 20);
@@ -217,7 +217,7 @@ static void on_fake_acceptable(struct ev_loop *ev, struct ev_io *io, int events)
 }
 
 /* Listens where the world's config points. */
-static UNUSED_OK void fake_start(struct fake *f, struct world *w)
+static UNUSED_OK void mock_start(struct mock *f, struct world *w)
 {
 	struct sockaddr_un un = {.sun_family = AF_UNIX};
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -231,12 +231,12 @@ static UNUSED_OK void fake_start(struct fake *f, struct world *w)
 	ev_io_start(loop_ev(w->loop), &f->acceptable);
 }
 
-static UNUSED_OK void fake_stop(struct fake *f)
+static UNUSED_OK void mock_stop(struct mock *f)
 {
 	while (f->conns != NULL) {
-		struct fake_conn *c = f->conns;
+		struct mock_conn *c = f->conns;
 		f->conns = c->next;
-		fake_close(c);
+		mock_close(c);
 		mem_free(c);
 	}
 	ev_io_stop(loop_ev(f->world->loop), &f->acceptable);
@@ -244,9 +244,9 @@ static UNUSED_OK void fake_stop(struct fake *f)
 }
 
 /* The newest open connection that is subscribed to the channel. */
-static UNUSED_OK struct fake_conn *fake_subscriber(struct fake *f, const char *channel)
+static UNUSED_OK struct mock_conn *mock_subscriber(struct mock *f, const char *channel)
 {
-	for (struct fake_conn *c = f->conns; c != NULL; c = c->next)
+	for (struct mock_conn *c = f->conns; c != NULL; c = c->next)
 		for (size_t i = 0; i < c->channel_count; i++)
 			if (strcmp(c->channels[i], channel) == 0)
 				return c;
@@ -254,9 +254,9 @@ static UNUSED_OK struct fake_conn *fake_subscriber(struct fake *f, const char *c
 }
 
 /* The newest open connection that is subscribed to nothing. */
-static UNUSED_OK struct fake_conn *fake_calls(struct fake *f)
+static UNUSED_OK struct mock_conn *mock_calls(struct mock *f)
 {
-	struct fake_conn *c = f->conns;
+	struct mock_conn *c = f->conns;
 
 	while (c != NULL && (!c->open || c->channel_count > 0))
 		c = c->next;
