@@ -52,7 +52,8 @@ static size_t put_special(struct buf *out, const char *p, const char *end)
 
 void json_put_string(struct buf *out, struct bytes text)
 {
-	const char *p = text.ptr;
+	/* The empty text may have no place, and no place has no end. */
+	const char *p = text.len > 0 ? text.ptr : "";
 	const char *end = p + text.len;
 	const char *plain;
 
