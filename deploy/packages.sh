@@ -13,6 +13,9 @@ libcmocka-dev libjansson-dev clang-format=clang-format clang-tidy=clang-tidy cpp
 chromium=chromium python3=/usr/bin/python3 python3-venv nodejs=node npm=npm redis-tools=redis-cli
 "
 
+# For tests/fuzz/run alone: tests/run plays the corpora without a fuzzer.
+packages_to_fuzz="clang=clang libclang-rt-14-dev"
+
 # Prints those of the given words whose package or command is missing, as package names.
 packages_missing() {
 	local word package command
