@@ -27,7 +27,7 @@ int cli_check(int argc, char **argv)
 	struct config *config;
 	struct args args;
 	const char *value;
-	int option;
+	int option, code;
 
 	args_init(&args, argc, argv);
 	while ((option = args_next(&args, options, ARRAY_LEN(options), &value)) != ARGS_END) {
@@ -36,9 +36,9 @@ int cli_check(int argc, char **argv)
 		if (!config_args_take(&config_args, option, value))
 			return args_wrong(&args, "takes no operand, not %s", value);
 	}
-	config = config_args_load(&config_args);
+	config = config_args_load(&config_args, "check", &code);
 	if (config == NULL)
-		return EXIT_FAILED;
+		return code;
 	config_free(&config);
 	puts("ok");
 	return EXIT_OK;

@@ -50,11 +50,12 @@ static int print_example(void)
 
 static int print_effective(const struct config_args *config_args, bool mask_secrets)
 {
-	struct config *config = config_args_load(config_args);
+	int code;
+	struct config *config = config_args_load(config_args, "config", &code);
 	struct buf out;
 
 	if (config == NULL)
-		return EXIT_FAILED;
+		return code;
 	buf_init(&out, OUTPUT_MAX);
 	config_print(config, mask_secrets, &out);
 	config_free(&config);

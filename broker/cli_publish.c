@@ -1,5 +1,6 @@
 /* `fanfare publish`: hands publications to Redis, like any backend would. */
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,7 +35,8 @@ const char cli_publish_help[] =
 	"\n"
 	"Without the last three: the embedded Redis of the default runtime directory.\n"
 	"\n"
-	"Exit codes: 0 published, 1 Redis not reached, or it refused, 2 wrong usage.\n"
+	"Exit codes: 0 published, 1 not: no Redis, or the input is wrong, 2 wrong usage,\n"
+	"as is a payload among the arguments that is not JSON.\n"
 	"\n"
 	"Examples:\n"
 	"  fanfare publish news '{\"price\": 42}'\n"
@@ -57,7 +59,23 @@ struct publish {
 	struct redisContext *redis;
 	struct buf key;     /* the channel's name in Redis */
 	struct buf message; /* what goes there */
+	size_t line;        /* of standard input, with --lines; 0: not in one */
 };
+
+static void complain(const struct publish *p, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+static void complain(const struct publish *p, const char *fmt, ...)
+{
+	va_list ap;
+
+	fputs("fanfare publish: ", stderr);
+	if (p->line > 0)
+		fprintf(stderr, "line %zu: ", p->line);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputc('\n', stderr);
+}
 
 /* False after telling what is wrong with it. Whatever the broker would not take is refused here, where
  * somebody sees it. */
@@ -69,13 +87,13 @@ static bool make_message(struct publish *p, struct bytes payload)
 	buf_reset(&p->message);
 	if (p->text) {
 		if (!utf8_valid(payload)) {
-			fprintf(stderr, "fanfare publish: the text is not UTF-8\n");
+			complain(p, "the text is not UTF-8");
 			return false;
 		}
 		json_put_string(&p->message, payload);
 	} else {
 		if (!json_parse(payload, &value)) {
-			fprintf(stderr, "fanfare publish: the payload is not JSON (--text for plain text)\n");
+			complain(p, "the payload is not JSON (--text for plain text)");
 			return false;
 		}
 		publication.data = value.text;
@@ -83,30 +101,29 @@ static bool make_message(struct publish *p, struct bytes payload)
 	}
 	if (buf_ok(&p->message))
 		return true;
-	fprintf(stderr, "fanfare publish: the payload is longer than %d bytes\n", PAYLOAD_MAX);
+	complain(p, "the payload is longer than %d bytes", PAYLOAD_MAX);
 	return false;
 }
 
-static bool publish_one(struct publish *p, struct bytes payload)
+static bool send_message(struct publish *p)
 {
-	const char *argv[] = {"PUBLISH", p->key.data, NULL};
-	size_t lens[] = {7, p->key.len, 0};
-	redisReply *reply;
+	const char *argv[] = {"PUBLISH", p->key.data, p->message.data};
+	size_t lens[] = {7, p->key.len, p->message.len};
+	redisReply *reply = redisCommandArgv(p->redis, 3, argv, lens);
 	bool ok;
 
-	if (!make_message(p, payload))
-		return false;
-	argv[2] = p->message.data;
-	lens[2] = p->message.len;
-	reply = redisCommandArgv(p->redis, 3, argv, lens);
 	ok = reply != NULL && reply->type == REDIS_REPLY_INTEGER;
 	if (ok)
 		printf("delivered to %lld worker%s\n", reply->integer, reply->integer == 1 ? "" : "s");
 	else
-		fprintf(stderr, "fanfare publish: Redis: %s\n",
-		        reply != NULL ? reply->str : p->redis->errstr);
+		complain(p, "Redis: %s", reply != NULL ? reply->str : p->redis->errstr);
 	freeReplyObject(reply);
 	return ok;
+}
+
+static bool publish_one(struct publish *p, struct bytes payload)
+{
+	return make_message(p, payload) && send_message(p);
 }
 
 /* A line that is wrong does not keep back those behind it, but shows in the exit code; a lost Redis does. */
@@ -118,6 +135,7 @@ static bool publish_lines(struct publish *p)
 	ssize_t n;
 
 	while (p->redis->err == 0 && (n = getline(&line, &cap, stdin)) >= 0) {
+		p->line++;
 		while (n > 0 && (line[n - 1] == '\n' || line[n - 1] == '\r'))
 			n--;
 		if (n > 0 && !publish_one(p, (struct bytes){line, (size_t)n}))
@@ -125,7 +143,10 @@ static bool publish_lines(struct publish *p)
 		fflush(stdout);
 	}
 	mem_free(line);
-	return all_well;
+	p->line = 0;
+	if (ferror(stdin))
+		complain(p, "cannot read standard input: %s", strerror(errno));
+	return all_well && !ferror(stdin);
 }
 
 static bool publish_input(struct publish *p)
@@ -141,9 +162,9 @@ static bool publish_input(struct publish *p)
 	       (n = fread(room, 1, READ_CHUNK, stdin)) > 0)
 		buf_commit(&input, n);
 	if (room == NULL)
-		fprintf(stderr, "fanfare publish: the payload is longer than %d bytes\n", PAYLOAD_MAX);
+		complain(p, "the payload is longer than %d bytes", PAYLOAD_MAX);
 	else if (ferror(stdin))
-		fprintf(stderr, "fanfare publish: cannot read standard input: %s\n", strerror(errno));
+		complain(p, "cannot read standard input: %s", strerror(errno));
 	ok = room != NULL && !ferror(stdin) && publish_one(p, buf_bytes(&input));
 	buf_free(&input);
 	return ok;
@@ -155,44 +176,64 @@ static bool check_channel(const struct publish *p)
 	size_t len = strlen(p->channel);
 
 	if (len == 0 || len > (size_t)config->channel.max_length) {
-		fprintf(stderr, "fanfare publish: the name of a channel has 1 to %d bytes\n",
-		        config->channel.max_length);
+		complain(p, "the name of a channel has 1 to %d bytes, not %zu", config->channel.max_length,
+		         len);
 		return false;
 	}
 	/* Without its configuration it is not known which namespaces the broker has. */
 	if (config->channel.namespace_count == 0 || config_channel(config, p->channel, len) != NULL)
 		return true;
-	fprintf(stderr, "fanfare publish: channel %s is in a namespace that is not configured\n", p->channel);
+	complain(p, "channel %s is in a namespace that is not configured", p->channel);
 	return false;
+}
+
+static bool is_input(const struct publish *p)
+{
+	return strcmp(p->payload, "-") == 0;
+}
+
+/* What was given as arguments, before anybody is asked. */
+static bool check_arguments(struct publish *p)
+{
+	return check_channel(p) && buf_ok(&p->key) &&
+	       (is_input(p) || make_message(p, BYTES_OF_STR(p->payload)));
 }
 
 static bool publish_all(struct publish *p)
 {
-	if (strcmp(p->payload, "-") != 0)
-		return publish_one(p, BYTES_OF_STR(p->payload));
+	if (!is_input(p))
+		return send_message(p);
 	return p->lines ? publish_lines(p) : publish_input(p);
+}
+
+static int publish(struct publish *p)
+{
+	bool ok;
+
+	if (!check_arguments(p))
+		return EXIT_USAGE;
+	p->redis = redis_access_connect("publish", &p->access);
+	if (p->redis == NULL)
+		return EXIT_FAILED;
+	ok = publish_all(p);
+	redisFree(p->redis);
+	return ok ? EXIT_OK : EXIT_FAILED;
 }
 
 static int run(struct publish *p)
 {
-	bool ok;
+	int code = redis_access_open("publish", &p->config_args, &p->access);
 
-	if (!redis_access_open("publish", &p->config_args, &p->access))
-		return EXIT_FAILED;
+	if (code != EXIT_OK)
+		return code;
 	buf_init(&p->key, CHANNEL_KEY_MAX);
 	buf_init(&p->message, PAYLOAD_MAX);
 	buf_putf(&p->key, "%s%s", p->access.config->redis.prefix, p->channel);
-	ok = check_channel(p) && buf_ok(&p->key);
-	if (ok) {
-		p->redis = redis_access_connect("publish", &p->access);
-		ok = p->redis != NULL && publish_all(p);
-	}
-	if (p->redis != NULL)
-		redisFree(p->redis);
+	code = publish(p);
 	buf_free(&p->key);
 	buf_free(&p->message);
 	redis_access_close(&p->access);
-	return ok ? EXIT_OK : EXIT_FAILED;
+	return code;
 }
 
 /* -1: go on; else the exit code. */
@@ -236,7 +277,7 @@ int cli_publish(int argc, char **argv)
 		return code;
 	if (p.channel == NULL || p.payload == NULL)
 		return args_wrong(&p.args, "a channel and a payload are needed");
-	if (p.lines && strcmp(p.payload, "-") != 0)
+	if (p.lines && !is_input(&p))
 		return args_wrong(&p.args, "--lines needs - as the payload");
 	return run(&p);
 }

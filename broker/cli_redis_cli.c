@@ -5,6 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <hiredis/hiredis.h>
+
 #include "args.h"
 #include "cli.h"
 #include "config_args.h"
@@ -96,6 +98,21 @@ static int become_redis_cli(const struct redis_access *a, int argc, char **argv)
 	return EXIT_FAILED;
 }
 
+/* What is wrong with an address that the user gave, redis-cli tells well; of the embedded Redis it knows
+ * nothing. */
+static bool can_reach(const struct redis_access *a)
+{
+	struct redisContext *c;
+
+	if (!a->is_embedded)
+		return true;
+	c = redis_access_connect("redis-cli", a);
+	if (c == NULL)
+		return false;
+	redisFree(c);
+	return true;
+}
+
 int cli_redis_cli(int argc, char **argv)
 {
 	struct config_args given = {0};
@@ -106,9 +123,10 @@ int cli_redis_cli(int argc, char **argv)
 		continue;
 	if (taken < 0)
 		return EXIT_USAGE;
-	if (!redis_access_open("redis-cli", &given, &access))
-		return EXIT_FAILED;
-	code = become_redis_cli(&access, argc - at, argv + at);
+	code = redis_access_open("redis-cli", &given, &access);
+	if (code != EXIT_OK)
+		return code;
+	code = can_reach(&access) ? become_redis_cli(&access, argc - at, argv + at) : EXIT_FAILED;
 	redis_access_close(&access);
 	return code;
 }

@@ -46,9 +46,9 @@ static int run(struct serve *serve)
 	bool for_people;
 	int code;
 
-	serve->config = config_args_load(&serve->config_args);
+	serve->config = config_args_load(&serve->config_args, "serve", &code);
 	if (serve->config == NULL)
-		return EXIT_FAILED;
+		return code;
 	log_setup((enum log_level)serve->config->log.level, (enum log_format)serve->config->log.format);
 	if (serve->config->dev)
 		dev_mode_warn(serve->config);

@@ -1,7 +1,10 @@
 #include "config_args.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
+
+#include "cli.h"
 
 enum { PROBLEMS_TEXT_MAX = 1 << 18 };
 
@@ -48,7 +51,41 @@ bool config_args_take(struct config_args *a, int option, const char *value)
 	return true;
 }
 
-struct config *config_args_load(const struct config_args *a)
+/* A line each. */
+static void print_problems(struct bytes text, const char *command)
+{
+	while (text.len > 0) {
+		const char *newline = memchr(text.ptr, '\n', text.len);
+		size_t len = newline != NULL ? (size_t)(newline - text.ptr) : text.len;
+
+		fprintf(stderr, "fanfare %s: %.*s\n", command, (int)len, text.ptr);
+		len += newline != NULL;
+		text = (struct bytes){text.ptr + len, text.len - len};
+	}
+}
+
+/* Whether the arguments would do if there were nothing else: what is wrong then is wrong with them. */
+static bool check_flags(const struct config_args *a, const char *command)
+{
+	struct config_sources flags = {.flags = a->flags, .flag_count = a->flag_count, .dev = a->dev};
+	struct config *config;
+	struct buf problems;
+	bool good;
+
+	if (a->too_many) {
+		fprintf(stderr, "fanfare %s: more than %d options\n", command, CONFIG_ARGS_FLAGS_MAX);
+		return false;
+	}
+	buf_init(&problems, PROBLEMS_TEXT_MAX);
+	config = config_load(&flags, &problems);
+	good = config != NULL;
+	print_problems(buf_bytes(&problems), command);
+	config_free(&config);
+	buf_free(&problems);
+	return good;
+}
+
+struct config *config_args_load(const struct config_args *a, const char *command, int *code)
 {
 	struct config_sources sources = {
 		.file = a->file,
@@ -60,12 +97,12 @@ struct config *config_args_load(const struct config_args *a)
 	struct config *config;
 	struct buf errors;
 
-	if (a->too_many) {
-		fprintf(stderr, "fanfare: more than %d options\n", CONFIG_ARGS_FLAGS_MAX);
+	*code = EXIT_USAGE;
+	if (!check_flags(a, command))
 		return NULL;
-	}
 	buf_init(&errors, PROBLEMS_TEXT_MAX);
 	config = config_load(&sources, &errors);
+	*code = config != NULL ? EXIT_OK : EXIT_FAILED;
 	if (config == NULL)
 		fprintf(stderr, "%.*s", BYTES_FMT(buf_bytes(&errors)));
 	buf_free(&errors);

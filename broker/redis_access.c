@@ -7,24 +7,26 @@
 
 #include <hiredis/hiredis.h>
 
+#include "cli.h"
 #include "embedded_redis.h"
 #include "mem.h"
 
-bool redis_access_open(const char *command, const struct config_args *args, struct redis_access *out)
+int redis_access_open(const char *command, const struct config_args *args, struct redis_access *out)
 {
 	const char *reason;
+	int code;
 
-	*out = (struct redis_access){.config = config_args_load(args)};
+	*out = (struct redis_access){.config = config_args_load(args, command, &code)};
 	if (out->config == NULL)
-		return false;
+		return code;
 	out->is_embedded = out->config->redis.address == NULL;
 	out->address = out->is_embedded ? embedded_redis_address(out->config->runtime_dir)
 	                                : mem_strdup(out->config->redis.address);
 	if (redis_url_parse(out->address, &out->url, &reason))
-		return true;
+		return EXIT_OK;
 	fprintf(stderr, "fanfare %s: the address of Redis: %s\n", command, reason);
 	redis_access_close(out);
-	return false;
+	return EXIT_FAILED;
 }
 
 void redis_access_close(struct redis_access *a)

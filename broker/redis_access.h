@@ -17,9 +17,9 @@ struct redis_access {
 	bool is_embedded;
 };
 
-/* False after telling what is wrong; then there is nothing to close. */
-bool redis_access_open(const char *command, const struct config_args *args,
-                       struct redis_access *out) MUST_CHECK;
+/* EXIT_OK, or the exit code of the command after telling what is wrong; then there is nothing to close. */
+int redis_access_open(const char *command, const struct config_args *args,
+                      struct redis_access *out) MUST_CHECK;
 void redis_access_close(struct redis_access *a);
 
 struct redisContext;

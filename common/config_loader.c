@@ -30,7 +30,7 @@ void loader_problem(struct loader *l, struct place at, const char *key, const ch
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	print_place(l->errors, at);
-	if (key != NULL)
+	if (key != NULL && !at.is_flag)
 		buf_putf(l->errors, "%s: ", key);
 	buf_putf(l->errors, "%s\n", text);
 }

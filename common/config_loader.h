@@ -22,6 +22,7 @@ enum {
 struct place {
 	struct bytes source; /* a file, a variable, a flag; empty: the default */
 	unsigned line;       /* 0: has none */
+	bool is_flag;        /* then the source says which option it is about */
 };
 
 struct loader {

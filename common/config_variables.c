@@ -201,10 +201,11 @@ static void read_flag(struct loader *l, const struct scope *broker, size_t i)
 {
 	const struct config_flag *flag = &l->sources->flags[i];
 	const struct option *o = option_find(broker->table, BYTES_OF_STR(flag->option));
-	struct place at = {.source = BYTES_OF_STR(flag->flag != NULL ? flag->flag : flag->option)};
+	struct place at = {.source = BYTES_OF_STR(flag->flag != NULL ? flag->flag : flag->option),
+	                   .is_flag = true};
 
 	if (o == NULL) {
-		loader_problem(l, at, flag->option, "unknown option");
+		loader_problem(l, at, NULL, "unknown option");
 		return;
 	}
 	loader_remember(l, broker, o, at);

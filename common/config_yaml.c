@@ -31,7 +31,7 @@ static void read_map(const struct reader *r, const struct scope *scope, const ch
 
 static struct place place_of_node(const struct reader *r, const yaml_node_t *node)
 {
-	return (struct place){r->source, (unsigned)node->start_mark.line + 1};
+	return (struct place){.source = r->source, .line = (unsigned)node->start_mark.line + 1};
 }
 
 static struct bytes scalar_of(const yaml_node_t *node)
@@ -378,7 +378,7 @@ static bool read_all(int fd, struct buf *out)
 
 static bool read_file(struct loader *l, const char *path, struct buf *out)
 {
-	struct place at = {BYTES_OF_STR(path), 0};
+	struct place at = {.source = BYTES_OF_STR(path)};
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	bool good;
 

@@ -456,9 +456,8 @@ static void a_secret_is_not_repeated(void **state)
 	            "F:1: redis.address: the host must be a name, an IPv4 address or an [IPv6 address]\n");
 	refuse_text("redis: {address: \"rediss://:hush@x\"}\n",
 	            "F:1: redis.address: rediss:// (Redis over TLS) is not supported yet\n");
-	refuse_flag(
-		"redis.address", "--redis", "hush",
-		"--redis: redis.address: must be redis://[USER:PASSWORD@]HOST[:PORT][/DB] or unix:/PATH\n");
+	refuse_flag("redis.address", "--redis", "hush",
+	            "--redis: must be redis://[USER:PASSWORD@]HOST[:PORT][/DB] or unix:/PATH\n");
 }
 
 static void namespaces_have_unique_names(void **state)
@@ -553,10 +552,10 @@ static void variables_are_checked(void **state)
 static void flags_are_checked(void **state)
 {
 	refuse_flag("workers", "--workers", "x",
-	            "--workers: workers: must be auto or a number from 1 to 1024, not \"x\"\n");
+	            "--workers: must be auto or a number from 1 to 1024, not \"x\"\n");
 	refuse_flag(
 		"listen", "--listen", "",
-		"--listen: listen: must be IPV4:PORT, [IPV6]:PORT, :PORT or unix:/PATH, with a numeric address or localhost, "
+		"--listen: must be IPV4:PORT, [IPV6]:PORT, :PORT or unix:/PATH, with a numeric address or localhost, "
 		"not \"\"\n");
 }
 
