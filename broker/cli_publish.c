@@ -17,6 +17,7 @@
 #include "json_writer.h"
 #include "mem.h"
 #include "redis_access.h"
+#include "terminal.h"
 #include "utf8.h"
 
 const char cli_publish_help[] =
@@ -66,14 +67,16 @@ static void complain(const struct publish *p, const char *fmt, ...) PRINTF_LIKE(
 
 static void complain(const struct publish *p, const char *fmt, ...)
 {
+	char text[1024];
 	va_list ap;
 
 	fputs("fanfare publish: ", stderr);
 	if (p->line > 0)
 		fprintf(stderr, "line %zu: ", p->line);
 	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
+	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
+	terminal_print(stderr, text);
 	fputc('\n', stderr);
 }
 
@@ -116,7 +119,10 @@ static bool send_message(struct publish *p)
 	if (ok)
 		printf("delivered to %lld worker%s\n", reply->integer, reply->integer == 1 ? "" : "s");
 	else
-		complain(p, "Redis: %s", reply != NULL ? reply->str : p->redis->errstr);
+		complain(p, "Redis: %s",
+		         reply == NULL                      ? p->redis->errstr
+		         : reply->type == REDIS_REPLY_ERROR ? reply->str
+		                                            : "no number of workers");
 	freeReplyObject(reply);
 	return ok;
 }

@@ -1,6 +1,7 @@
 /* `fanfare subscribe`: a client of the client protocol that prints what is published, a line each. Reconnects
  * by itself; does not recover what was published in between. */
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 #include "json_reader.h"
 #include "json_writer.h"
 #include "mem.h"
+#include "terminal.h"
 #include "ws_client.h"
 
 const char cli_subscribe_help[] =
@@ -26,7 +28,8 @@ const char cli_subscribe_help[] =
 	"  --url URL            ws://127.0.0.1:8080/connection/websocket\n"
 	"  --count N            end after N publications\n"
 	"  --verbose            print the channel for a single one, too, and tell on\n"
-	"                       standard error when a subscription stands\n"
+	"                       standard error when a subscription stands (else only\n"
+	"                       after trouble)\n"
 	"\n"
 	"Exit codes: 0 ended as asked, 1 refused or nobody there, 2 wrong usage.\n"
 	"\n"
@@ -43,6 +46,7 @@ enum {
 	BACKOFF_FIRST_MS = 500,
 	BACKOFF_MAX_MS = 20000,
 	ERROR_INTERNAL = 100,
+	TOLD_MAX = 1024,
 };
 
 /* What to do after a message, or with a connection that ended. */
@@ -60,7 +64,9 @@ struct subscriber {
 	struct buf scratch;
 	uint64_t silence_ms;
 	uint64_t printed;
-	unsigned failures; /* to connect, in a row */
+	size_t pending;      /* subscriptions that do not stand yet */
+	unsigned failures;   /* in a row, to come to where all of them stand */
+	char told[TOLD_MAX]; /* the trouble that was told last; empty when there is none */
 	bool was_connected;
 };
 
@@ -87,6 +93,25 @@ static void catch_signals(sigset_t *waiting)
 	sigaction(SIGTERM, &action, NULL);
 }
 
+/* Trouble is told when it comes and when it changes, not at each try. */
+static void tell(struct subscriber *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+static void tell(struct subscriber *s, const char *fmt, ...)
+{
+	char text[TOLD_MAX];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	if (strcmp(text, s->told) == 0)
+		return;
+	memcpy(s->told, text, sizeof(text));
+	fputs("fanfare subscribe: ", stderr);
+	terminal_print(stderr, text);
+	fputc('\n', stderr);
+}
+
 /* Sending. */
 
 static bool send_commands(struct subscriber *s)
@@ -94,6 +119,7 @@ static bool send_commands(struct subscriber *s)
 	struct buf b;
 	bool ok;
 
+	s->pending = s->channel_count;
 	buf_init(&b, COMMANDS_MAX);
 	buf_putf(&b, "{\"id\":%d,\"connect\":{\"name\":\"fanfare-cli\"}}", CONNECT_ID);
 	for (size_t i = 0; i < s->channel_count; i++) {
@@ -152,8 +178,10 @@ static enum next on_publication(struct subscriber *s, struct json_value push, st
 
 	if (!find(publication, "data", &data))
 		return GO_ON;
-	if (s->verbose || s->channel_count > 1)
-		printf("%s\t", find_text(s, push, "channel"));
+	if (s->verbose || s->channel_count > 1) {
+		terminal_print(stdout, find_text(s, push, "channel"));
+		putchar('\t');
+	}
 	buf_reset(&s->scratch);
 	json_put_compact(&s->scratch, data.text);
 	if (buf_ok(&s->scratch))
@@ -166,10 +194,11 @@ static enum next on_publication(struct subscriber *s, struct json_value push, st
 static enum next on_unsubscribed(struct subscriber *s, struct json_value push, struct json_value unsubscribe)
 {
 	uint64_t code = find_uint(unsubscribe, "code");
+	char *channel = mem_strdup(find_text(s, push, "channel"));
 
-	fprintf(stderr, "fanfare subscribe: the broker ended the subscription to %s: ",
-	        find_text(s, push, "channel"));
-	fprintf(stderr, "%s (%llu)\n", find_text(s, unsubscribe, "reason"), (unsigned long long)code);
+	tell(s, "the broker ended the subscription to %s: %s (%llu)", channel,
+	     find_text(s, unsubscribe, "reason"), (unsigned long long)code);
+	mem_free(channel);
 	/* From 2500 on the client is expected to subscribe again, and it starts from scratch. */
 	return code >= 2500 ? RECONNECT : END_FAILED;
 }
@@ -200,9 +229,8 @@ static enum next on_error(struct subscriber *s, uint64_t id, struct json_value e
 	bool later = code == ERROR_INTERNAL ||
 	             (find(error, "temporary", &temporary) && bytes_eq(temporary.text, BYTES("true")));
 
-	fprintf(stderr, "fanfare subscribe: %s%s: %s (%llu)\n",
-	        channel != NULL ? "cannot subscribe to " : "cannot connect", channel != NULL ? channel : "",
-	        find_text(s, error, "message"), (unsigned long long)code);
+	tell(s, "%s%s: %s (%llu)", channel != NULL ? "cannot subscribe to " : "cannot connect",
+	     channel != NULL ? channel : "", find_text(s, error, "message"), (unsigned long long)code);
 	return later ? RECONNECT : END_FAILED;
 }
 
@@ -211,7 +239,17 @@ static void on_connected(struct subscriber *s, struct json_value connect)
 	uint64_t ping_s = find_uint(connect, "ping");
 
 	s->silence_ms = ping_s != 0 ? ping_s * 1000 + PING_SLACK_MS : DEFAULT_SILENCE_MS;
+}
+
+/* A connection alone is no success: a broker without its Redis takes it, too. */
+static void on_subscribed(struct subscriber *s, const char *channel)
+{
+	if (s->verbose || s->told[0] != '\0')
+		fprintf(stderr, "fanfare subscribe: subscribed to %s\n", channel);
+	if (s->pending > 0 && --s->pending > 0)
+		return;
 	s->failures = 0;
+	s->told[0] = '\0';
 }
 
 static enum next on_reply(struct subscriber *s, struct json_value reply)
@@ -225,8 +263,8 @@ static enum next on_reply(struct subscriber *s, struct json_value reply)
 		return on_error(s, id, value);
 	if (find(reply, "connect", &value))
 		on_connected(s, value);
-	else if (s->verbose && find(reply, "subscribe", &value) && channel_of_id(s, id) != NULL)
-		fprintf(stderr, "fanfare subscribe: subscribed to %s\n", channel_of_id(s, id));
+	else if (find(reply, "subscribe", &value) && channel_of_id(s, id) != NULL)
+		on_subscribed(s, channel_of_id(s, id));
 	else if (id == 0 && !ws_client_send(s->ws, BYTES("{}"))) /* the answer to a ping */
 		return RECONNECT;
 	return GO_ON;
@@ -242,8 +280,7 @@ static enum next on_message(struct subscriber *s, struct bytes message)
 		struct json_value reply;
 
 		if (!json_parse((struct bytes){message.ptr, len}, &reply)) {
-			fprintf(stderr,
-			        "fanfare subscribe: who answers there does not speak the client protocol\n");
+			tell(s, "who answers there does not speak the client protocol");
 			return END_FAILED;
 		}
 		next = on_reply(s, reply);
@@ -256,12 +293,12 @@ static enum next on_message(struct subscriber *s, struct bytes message)
 
 /* The broker's codes say whether to come back: 3500 to 3999 and 4500 to 4999 mean no, and so do messages that
  * are too big. */
-static enum next on_closed(const struct subscriber *s)
+static enum next on_closed(struct subscriber *s)
 {
 	unsigned code = ws_client_close_code(s->ws);
 	bool final = code == 1009 || (code >= 3500 && code < 4000) || (code >= 4500 && code < 5000);
 
-	fprintf(stderr, "fanfare subscribe: disconnected: %s (%u)\n", ws_client_close_reason(s->ws), code);
+	tell(s, "disconnected: %s (%u)", ws_client_close_reason(s->ws), code);
 	return final ? END_FAILED : RECONNECT;
 }
 
@@ -269,9 +306,7 @@ static enum next on_event(struct subscriber *s, enum ws_client_event event, stru
 {
 	switch (event) {
 	case WS_CLIENT_MESSAGE: return on_message(s, message);
-	case WS_CLIENT_SILENCE:
-		fprintf(stderr, "fanfare subscribe: disconnected: the broker went silent\n");
-		return RECONNECT;
+	case WS_CLIENT_SILENCE: tell(s, "disconnected: the broker went silent"); return RECONNECT;
 	case WS_CLIENT_CLOSED: return on_closed(s);
 	case WS_CLIENT_SIGNAL: return GO_ON;
 	}
@@ -297,11 +332,11 @@ static enum next listen_until_lost(struct subscriber *s)
 
 /* Connecting. */
 
-static enum next on_not_connected(const struct subscriber *s, const struct ws_client_failure *f)
+static enum next on_not_connected(struct subscriber *s, const struct ws_client_failure *f)
 {
 	if (f->error == WS_CLIENT_INTERRUPTED)
 		return interrupted ? END_OK : RECONNECT;
-	fprintf(stderr, "fanfare subscribe: cannot connect to %s: %s\n", s->url, f->text);
+	tell(s, "cannot connect to %s: %s", s->url, f->text);
 	/* Who never had a connection rather has the wrong URL than a broker that restarts. */
 	return f->error == WS_CLIENT_TRY_LATER && s->was_connected ? RECONNECT : END_FAILED;
 }
@@ -321,7 +356,8 @@ static enum next connect_and_listen(struct subscriber *s, const sigset_t *waitin
 	return next;
 }
 
-/* Half to all of 0.5 s, 1 s, … 20 s: those who lost the same broker do not all come back in one instant. */
+/* From 0.5 s up to somewhere below 1 s, 1.5 s, 2.5 s, … 20 s, as the SDKs do: those who lost the same broker
+ * do not all come back in one instant. */
 static void back_off(struct subscriber *s, const sigset_t *waiting)
 {
 	unsigned full_ms = BACKOFF_FIRST_MS << (s->failures < 6 ? s->failures : 6);
@@ -329,9 +365,9 @@ static void back_off(struct subscriber *s, const sigset_t *waiting)
 	struct timespec ts;
 
 	s->failures++;
-	if (full_ms > BACKOFF_MAX_MS)
-		full_ms = BACKOFF_MAX_MS;
-	ms = full_ms / 2 + arc4random_uniform(full_ms / 2);
+	ms = BACKOFF_FIRST_MS + arc4random_uniform(full_ms);
+	if (ms > BACKOFF_MAX_MS)
+		ms = BACKOFF_MAX_MS;
 	ts = (struct timespec){.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
 	(void)!pselect(0, NULL, NULL, NULL, &ts, waiting);
 }
@@ -351,33 +387,52 @@ static int run(struct subscriber *s)
 
 /* The command line. */
 
-static bool take_count(struct subscriber *s, const char *value)
+static int take_channel(struct subscriber *s, const char *value)
+{
+	if (value[0] == '\0')
+		return args_wrong(&s->args, "a channel must have a name, not ''");
+	s->channels[s->channel_count++] = (char *)value;
+	return EXIT_OK;
+}
+
+static int take_url(struct subscriber *s, const char *value)
+{
+	if (!ws_client_is_url(value))
+		return args_wrong(&s->args, "--url: must be ws://HOST[:PORT]/PATH, not \"%s\"", value);
+	s->url = value;
+	return EXIT_OK;
+}
+
+static int take_count(struct subscriber *s, const char *value)
 {
 	struct json_value number;
 
-	return json_parse(BYTES_OF_STR(value), &number) && number.type == JSON_VALUE_NUMBER &&
-	       json_uint(number, UINT32_MAX, &s->count) && s->count > 0;
+	if (json_parse(BYTES_OF_STR(value), &number) && number.type == JSON_VALUE_NUMBER &&
+	    json_uint(number, UINT32_MAX, &s->count) && s->count > 0)
+		return EXIT_OK;
+	return args_wrong(&s->args, "--count: must be a number from 1 on, not \"%s\"", value);
 }
 
 static int parse(struct subscriber *s)
 {
+	enum { ARG_URL, ARG_COUNT, ARG_VERBOSE };
 	static const struct args_option options[] = {
 		{"--url", true}, {"--count", true}, {"--verbose", false}};
 	const char *value;
-	int which;
+	int which, code = EXIT_OK;
 
-	while ((which = args_next(&s->args, options, ARRAY_LEN(options), &value)) != ARGS_END) {
-		if (which == ARGS_WRONG)
-			return EXIT_USAGE;
-		if (which == ARGS_OPERAND)
-			s->channels[s->channel_count++] = (char *)value;
-		else if (which == 0)
-			s->url = value;
-		else if (which == 2)
-			s->verbose = true;
-		else if (!take_count(s, value))
-			return args_wrong(&s->args, "--count needs a number from 1 on");
+	while (code == EXIT_OK &&
+	       (which = args_next(&s->args, options, ARRAY_LEN(options), &value)) != ARGS_END) {
+		switch (which) {
+		case ARGS_WRONG: code = EXIT_USAGE; break;
+		case ARGS_OPERAND: code = take_channel(s, value); break;
+		case ARG_URL: code = take_url(s, value); break;
+		case ARG_COUNT: code = take_count(s, value); break;
+		case ARG_VERBOSE: s->verbose = true; break;
+		}
 	}
+	if (code != EXIT_OK)
+		return code;
 	return s->channel_count > 0 ? EXIT_OK : args_wrong(&s->args, "a channel is needed");
 }
 

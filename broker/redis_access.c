@@ -10,6 +10,7 @@
 #include "cli.h"
 #include "embedded_redis.h"
 #include "mem.h"
+#include "terminal.h"
 
 int redis_access_open(const char *command, const struct config_args *args, struct redis_access *out)
 {
@@ -40,7 +41,9 @@ static void tell_unreachable(const char *command, const struct redis_access *a, 
 {
 	char *masked = redis_url_mask(a->address);
 
-	fprintf(stderr, "fanfare %s: cannot reach Redis at %s: %s%s\n", command, masked, reason,
+	fprintf(stderr, "fanfare %s: cannot reach Redis at %s: ", command, masked);
+	terminal_print(stderr, reason);
+	fprintf(stderr, "%s\n",
 	        a->is_embedded ? " (the embedded Redis: is `fanfare serve` running? --redis, --config and "
 	                         "--runtime-dir tell where to look)"
 	                       : "");

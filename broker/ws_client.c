@@ -116,6 +116,16 @@ static bool url_parse(const char *text, struct ws_url *url)
 	return false;
 }
 
+bool ws_client_is_url(const char *text)
+{
+	struct ws_url url;
+	bool good = url_parse(text, &url);
+
+	if (good)
+		url_free(&url);
+	return good;
+}
+
 /* Opening. */
 
 static void fail(struct ws_client_failure *f, enum ws_client_error error, const char *fmt, ...)

@@ -29,6 +29,8 @@ struct ws_client_failure {
 	char text[256];
 };
 
+/* ws://HOST[:PORT][/PATH][?QUERY] */
+bool ws_client_is_url(const char *text) MUST_CHECK;
 /* Connects and shakes hands with ws://HOST[:PORT][/PATH][?QUERY]. `waiting` is the signal mask while it
  * waits, here and later, so that a signal that is blocked otherwise cannot slip in before a wait. NULL with
  * the reason. Asks the resolver. */

@@ -67,6 +67,36 @@ def test_wrong_usage_is_told_in_one_line_and_exits_with_2(arguments):
 		assert len(result.stderr.splitlines()) == 1
 
 
+@pytest.mark.parametrize("arguments, told", [
+	(["serve", "--workers", "x"], "--workers: must be auto or a number"),
+	(["serve", "--listen", "foo"], "--listen: must be IPV4:PORT"),
+	(["serve", "--listen", ":1", "--listen", ":1"], '--listen: must name ":1" once'),
+	(["check", "--log-level", "loud"], "--log-level: must be debug"),
+	(["config", "--runtime-dir", ""], "--runtime-dir: must be the path"),
+	(["publish", "--redis", "foo", "news", "1"], "--redis: must be redis://"),
+	(["publish", "news", "{"], "the payload is not JSON"),
+	(["publish", "", "1"], "the name of a channel has 1 to 255 bytes"),
+	(["redis-cli", "--redis", "foo"], "--redis: must be redis://"),
+	(["subscribe", "--url", "foo", "news"], "--url: must be ws://"),
+	(["subscribe", "--count", "0", "news"], "--count: must be a number"),
+	(["subscribe", "news", ""], "''"),
+])
+def test_a_wrong_argument_is_told_in_one_line_and_exits_with_2(arguments, told):
+	result = run(*arguments)
+	assert (result.returncode, result.stdout) == (USAGE, "")
+	assert result.stderr.startswith(f"fanfare {arguments[0]}: ")
+	assert told in result.stderr
+	assert len(result.stderr.splitlines()) == 1
+
+
+def test_the_runtime_directory_of_nobody_is_explained():
+	for arguments in (["publish", "news", "1"], ["redis-cli", "ping"]):
+		result = run(arguments[0], "--runtime-dir", "/nosuch", *arguments[1:])
+		assert (result.returncode, result.stdout) == (FAILED, "")
+		assert "cannot reach Redis at unix:/nosuch/" in result.stderr
+		assert "is `fanfare serve` running?" in result.stderr
+
+
 def test_a_mistyped_command_is_recognized():
 	assert "did you mean publish?" in run("publsih", "news", "1").stderr
 

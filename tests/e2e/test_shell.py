@@ -1,5 +1,8 @@
 """`fanfare subscribe` and `fanfare publish` in the hands of people and scripts, and the signals of the master."""
 
+import base64
+import hashlib
+import json
 import os
 import signal
 import socket
@@ -11,6 +14,7 @@ import pytest
 from lib import process
 from lib.broker import BINARY, ENVIRONMENT, Broker, run
 from lib.client import Client
+from lib.redis_server import RedisServer
 
 DONE, FAILED = 0, 1
 
@@ -111,12 +115,80 @@ def answer_once(listener, answer):
 			pass
 
 
+def serve_replies(listener, conversations):
+	"""A server that takes a connection for each conversation, sends its replies at once and waits for the client to go."""
+	for replies in conversations:
+		connection, _ = listener.accept()
+		with connection:
+			key = connection.recv(65536).split(b"Sec-WebSocket-Key: ")[1].split(b"\r\n")[0]
+			accept = base64.b64encode(hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
+			message = "\n".join(map(json.dumps, replies)).encode()
+			connection.sendall(
+				b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+				b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n\x81\x7e" + len(message).to_bytes(2, "big") + message)
+			while connection.recv(65536):
+				pass
+
+
+def subscribe_to_replies(*conversations, arguments=("news",)):
+	with socket.create_server(("127.0.0.1", 0)) as listener:
+		listener.settimeout(30)
+		server = threading.Thread(target=serve_replies, args=(listener, conversations))
+		server.start()
+		result = run("subscribe", *arguments, "--url", "ws://127.0.0.1:%d/" % listener.getsockname()[1])
+		server.join()
+	return result
+
+
+CONNECTED = {"id": 1, "connect": {"client": "c", "ping": 25}}
+AWAY = {"id": 2, "error": {"code": 100, "message": "internal server error", "temporary": True}}
+OTHER = {"id": 2, "error": {"code": 111, "message": "too many requests", "temporary": True}}
+SUBSCRIBED = {"id": 2, "subscribe": {}}
+
+
+def test_subscribe_tells_trouble_when_it_changes_and_not_at_each_try():
+	result = subscribe_to_replies(
+		[CONNECTED, AWAY], [CONNECTED, AWAY], [CONNECTED, OTHER],
+		[CONNECTED, SUBSCRIBED, {"push": {"channel": "news", "pub": {"data": 1}}}], arguments=["--count", "1", "news"])
+	assert (result.returncode, result.stdout) == (DONE, "1\n")
+	assert result.stderr == (
+		"fanfare subscribe: cannot subscribe to news: internal server error (100)\n"
+		"fanfare subscribe: cannot subscribe to news: too many requests (111)\n"
+		"fanfare subscribe: subscribed to news\n")
+
+
+def test_subscribe_waits_for_a_redis_that_is_away():
+	with RedisServer() as redis, Broker(redis=redis) as broker:
+		redis.kill()
+		process.wait_until(lambda: broker.ready()[0] == 503, "the broker knows")
+		with Subscriber(broker.url, "news") as subscriber:
+			assert subscriber.wait_told("cannot subscribe") == (
+				"fanfare subscribe: cannot subscribe to news: internal server error (100)\n")
+			redis.start()
+			assert subscriber.wait_told("subscribed to news") == "fanfare subscribe: subscribed to news\n"
+			redis.publish("news", "1")
+			assert subscriber.process.stdout.readline() == "news\t1\n"
+
+
+def test_subscribe_shows_control_characters_escaped():
+	name = "a\x1b[2Jb\n\u009bc\u00e9"
+	result = subscribe_to_replies(
+		[CONNECTED, SUBSCRIBED, {"push": {"channel": name, "pub": {"data": 1}}},
+			{"push": {"channel": name, "unsubscribe": {"code": 2000, "reason": "\x1b[31mfire\r\x7f"}}}],
+		arguments=["--verbose", "news"])
+	shown = "a\\x1b[2Jb\\x0a\\xc2\\x9bc\u00e9"
+	assert (result.returncode, result.stdout) == (FAILED, f"{shown}\t1\n")
+	assert result.stderr.splitlines()[-1] == (
+		f"fanfare subscribe: the broker ended the subscription to {shown}: \\x1b[31mfire\\x0d\\x7f (2000)")
+
+
 def test_publish_takes_lines_and_tells_of_each(broker, redis):
 	with Client(broker.port) as client:
 		client.subscribe("news")
 		result = run("publish", "--lines", "news", "-", "--redis", redis.url, input='1\n\n{"a":\n"two"\n')
 		assert result.stdout == "delivered to 1 worker\n" * 2
-		assert result.returncode == FAILED and "not JSON" in result.stderr
+		assert result.returncode == FAILED
+		assert result.stderr == "fanfare publish: line 3: the payload is not JSON (--text for plain text)\n"
 		assert [client.publication()[1] for _ in range(2)] == [1, "two"]
 
 
