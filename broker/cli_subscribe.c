@@ -112,7 +112,7 @@ static void tell(struct subscriber *s, const char *fmt, ...)
 	fputc('\n', stderr);
 }
 
-/* Sending. */
+/* --- sending --- */
 
 static bool send_commands(struct subscriber *s)
 {
@@ -132,7 +132,7 @@ static bool send_commands(struct subscriber *s)
 	return ok;
 }
 
-/* Receiving. */
+/* --- receiving --- */
 
 /* The member of an object, without a type when there is none. */
 static bool find(struct json_value object, const char *name, struct json_value *value)
@@ -330,7 +330,7 @@ static enum next listen_until_lost(struct subscriber *s)
 	return next;
 }
 
-/* Connecting. */
+/* --- connecting --- */
 
 static enum next on_not_connected(struct subscriber *s, const struct ws_client_failure *f)
 {
@@ -385,7 +385,7 @@ static int run(struct subscriber *s)
 	return interrupted || next == END_OK ? EXIT_OK : EXIT_FAILED;
 }
 
-/* The command line. */
+/* --- the command line --- */
 
 static int take_channel(struct subscriber *s, const char *value)
 {

@@ -90,7 +90,7 @@ static void start_timer(struct embedded_redis *r, uint64_t ms)
 	ev_timer_start(r->loop, &r->timer);
 }
 
-/* Knocking: PING until the answer is PONG. */
+/* --- knocking: PING until the answer is PONG --- */
 
 static void stop_knocking(struct embedded_redis *r)
 {
@@ -181,7 +181,7 @@ static void knock_again(struct embedded_redis *r)
 	start_timer(r, TICK_MS);
 }
 
-/* Starting. */
+/* --- starting --- */
 
 /* Strings of redis.conf in double quotes, in which a path may hold anything. */
 static void put_setting(struct buf *b, const char *name, const char *value)
@@ -338,7 +338,7 @@ static void server_spawn(struct embedded_redis *r)
 		close(lock_fd);
 }
 
-/* Ending. */
+/* --- ending --- */
 
 static void stopped(struct embedded_redis *r)
 {
@@ -385,7 +385,7 @@ static void on_timer(struct ev_loop *loop, ev_timer *watcher, int revents)
 	}
 }
 
-/* Making. */
+/* --- making --- */
 
 char *embedded_redis_address(const char *runtime_dir)
 {

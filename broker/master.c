@@ -72,7 +72,7 @@ static unsigned usable_cpus(void)
 	return 1;
 }
 
-/* Signals and stopping. */
+/* --- signals and stopping --- */
 
 static void on_redis_stopped(void *arg)
 {
@@ -165,7 +165,7 @@ static void on_worker_forked(void *arg)
 	ev_loop_destroy(m->loop);
 }
 
-/* Starting. */
+/* --- starting --- */
 
 static void on_all_workers_ready(void *arg)
 {

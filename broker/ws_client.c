@@ -53,13 +53,15 @@ static int wait_for(const struct ws_client *c, short events, uint64_t deadline_m
 	struct pollfd p = {.fd = c->fd, .events = events};
 	uint64_t now = now_ms();
 	uint64_t left_ms = deadline_ms > now ? deadline_ms - now : 0;
-	struct timespec ts = {.tv_sec = (time_t)(left_ms / 1000),
-	                      .tv_nsec = (long)(left_ms % 1000) * 1000000};
+	struct timespec ts = {
+		.tv_sec = (time_t)(left_ms / 1000),
+		.tv_nsec = (long)(left_ms % 1000) * 1000000,
+	};
 
 	return ppoll(&p, 1, &ts, c->waiting);
 }
 
-/* The URL. */
+/* --- the URL --- */
 
 static void url_free(struct ws_url *url)
 {
@@ -126,7 +128,7 @@ bool ws_client_is_url(const char *text)
 	return good;
 }
 
-/* Opening. */
+/* --- opening --- */
 
 static void fail(struct ws_client_failure *f, enum ws_client_error error, const char *fmt, ...)
 	PRINTF_LIKE(3, 4);
@@ -368,7 +370,7 @@ struct ws_client *ws_client_open(const char *url_text, const sigset_t *waiting,
 	return c;
 }
 
-/* Sending. */
+/* --- sending --- */
 
 /* A client's frames are masked (RFC 6455, 5.3), which the encoder for servers does not do. */
 static bool send_frame(struct ws_client *c, enum ws_opcode opcode, struct bytes payload)
@@ -421,7 +423,7 @@ void ws_client_close(struct ws_client **c)
 	*c = NULL;
 }
 
-/* Receiving. */
+/* --- receiving --- */
 
 static enum ws_client_event closed(struct ws_client *c, uint16_t code, struct bytes reason)
 {

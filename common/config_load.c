@@ -23,7 +23,7 @@ static bool is_dev(const struct config_sources *sources, yaml_document_t *doc)
 	return doc != NULL && loader_is_dev_file(doc);
 }
 
-/* What values may not stand together */
+/* --- what values may not stand together --- */
 
 /* The place of the first that is not a default. */
 static struct place place_of_either(const struct loader *l, const char *name, const char *other)
@@ -113,7 +113,7 @@ static void check_together(struct loader *l)
 	check_listen(l);
 }
 
-/* The runtime directory */
+/* --- the runtime directory --- */
 
 static char *join(const char *directory, const char *name)
 {

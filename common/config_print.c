@@ -87,7 +87,7 @@ void config_print(const struct config *c, bool mask_secrets, struct buf *out)
 	}
 }
 
-/* The example */
+/* --- the example --- */
 
 /* Breaks a text into lines of comment. */
 static void print_comment(struct bytes text, size_t depth, struct buf *out)

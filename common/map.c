@@ -45,6 +45,7 @@ uint64_t map_hash(struct bytes key)
 
 	for (size_t i = 0; i < whole; i += 8) {
 		uint64_t word;
+
 		memcpy(&word, key.ptr + i, 8);
 		v[3] ^= word;
 		sip_round(v);
@@ -80,6 +81,7 @@ static struct map_slot *map_find(const struct map *m, uint64_t hash, struct byte
 
 	for (size_t i = hash & mask;; i = (i + 1) & mask) {
 		struct map_slot *slot = &m->slots[i];
+
 		if (slot->value == NULL || (slot->hash == hash && bytes_eq(slot->key, key)))
 			return slot;
 	}
@@ -126,6 +128,7 @@ static void map_close_gap(struct map *m, size_t i)
 
 	for (size_t j = (i + 1) & mask; m->slots[j].value != NULL; j = (j + 1) & mask) {
 		size_t home = m->slots[j].hash & mask;
+
 		if (((j - home) & mask) >= ((j - i) & mask)) {
 			m->slots[i] = m->slots[j];
 			i = j;

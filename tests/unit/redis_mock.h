@@ -83,7 +83,7 @@ static void on_fake_writable(struct ev_loop *ev, struct ev_io *io, int events)
 		ev_io_stop(ev, io);
 }
 
-/* --- what a Redis does -------------------------------------------------------------------------------- */
+/* --- what a Redis does --- */
 
 static void mock_push(struct mock_conn *c, const char *kind, const char *channel)
 {

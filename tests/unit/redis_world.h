@@ -127,7 +127,7 @@ static UNUSED_OK const char *reason(const struct world *w)
 	return text;
 }
 
-/* --- the server --------------------------------------------------------------------------------------- */
+/* --- the server --- */
 
 static UNUSED_OK void server_start(struct world *w, const char *option, const char *value)
 {
@@ -231,7 +231,7 @@ static UNUSED_OK void publisher_done(pid_t pid)
 	assert_int_equal(status, 0);
 }
 
-/* --- the world ---------------------------------------------------------------------------------------- */
+/* --- the world --- */
 
 static UNUSED_OK void world_init(struct world *w)
 {

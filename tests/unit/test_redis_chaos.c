@@ -67,7 +67,7 @@ static void on_answer(void *arg, const struct redis_reply *reply)
 	calls_answered++;
 }
 
-/* --- the server --------------------------------------------------------------------------------------- */
+/* --- the server --- */
 
 static bool is_forbidden(const redisReply *command)
 {
@@ -150,7 +150,7 @@ static void change_mood(void)
 		mock_close(c);
 }
 
-/* --- the run ------------------------------------------------------------------------------------------ */
+/* --- the run --- */
 
 static void do_something(struct follower *f)
 {

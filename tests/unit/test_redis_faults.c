@@ -71,7 +71,7 @@ static void let_say(const char *command, const char *text, unsigned how_often)
 	times = how_often;
 }
 
-/* --- in pieces ---------------------------------------------------------------------------------------- */
+/* --- in pieces --- */
 
 static void replies_may_come_byte_by_byte(void **state)
 {
@@ -110,7 +110,7 @@ static void half_a_reply_and_then_nothing_is_a_dead_connection(void **state)
 	WAIT_FOR(&world, 1000, a.count == 1 && !a.null);
 }
 
-/* --- logging in --------------------------------------------------------------------------------------- */
+/* --- logging in --- */
 
 static void a_loading_redis_is_waited_for(void **state)
 {
@@ -174,7 +174,7 @@ static void a_server_that_closes_at_once_is_not_hammered(void **state)
 	WAIT_FOR(&world, 3000, is_ready(&world));
 }
 
-/* --- wrong answers ------------------------------------------------------------------------------------ */
+/* --- wrong answers --- */
 
 static void check_recovery(const char *why)
 {
@@ -259,7 +259,7 @@ static void a_master_that_became_a_replica_is_left(void **state)
 	check_recovery("read-only replica");
 }
 
-/* --- confirmations ------------------------------------------------------------------------------------ */
+/* --- confirmations --- */
 
 /* Confirms what it is asked for, but forgets one channel. */
 static const char *forgotten;
@@ -393,7 +393,7 @@ static void behind_many_refusals_the_others_have_their_turn(void **state)
 	mem_free(forbidden);
 }
 
-/* --- canaries ----------------------------------------------------------------------------------------- */
+/* --- canaries --- */
 
 /* Says that it published, but does not: every connection is deaf. */
 static bool swallow_publications(struct mock_conn *c, const redisReply *command)

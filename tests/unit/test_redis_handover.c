@@ -80,7 +80,7 @@ static void nothing_was_lost(struct stage *s)
 	assert_int_equal(s->l.confirmed, 1);
 }
 
-/* --- the old one is alive ----------------------------------------------------------------------------- */
+/* --- the old one is alive --- */
 
 static void a_slow_connection_is_replaced_without_a_loss(void **state)
 {
@@ -163,7 +163,7 @@ static void channels_may_come_and_go_on_the_way(void **state)
 	redis_sub_close(&back.sub);
 }
 
-/* --- something breaks --------------------------------------------------------------------------------- */
+/* --- something breaks --- */
 
 static void a_dead_connection_is_given_up_and_the_gap_is_told(void **state)
 {
@@ -335,7 +335,7 @@ static void too_much_to_hold_back_gives_the_old_one_up(void **state)
 	assert_true(s->l.lost >= 1 && s->l.lost <= 20);
 }
 
-/* --- the other connection ----------------------------------------------------------------------------- */
+/* --- the other connection --- */
 
 static void a_deaf_command_connection_does_not_touch_the_subscriptions(void **state)
 {
@@ -355,7 +355,7 @@ static void a_deaf_command_connection_does_not_touch_the_subscriptions(void **st
 	assert_true(s->old->open);
 }
 
-/* --- anything at any time ----------------------------------------------------------------------------- */
+/* --- anything at any time --- */
 
 static void do_something(struct stage *s, unsigned what, unsigned which)
 {

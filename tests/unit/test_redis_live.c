@@ -43,7 +43,7 @@ static void start(struct world *w)
 	WAIT_FOR(w, 5000, is_ready(w));
 }
 
-/* --- calls -------------------------------------------------------------------------------------------- */
+/* --- calls --- */
 
 static void calls_are_answered_in_order(void **state)
 {
@@ -152,7 +152,7 @@ static void calls_beyond_the_ceiling_are_answered_by_null(void **state)
 	assert_int_equal(refused, 40 - 15);
 }
 
-/* --- subscriptions ------------------------------------------------------------------------------------ */
+/* --- subscriptions --- */
 
 static void many_channels_are_subscribed_and_messages_come_in_order(void **state)
 {
@@ -278,7 +278,7 @@ static void channels_carry_any_bytes(void **state)
 	redis_sub_close(&l.sub);
 }
 
-/* --- losses ------------------------------------------------------------------------------------------- */
+/* --- losses --- */
 
 static void a_killed_subscriber_connection_is_made_again_and_told(void **state)
 {
@@ -378,7 +378,7 @@ static void a_freeze_neither_loses_nor_doubles_messages(void **state)
 	redisFree(admin);
 }
 
-/* --- who we are --------------------------------------------------------------------------------------- */
+/* --- who we are --- */
 
 static int free_port(void)
 {
@@ -465,7 +465,7 @@ static void a_canary_that_is_forbidden_is_told(void **state)
 	redisFree(admin);
 }
 
-/* --- what is said ------------------------------------------------------------------------------------- */
+/* --- what is said --- */
 
 static unsigned count_lines(const char *path, const char *word)
 {

@@ -11,11 +11,10 @@ static const char headers[] = "ETag: %s\r\n"
 
 const struct asset *asset_find(struct bytes path)
 {
-	size_t i;
-
-	for (i = 0; i < asset_count; i++)
+	for (size_t i = 0; i < asset_count; i++) {
 		if (bytes_eq(path, BYTES_OF_STR(assets[i].path)))
 			return &assets[i];
+	}
 	return NULL;
 }
 

@@ -43,9 +43,7 @@ static bool matches(struct bytes pattern, struct bytes text)
 
 bool origin_allowed(const struct strings *allowed, struct bytes origin)
 {
-	size_t i;
-
-	for (i = 0; i < allowed->count; i++) {
+	for (size_t i = 0; i < allowed->count; i++) {
 		struct bytes item = BYTES_OF_STR(allowed->items[i]);
 
 		if (bytes_eq(item, BYTES("*")) || (origin.len > 0 && matches(item, origin)))

@@ -13,11 +13,10 @@ static struct bytes without_slashes(const char *path)
 
 const struct route *router_find(const struct route *routes, size_t count, struct bytes path)
 {
-	size_t i;
-
-	for (i = 0; i < count; i++)
+	for (size_t i = 0; i < count; i++) {
 		if (routes[i].enabled && bytes_eq(path, without_slashes(routes[i].path)))
 			return &routes[i];
+	}
 	return NULL;
 }
 

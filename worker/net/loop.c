@@ -24,6 +24,7 @@ static void run_tasks(struct list *tasks)
 
 	while ((node = list_pop(tasks)) != NULL) {
 		struct task *t = container_of(node, struct task, node);
+
 		t->run(t);
 	}
 }

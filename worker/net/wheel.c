@@ -80,6 +80,7 @@ static void wheel_fire(struct wheel *w)
 	w->used[0] &= ~(UINT64_C(1) << slot);
 	while ((node = list_pop(&due)) != NULL) {
 		struct timer *t = container_of(node, struct timer, node);
+
 		t->fire(t);
 	}
 }
@@ -121,6 +122,7 @@ uint64_t wheel_next_ms(const struct wheel *w)
 
 	for (int level = 0; level < WHEEL_LEVELS; level++) {
 		uint64_t tick = next_tick(w, level);
+
 		if (tick < next)
 			next = tick;
 	}

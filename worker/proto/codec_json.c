@@ -28,9 +28,10 @@ static bool check_structs(struct json_value array, const struct json_struct *typ
 
 	if (array.type != JSON_VALUE_ARRAY)
 		return false;
-	for (it = json_iter(array); json_next_element(&it, &element);)
+	for (it = json_iter(array); json_next_element(&it, &element);) {
 		if (element.type != JSON_VALUE_NULL && !json_read_struct(element, type, scratch, &nothing))
 			return false;
+	}
 	return true;
 }
 
@@ -121,9 +122,10 @@ static bool read_subs(struct json_value value, struct buf *scratch, void *out)
 	connect->subs = put_subs(scratch, count_members(value));
 	if (connect->subs == NULL)
 		return false;
-	for (it = json_iter(value); json_next_member(&it, &key, &member); connect->sub_count++)
+	for (it = json_iter(value); json_next_member(&it, &key, &member); connect->sub_count++) {
 		if (!read_sub(key, member, scratch, &connect->subs[connect->sub_count]))
 			return false;
+	}
 	return true;
 }
 
@@ -238,9 +240,10 @@ static size_t subs_size(struct json_value connect)
 
 	if (connect.type != JSON_VALUE_OBJECT)
 		return 0;
-	for (it = json_iter(connect); json_next_member(&it, &key, &member);)
+	for (it = json_iter(connect); json_next_member(&it, &key, &member);) {
 		if (json_key_is(key, "subs") && member.type == JSON_VALUE_OBJECT)
 			return (count_members(member) + 1) * sizeof(struct subscribe_request);
+	}
 	return 0;
 }
 
@@ -266,10 +269,11 @@ static bool read_request(struct json_value value, enum command_kind kind, struct
 /* From the last request to the first, so that the one that wins is what remains. */
 static bool read_requests(const struct line *line, struct buf *scratch, struct command *cmd)
 {
-	for (unsigned kind = COMMAND_KINDS; kind-- > 0;)
+	for (unsigned kind = COMMAND_KINDS; kind-- > 0;) {
 		if (is_present(line->requests[kind]) &&
 		    !read_request(line->requests[kind], kind, scratch, cmd))
 			return false;
+	}
 	return true;
 }
 

@@ -62,9 +62,10 @@ static void compact(struct bytes *raw, struct buf *scratch)
 
 static bool has_tag(const struct publication *p, struct bytes key)
 {
-	for (size_t i = 0; i < p->tag_count; i++)
+	for (size_t i = 0; i < p->tag_count; i++) {
 		if (bytes_eq(p->tags[i].key, key))
 			return true;
+	}
 	return false;
 }
 

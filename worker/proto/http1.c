@@ -24,11 +24,10 @@ static bool is_token_char(uint8_t c)
 
 static bool is_token(struct bytes b)
 {
-	size_t i;
-
-	for (i = 0; i < b.len; i++)
+	for (size_t i = 0; i < b.len; i++) {
 		if (!is_token_char((uint8_t)b.ptr[i]))
 			return false;
+	}
 	return b.len > 0;
 }
 
@@ -94,9 +93,7 @@ static bool has_line_end(const char *data, size_t len)
 /* Looks at each byte once, and remembers in req->scanned how far it came. */
 static enum http1_result scan_head(struct bytes data, struct http1_request *req)
 {
-	size_t i;
-
-	for (i = req->scanned; i < data.len; i++) {
+	for (size_t i = req->scanned; i < data.len; i++) {
 		const char *error;
 
 		if (i == MAX_REQUEST_LINE && !has_line_end(data.ptr, i))
@@ -111,7 +108,7 @@ static enum http1_result scan_head(struct bytes data, struct http1_request *req)
 			return HTTP1_COMPLETE;
 		}
 	}
-	req->scanned = i;
+	req->scanned = data.len;
 	return HTTP1_PARTIAL;
 }
 
@@ -137,9 +134,8 @@ static void split_query(struct http1_request *req, struct bytes path_and_query)
 static bool skip_scheme(struct bytes *target)
 {
 	static const char *const schemes[] = {"http://", "https://"};
-	size_t i;
 
-	for (i = 0; i < ARRAY_LEN(schemes); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(schemes); i++) {
 		size_t len = strlen(schemes[i]);
 
 		if (target->len > len && strncasecmp(target->ptr, schemes[i], len) == 0) {
@@ -173,9 +169,7 @@ static const char *parse_absolute_form(struct http1_request *req)
 
 static const char *parse_target(struct http1_request *req)
 {
-	size_t i;
-
-	for (i = 0; i < req->target.len; i++) {
+	for (size_t i = 0; i < req->target.len; i++) {
 		uint8_t c = (uint8_t)req->target.ptr[i];
 
 		if (c <= 0x20 || c >= 0x7f || c == '#')
@@ -258,24 +252,22 @@ static enum http1_result parse_headers(struct http1_request *req, struct bytes r
 static const char *check_host(const struct http1_request *req)
 {
 	const struct bytes *host = http1_header(req, "Host");
-	size_t i;
 
 	if (host == NULL)
 		return req->http_1_0 ? NULL : "no Host header";
 	if (http1_header_count(req, "Host") > 1)
 		return "more than one Host header";
-	for (i = 0; i < host->len; i++)
+	for (size_t i = 0; i < host->len; i++) {
 		if ((uint8_t)host->ptr[i] <= 0x20 || strchr("/?#@,\\\"<>", host->ptr[i]) != NULL)
 			return "bad Host header";
+	}
 	return NULL;
 }
 
 static bool parse_content_length(struct bytes value, uint64_t *out)
 {
-	size_t i;
-
 	*out = 0;
-	for (i = 0; i < value.len; i++) {
+	for (size_t i = 0; i < value.len; i++) {
 		if (!is_digit(value.ptr[i]))
 			return false;
 		if (__builtin_mul_overflow(*out, 10, out) ||
@@ -289,9 +281,8 @@ static bool parse_content_length(struct bytes value, uint64_t *out)
 static const char *read_content_length(struct http1_request *req)
 {
 	bool found = false;
-	size_t i;
 
-	for (i = 0; i < req->header_count; i++) {
+	for (size_t i = 0; i < req->header_count; i++) {
 		uint64_t value;
 
 		if (!equal_nocase(req->headers[i].name, "Content-Length"))
@@ -371,20 +362,18 @@ enum http1_result http1_parse(struct bytes data, struct http1_request *req)
 
 const struct bytes *http1_header(const struct http1_request *req, const char *name)
 {
-	size_t i;
-
-	for (i = 0; i < req->header_count; i++)
+	for (size_t i = 0; i < req->header_count; i++) {
 		if (equal_nocase(req->headers[i].name, name))
 			return &req->headers[i].value;
+	}
 	return NULL;
 }
 
 size_t http1_header_count(const struct http1_request *req, const char *name)
 {
 	size_t count = 0;
-	size_t i;
 
-	for (i = 0; i < req->header_count; i++)
+	for (size_t i = 0; i < req->header_count; i++)
 		count += equal_nocase(req->headers[i].name, name);
 	return count;
 }
@@ -410,17 +399,16 @@ bool http1_next_element(struct bytes *list, struct bytes *element)
 
 bool http1_header_has_token(const struct http1_request *req, const char *name, const char *token)
 {
-	size_t i;
-
-	for (i = 0; i < req->header_count; i++) {
+	for (size_t i = 0; i < req->header_count; i++) {
 		struct bytes list = req->headers[i].value;
 		struct bytes element;
 
 		if (!http1_header_is(&req->headers[i], name))
 			continue;
-		while (http1_next_element(&list, &element))
+		while (http1_next_element(&list, &element)) {
 			if (equal_nocase(element, token))
 				return true;
+		}
 	}
 	return false;
 }
@@ -450,9 +438,10 @@ static int next_query_char(struct bytes *rest)
 
 static bool query_name_is(struct bytes name, const char *expected)
 {
-	for (; name.len > 0; expected++)
+	for (; name.len > 0; expected++) {
 		if (*expected == '\0' || next_query_char(&name) != (uint8_t)*expected)
 			return false;
+	}
 	return *expected == '\0';
 }
 
@@ -520,11 +509,10 @@ static const struct {
 
 const char *http1_status_text(int status)
 {
-	size_t i;
-
-	for (i = 0; i < ARRAY_LEN(statuses); i++)
+	for (size_t i = 0; i < ARRAY_LEN(statuses); i++) {
 		if (statuses[i].status == status)
 			return statuses[i].text;
+	}
 	return "Unknown";
 }
 

@@ -417,9 +417,10 @@ bool json_key_is(struct bytes key, const char *name)
 		return false;
 	if (memchr(p, '\\', key.len) == NULL)
 		return strncmp(p, name, key.len) == 0 && name[key.len] == '\0';
-	for (; p < end && *name != '\0'; name++)
+	for (; p < end && *name != '\0'; name++) {
 		if ((*p == '\\' ? take_escape(&p, end) : (unsigned char)*p++) != (unsigned char)*name)
 			return false;
+	}
 	return p == end && *name == '\0';
 }
 

@@ -6,12 +6,11 @@ enum { MAX_FIELDS = 32 };
 
 static size_t find_field(const struct json_struct *type, struct bytes key)
 {
-	size_t i;
-
-	for (i = 0; i < type->count; i++)
+	for (size_t i = 0; i < type->count; i++) {
 		if (json_key_is(key, type->fields[i].name))
-			break;
-	return i;
+			return i;
+	}
+	return type->count;
 }
 
 static bool read_field(const struct json_field *field, struct json_value value, struct buf *scratch,
@@ -136,9 +135,10 @@ bool json_check_strings(struct json_value value, struct buf *scratch, void *out)
 
 	if (value.type != JSON_VALUE_ARRAY)
 		return false;
-	for (it = json_iter(value); json_next_element(&it, &element);)
+	for (it = json_iter(value); json_next_element(&it, &element);) {
 		if (!is_string_or_null(element))
 			return false;
+	}
 	return true;
 }
 
@@ -150,8 +150,9 @@ bool json_check_string_map(struct json_value value, struct buf *scratch, void *o
 
 	if (value.type != JSON_VALUE_OBJECT)
 		return false;
-	for (it = json_iter(value); json_next_member(&it, &key, &member);)
+	for (it = json_iter(value); json_next_member(&it, &key, &member);) {
 		if (!is_string_or_null(member))
 			return false;
+	}
 	return true;
 }

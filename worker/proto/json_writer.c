@@ -9,9 +9,10 @@ static size_t char_len(const char *p, const char *end)
 {
 	size_t left = (size_t)(end - p);
 
-	for (size_t len = 1; len <= 4 && len <= left; len++)
+	for (size_t len = 1; len <= 4 && len <= left; len++) {
 		if (utf8_valid((struct bytes){p, len}))
 			return len;
+	}
 	return 0;
 }
 

@@ -36,9 +36,8 @@ void ws_decoder_init(struct ws_decoder *d, bool expect_mask, uint64_t max_messag
 void ws_mask(char *data, size_t len, const uint8_t mask[4], size_t pos)
 {
 	uint8_t pattern[MASK_STRIDE] = {0};
-	size_t i;
 
-	for (i = 0; i < sizeof(pattern); i++)
+	for (size_t i = 0; i < sizeof(pattern); i++)
 		pattern[i] = mask[(pos + i) & 3];
 	for (; len >= sizeof(pattern); data += sizeof(pattern), len -= sizeof(pattern)) {
 		uint64_t words[2];
@@ -50,7 +49,7 @@ void ws_mask(char *data, size_t len, const uint8_t mask[4], size_t pos)
 		words[1] ^= keys[1];
 		memcpy(data, words, sizeof(words));
 	}
-	for (i = 0; i < len; i++)
+	for (size_t i = 0; i < len; i++)
 		data[i] = (char)((uint8_t)data[i] ^ pattern[i]);
 }
 
@@ -289,9 +288,7 @@ enum ws_event ws_decode(struct ws_decoder *d, char *data, size_t len, size_t *us
 
 static size_t put_big_endian(char *out, uint64_t n, size_t len)
 {
-	size_t i;
-
-	for (i = 0; i < len; i++)
+	for (size_t i = 0; i < len; i++)
 		out[i] = (char)(n >> 8 * (len - 1 - i) & 0xff);
 	return len;
 }

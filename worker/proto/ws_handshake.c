@@ -22,13 +22,12 @@ static bool is_base64_char(char c)
 /* Base64 of 16 bytes: 22 characters and two of padding. */
 static bool key_valid(struct bytes key)
 {
-	size_t i;
-
 	if (key.len != WS_KEY_LEN || memcmp(key.ptr + WS_KEY_LEN - 2, "==", 2) != 0)
 		return false;
-	for (i = 0; i < WS_KEY_LEN - 2; i++)
+	for (size_t i = 0; i < WS_KEY_LEN - 2; i++) {
 		if (!is_base64_char(key.ptr[i]))
 			return false;
+	}
 	return true;
 }
 
@@ -91,9 +90,10 @@ void ws_handshake_accept(struct bytes key, char accept[WS_ACCEPT_LEN])
 
 static const char *find_known(struct bytes offered, const char *const *known)
 {
-	for (; *known != NULL; known++)
+	for (; *known != NULL; known++) {
 		if (bytes_eq(offered, BYTES_OF_STR(*known)))
 			return *known;
+	}
 	return NULL;
 }
 
@@ -101,9 +101,8 @@ static const char *find_known(struct bytes offered, const char *const *known)
 const char *ws_handshake_subprotocol(const struct http1_request *req, const char *const *known)
 {
 	const char *found = NULL;
-	size_t i;
 
-	for (i = 0; i < req->header_count && found == NULL; i++) {
+	for (size_t i = 0; i < req->header_count && found == NULL; i++) {
 		struct bytes offers = req->headers[i].value;
 		struct bytes offer;
 

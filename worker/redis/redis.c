@@ -34,7 +34,7 @@ struct redis {
 	char reason[REDIS_ERROR_MAX + 64];
 };
 
-/* --- readiness ---------------------------------------------------------------------------------------- */
+/* --- readiness --- */
 
 static void describe(struct redis *r, enum redis_trouble trouble, const char *text)
 {
@@ -144,7 +144,7 @@ bool redis_ready(const struct redis *r, const char **reason)
 	return r->ready;
 }
 
-/* --- events between the parts ------------------------------------------------------------------------- */
+/* --- events between the parts --- */
 
 static void on_calls_change(void *ctx)
 {
@@ -175,7 +175,7 @@ static void on_node_message(void *ctx, struct bytes payload)
 	redis_canary_message(&r->canary, payload);
 }
 
-/* --- the face ----------------------------------------------------------------------------------------- */
+/* --- the face --- */
 
 /* A name that no channel under the prefix can have: it differs from the prefix in its last character.
  * "fanfare:" gives "fanfare.canary.<id>". */
@@ -217,15 +217,17 @@ struct redis *redis_new(struct loop *loop, const struct config *config, const ch
 	r->subs_name = make_link_name(node_id, ".subs");
 	metrics_set(redis_ready, 0);
 	redis_calls_init(&r->calls, loop, &r->endpoint, config, r->calls_name, on_calls_change, r);
-	setup = (struct redis_subs_setup){.calls = &r->calls,
-	                                  .endpoint = &r->endpoint,
-	                                  .config = config,
-	                                  .events = &r->events,
-	                                  .link_name = r->subs_name,
-	                                  .node_channel = BYTES_OF_STR(r->node_channel),
-	                                  .on_change = on_subs_change,
-	                                  .on_node_message = on_node_message,
-	                                  .ctx = r};
+	setup = (struct redis_subs_setup){
+		.calls = &r->calls,
+		.endpoint = &r->endpoint,
+		.config = config,
+		.events = &r->events,
+		.link_name = r->subs_name,
+		.node_channel = BYTES_OF_STR(r->node_channel),
+		.on_change = on_subs_change,
+		.on_node_message = on_node_message,
+		.ctx = r,
+	};
 	redis_subs_init(&r->subs, loop, &setup);
 	redis_canary_init(&r->canary, loop, &r->calls, &r->subs, config, look_later, r);
 	return r;

@@ -17,7 +17,7 @@ struct redis_call {
 	size_t size; /* 0: never sent */
 };
 
-/* --- one call ----------------------------------------------------------------------------------------- */
+/* --- one call --- */
 
 static void answer(struct redis_call *call, const struct redis_reply *reply)
 {
@@ -47,6 +47,7 @@ static void answer_all(struct redis_calls *c, struct list *calls)
 
 	while ((node = list_pop(calls)) != NULL) {
 		struct redis_call *call = container_of(node, struct redis_call, node);
+
 		answer(call, NULL);
 		forget(c, call);
 	}
@@ -71,7 +72,7 @@ void redis_call_cancel(struct redis_call **call)
 	/* What was sent waits for its reply, what was not goes with the others that were refused. */
 }
 
-/* --- deadlines ---------------------------------------------------------------------------------------- */
+/* --- deadlines --- */
 
 static struct redis_call *first(const struct list *calls)
 {
@@ -91,6 +92,7 @@ static void arm(struct redis_calls *c)
 	oldest = first(&c->overdue);
 	if (oldest != NULL) {
 		uint64_t silent_since = c->link.heard_ms > oldest->due_ms ? c->link.heard_ms : oldest->due_ms;
+
 		if (silent_since + c->timeout_ms < due_ms)
 			due_ms = silent_since + c->timeout_ms;
 	}
@@ -130,7 +132,7 @@ static void on_deadline(struct timer *t)
 		c->on_change(c->ctx);
 }
 
-/* --- the link ----------------------------------------------------------------------------------------- */
+/* --- the link --- */
 
 static void on_up(struct redis_link *l)
 {
@@ -190,7 +192,7 @@ enum redis_trouble redis_calls_trouble(const struct redis_calls *c)
 	return list_empty(&c->overdue) ? REDIS_FINE : REDIS_SILENT;
 }
 
-/* --- the face ----------------------------------------------------------------------------------------- */
+/* --- the face --- */
 
 static bool may_send(const struct redis_calls *c, size_t size)
 {
@@ -226,13 +228,15 @@ struct redis_call *redis_calls_send(struct redis_calls *c, const struct bytes *a
 void redis_calls_init(struct redis_calls *c, struct loop *loop, const struct redis_endpoint *endpoint,
                       const struct config *config, const char *name, void (*on_change)(void *ctx), void *ctx)
 {
-	*c = (struct redis_calls){.loop = loop,
-	                          .timeout_ms = config->redis.call_timeout_ms,
-	                          .answer_refused.run = on_answer_refused,
-	                          .deadline.fire = on_deadline,
-	                          .retry.fire = on_retry,
-	                          .on_change = on_change,
-	                          .ctx = ctx};
+	*c = (struct redis_calls){
+		.loop = loop,
+		.timeout_ms = config->redis.call_timeout_ms,
+		.answer_refused.run = on_answer_refused,
+		.deadline.fire = on_deadline,
+		.retry.fire = on_retry,
+		.on_change = on_change,
+		.ctx = ctx,
+	};
 	list_init(&c->overdue);
 	list_init(&c->waiting);
 	list_init(&c->refused);

@@ -119,15 +119,17 @@ void redis_canary_init(struct redis_canary *c, struct loop *loop, struct redis_c
                        struct redis_subs *subs, const struct config *config, void (*on_change)(void *ctx),
                        void *ctx)
 {
-	*c = (struct redis_canary){.loop = loop,
-	                           .calls = calls,
-	                           .subs = subs,
-	                           .interval_ms = config->redis.canary_interval_ms,
-	                           .timeout_ms = config->redis.canary_timeout_ms,
-	                           .timer.fire = on_timer,
-	                           .heard_ms = clock_ms(),
-	                           .on_change = on_change,
-	                           .ctx = ctx};
+	*c = (struct redis_canary){
+		.loop = loop,
+		.calls = calls,
+		.subs = subs,
+		.interval_ms = config->redis.canary_interval_ms,
+		.timeout_ms = config->redis.canary_timeout_ms,
+		.timer.fire = on_timer,
+		.heard_ms = clock_ms(),
+		.on_change = on_change,
+		.ctx = ctx,
+	};
 }
 
 void redis_canary_free(struct redis_canary *c)

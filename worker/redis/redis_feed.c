@@ -7,7 +7,7 @@
 #include "mem.h"
 #include "redis_sub.h"
 
-/* --- what is sent ------------------------------------------------------------------------------------- */
+/* --- what is sent --- */
 
 static struct redis_feed_op *op_first(const struct redis_feed *f)
 {
@@ -90,9 +90,10 @@ static void on_send(struct task *t)
 	struct redis_feed *f = container_of(t, struct redis_feed, send);
 
 	/* What nobody wants any more first: it makes room in Redis, and it stops what would be dropped. */
-	for (int subscribe = 0; subscribe < 2; subscribe++)
+	for (int subscribe = 0; subscribe < 2; subscribe++) {
 		while (!list_empty(&f->dirty[subscribe]) && may_send(f))
 			send_batch(f, subscribe);
+	}
 	arm(f);
 }
 
@@ -111,7 +112,7 @@ void redis_feed_touch(struct redis_feed *f, struct redis_sub *s)
 	loop_defer(f->link.stream.loop, &f->send);
 }
 
-/* --- deadlines ---------------------------------------------------------------------------------------- */
+/* --- deadlines --- */
 
 static uint64_t due_ms(const struct redis_feed *f)
 {
@@ -152,7 +153,7 @@ bool redis_feed_late(const struct redis_feed *f)
 	return f->late;
 }
 
-/* --- what comes --------------------------------------------------------------------------------------- */
+/* --- what comes --- */
 
 /* There is room again for what had to wait; and what is still to come has its deadline, also after it was
  * late once. */
@@ -204,6 +205,7 @@ static void try_singly(struct redis_feed *f)
 
 	while (!last && f->count > 0) {
 		struct redis_sub *s;
+
 		last = op_first(f)->last;
 		s = op_pop(f);
 		s->alone = true;
@@ -276,7 +278,7 @@ static void on_reply(struct redis_link *l, const struct redis_reply *reply)
 		fail_nonsense(f, "a reply");
 }
 
-/* --- the link ----------------------------------------------------------------------------------------- */
+/* --- the link --- */
 
 static void clear(struct redis_feed *f)
 {
@@ -311,12 +313,14 @@ void redis_feed_init(struct redis_feed *f, unsigned slot, struct loop *loop,
                      const struct redis_endpoint *endpoint, const struct redis_feed_events *events, void *ctx,
                      const char *name, uint64_t connect_timeout_ms, uint64_t timeout_ms)
 {
-	*f = (struct redis_feed){.events = events,
-	                         .ctx = ctx,
-	                         .slot = slot,
-	                         .timeout_ms = timeout_ms,
-	                         .overdue.fire = on_overdue,
-	                         .send.run = on_send};
+	*f = (struct redis_feed){
+		.events = events,
+		.ctx = ctx,
+		.slot = slot,
+		.timeout_ms = timeout_ms,
+		.overdue.fire = on_overdue,
+		.send.run = on_send,
+	};
 	list_init(&f->dirty[0]);
 	list_init(&f->dirty[1]);
 	redis_link_init(&f->link, loop, endpoint, &link_events, name, connect_timeout_ms, REDIS_FEED_OUT_MAX);

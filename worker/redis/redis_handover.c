@@ -17,7 +17,7 @@ static void check_soon(struct redis_handover *h)
 		timer_start(h->subs->loop, &h->check, REDIS_HANDOVER_CHECK_MS);
 }
 
-/* --- making a feed ------------------------------------------------------------------------------------ */
+/* --- making a feed --- */
 
 static void make_next(struct redis_handover *h)
 {
@@ -46,7 +46,7 @@ static void close_feed(struct redis_handover *h, struct redis_feed *f)
 	redis_subs_reset(h->subs, f->slot);
 }
 
-/* --- the marker --------------------------------------------------------------------------------------- */
+/* --- the marker --- */
 
 static void unmark(struct redis_handover *h)
 {
@@ -95,7 +95,7 @@ static bool next_is_ready(const struct redis_handover *h)
 	       redis_subs_told_are_on(h->subs, h->next->slot);
 }
 
-/* --- changing places ---------------------------------------------------------------------------------- */
+/* --- changing places --- */
 
 static void deliver_held(struct redis_handover *h, struct buf *hold)
 {
@@ -105,6 +105,7 @@ static void deliver_held(struct redis_handover *h, struct buf *hold)
 		uint32_t len[2];
 		struct bytes channel;
 		struct bytes payload;
+
 		memcpy(len, hold->data + at, sizeof(len));
 		channel = (struct bytes){hold->data + at + sizeof(len), len[0]};
 		payload = (struct bytes){channel.ptr + len[0], len[1]};
@@ -193,7 +194,7 @@ static void on_message(struct redis_feed *f, struct bytes channel, struct bytes 
 	}
 }
 
-/* --- deadlines ---------------------------------------------------------------------------------------- */
+/* --- deadlines --- */
 
 static uint64_t silent_ms(const struct redis_handover *h, const struct redis_feed *f)
 {
@@ -231,7 +232,7 @@ static void on_check(struct timer *t)
 		check_soon(h);
 }
 
-/* --- what the feeds say ------------------------------------------------------------------------------- */
+/* --- what the feeds say --- */
 
 static void on_up(struct redis_feed *f)
 {
@@ -353,7 +354,7 @@ static void on_late(struct redis_feed *f)
 
 static const struct redis_feed_events feed_events = {on_up, on_down, on_message, on_settled, on_late};
 
-/* --- the face ----------------------------------------------------------------------------------------- */
+/* --- the face --- */
 
 void redis_handover_touch(struct redis_handover *h, struct redis_sub *s)
 {

@@ -20,7 +20,7 @@ bool redis_link_up(const struct redis_link *l)
 	return l->phase == LINK_UP;
 }
 
-/* --- the end ------------------------------------------------------------------------------------------ */
+/* --- the end --- */
 
 /* While replies are dispatched their memory stays; dispatch() frees it then. */
 static void free_input(struct redis_link *l)
@@ -80,7 +80,7 @@ static void on_deadline(struct timer *t)
 		redis_link_fail(l, REDIS_SILENT, "redis at %s does not answer", l->endpoint->text);
 }
 
-/* --- output ------------------------------------------------------------------------------------------- */
+/* --- output --- */
 
 /* Moving bytes costs, so it waits until more than half of them can go. */
 static void keep_rest(struct redis_link *l)
@@ -139,7 +139,7 @@ struct buf *redis_link_out(struct redis_link *l)
 	return out(l);
 }
 
-/* --- logging in --------------------------------------------------------------------------------------- */
+/* --- logging in --- */
 
 static void put_step(struct redis_link *l, size_t *step, const struct bytes *argv, size_t argc)
 {
@@ -158,6 +158,7 @@ static void log_in(struct redis_link *l)
 
 	if (url->password != NULL) {
 		size_t argc = 0;
+
 		args[argc++] = BYTES("AUTH");
 		if (url->user != NULL)
 			args[argc++] = BYTES_OF_STR(url->user);
@@ -224,7 +225,7 @@ static void on_login_reply(struct redis_link *l, const struct redis_reply *reply
 	l->events->on_up(l);
 }
 
-/* --- input -------------------------------------------------------------------------------------------- */
+/* --- input --- */
 
 /* A callback may close the link, but not open it again: the phase tells whether to go on. */
 static void dispatch(struct redis_link *l)
@@ -251,6 +252,7 @@ static void take(struct redis_link *l, size_t len)
 	l->reading = true;
 	for (size_t done = 0; done < len && l->phase != LINK_DOWN; done += RESP_FEED) {
 		size_t piece = len - done < RESP_FEED ? len - done : RESP_FEED;
+
 		if (!resp_feed(l->resp, l->in + done, piece)) {
 			fail_away(l, "no memory for what it sends");
 			break;
@@ -268,6 +270,7 @@ static void on_readable(struct stream *s)
 
 	for (int i = 0; i < REDIS_LINK_READS; i++) {
 		ssize_t n = stream_read(s, l->in, REDIS_LINK_READ);
+
 		if (n == STREAM_AGAIN)
 			return;
 		if (n <= 0) {
@@ -280,7 +283,7 @@ static void on_readable(struct stream *s)
 	}
 }
 
-/* --- the beginning ------------------------------------------------------------------------------------ */
+/* --- the beginning --- */
 
 /* The system notices within seconds that the other host is gone: the peer is asked after 5 s of silence, and
  * what it does not acknowledge for 10 s breaks the connection. */
@@ -375,13 +378,15 @@ void redis_link_init(struct redis_link *l, struct loop *loop, const struct redis
                      const struct redis_link_events *events, const char *name, uint64_t connect_timeout_ms,
                      size_t out_max)
 {
-	*l = (struct redis_link){.endpoint = endpoint,
-	                         .events = events,
-	                         .name = name,
-	                         .connect_timeout_ms = connect_timeout_ms,
-	                         .flush.run = on_flush,
-	                         .deadline.fire = on_deadline,
-	                         .trouble = REDIS_CONNECTING};
+	*l = (struct redis_link){
+		.endpoint = endpoint,
+		.events = events,
+		.name = name,
+		.connect_timeout_ms = connect_timeout_ms,
+		.flush.run = on_flush,
+		.deadline.fire = on_deadline,
+		.trouble = REDIS_CONNECTING,
+	};
 	stream_init(&l->stream, loop, on_readable, on_writable);
 	redis_resolver_init(&l->resolver, loop, on_resolved);
 	buf_init(&l->out, out_max);

@@ -7,7 +7,7 @@
 /* Asked once more after this without an answer, and then again after twice the time. */
 enum { REDIS_RESOLVER_TIMEOUT_MS = 500, REDIS_RESOLVER_TRIES = 3 };
 
-/* --- what c-ares wants of the loop -------------------------------------------------------------------- */
+/* --- what c-ares wants of the loop --- */
 
 static void arm(struct redis_resolver *r)
 {
@@ -71,7 +71,7 @@ static void on_socket_state(void *arg, ares_socket_t fd, int readable, int writa
 		ev_io_start(loop_ev(r->loop), io);
 }
 
-/* --- the answer --------------------------------------------------------------------------------------- */
+/* --- the answer --- */
 
 static const struct ares_addrinfo_node *choose(const struct ares_addrinfo *info, unsigned turn)
 {
@@ -103,14 +103,16 @@ static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo 
 	ares_freeaddrinfo(info);
 }
 
-/* --- the face ----------------------------------------------------------------------------------------- */
+/* --- the face --- */
 
 static bool open_channel(struct redis_resolver *r)
 {
-	struct ares_options options = {.timeout = REDIS_RESOLVER_TIMEOUT_MS,
-	                               .tries = REDIS_RESOLVER_TRIES,
-	                               .sock_state_cb = on_socket_state,
-	                               .sock_state_cb_data = r};
+	struct ares_options options = {
+		.timeout = REDIS_RESOLVER_TIMEOUT_MS,
+		.tries = REDIS_RESOLVER_TRIES,
+		.sock_state_cb = on_socket_state,
+		.sock_state_cb_data = r,
+	};
 
 	if (ares_init_options(&r->channel, &options,
 	                      ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB) != ARES_SUCCESS) {

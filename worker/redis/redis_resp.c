@@ -40,6 +40,7 @@ static void arena_reset(struct resp *r)
 {
 	while (r->block->next != NULL) {
 		struct block *next = r->block->next;
+
 		mem_free(r->block);
 		r->block = next;
 	}
@@ -60,6 +61,7 @@ static void *arena_alloc(struct resp *r, size_t size)
 	}
 	if (r->block->cap - r->block->used < rounded) {
 		struct block *b = block_new(r->block, rounded > BLOCK_FIRST ? rounded : BLOCK_FIRST);
+
 		if (b == NULL)
 			return NULL;
 		r->block = b;

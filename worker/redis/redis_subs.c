@@ -9,7 +9,7 @@
 #include "mem.h"
 #include "random.h"
 
-/* --- life and death ----------------------------------------------------------------------------------- */
+/* --- life and death --- */
 
 static struct redis_sub *sub_new(struct redis_subs *subs, struct bytes channel)
 {
@@ -36,13 +36,14 @@ static void sub_free(struct redis_sub *s)
 /* Nobody wants it, and no feed has it or waits for a confirmation about it. */
 static bool is_gone(const struct redis_sub *s)
 {
-	for (unsigned i = 0; i < REDIS_FEEDS; i++)
+	for (unsigned i = 0; i < REDIS_FEEDS; i++) {
 		if (s->at[i].on || s->at[i].in_flight > 0)
 			return false;
+	}
 	return !redis_sub_wanted(s);
 }
 
-/* --- telling ------------------------------------------------------------------------------------------ */
+/* --- telling --- */
 
 static void tell_owner(struct redis_sub *s)
 {
@@ -70,6 +71,7 @@ static void tell_some(struct redis_subs *subs)
 {
 	for (int i = 0; i < REDIS_TOLD_PER_TURN; i++) {
 		struct list *node = list_pop(&subs->to_tell);
+
 		if (node == NULL)
 			return;
 		tell_owner(container_of(node, struct redis_sub, tell));
@@ -122,13 +124,14 @@ bool redis_subs_told_are_on(const struct redis_subs *subs, unsigned slot)
 	const struct redis_sub *s;
 	size_t cursor = 0;
 
-	while ((s = map_next(&subs->by_channel, &cursor)) != NULL)
+	while ((s = map_next(&subs->by_channel, &cursor)) != NULL) {
 		if (s->told && !s->at[slot].refused && !redis_sub_on(s, slot))
 			return false;
+	}
 	return true;
 }
 
-/* --- messages ----------------------------------------------------------------------------------------- */
+/* --- messages --- */
 
 void redis_subs_deliver(struct redis_subs *subs, struct bytes channel, struct bytes payload)
 {
@@ -142,7 +145,7 @@ void redis_subs_deliver(struct redis_subs *subs, struct bytes channel, struct by
 		subs->events->on_message(s->owner, payload);
 }
 
-/* --- all at once -------------------------------------------------------------------------------------- */
+/* --- all at once --- */
 
 size_t redis_subs_touch_all(struct redis_subs *subs, struct redis_feed *f)
 {
@@ -180,7 +183,7 @@ void redis_subs_reset(struct redis_subs *subs, unsigned slot)
 		sub_free(container_of(node, struct redis_sub, linger));
 }
 
-/* --- lingering ---------------------------------------------------------------------------------------- */
+/* --- lingering --- */
 
 static void arm_linger(struct redis_subs *subs)
 {
@@ -225,7 +228,7 @@ static void on_linger(struct timer *t)
 	arm_linger(subs);
 }
 
-/* --- the face ----------------------------------------------------------------------------------------- */
+/* --- the face --- */
 
 struct redis_sub *redis_subs_open(struct redis_subs *subs, struct bytes channel, void *owner)
 {
@@ -280,15 +283,17 @@ void redis_subs_init(struct redis_subs *subs, struct loop *loop, const struct re
 {
 	uint64_t secret;
 
-	*subs = (struct redis_subs){.loop = loop,
-	                            .calls = setup->calls,
-	                            .events = setup->events,
-	                            .linger_ms = setup->config->redis.unsubscribe_linger_ms,
-	                            .linger.fire = on_linger,
-	                            .tell_more.fire = on_tell_more,
-	                            .on_change = setup->on_change,
-	                            .on_node_message = setup->on_node_message,
-	                            .ctx = setup->ctx};
+	*subs = (struct redis_subs){
+		.loop = loop,
+		.calls = setup->calls,
+		.events = setup->events,
+		.linger_ms = setup->config->redis.unsubscribe_linger_ms,
+		.linger.fire = on_linger,
+		.tell_more.fire = on_tell_more,
+		.on_change = setup->on_change,
+		.on_node_message = setup->on_node_message,
+		.ctx = setup->ctx,
+	};
 	map_init(&subs->by_channel);
 	list_init(&subs->lingering);
 	list_init(&subs->to_tell);
