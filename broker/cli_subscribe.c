@@ -285,8 +285,7 @@ static enum next on_message(struct subscriber *s, struct bytes message)
 		}
 		next = on_reply(s, reply);
 		len += newline != NULL;
-		message.ptr += len;
-		message.len -= len;
+		message = bytes_skip(message, len);
 	}
 	return next;
 }

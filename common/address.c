@@ -7,7 +7,10 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { PORT_MAX = 65535 };
+#include "bytes.h"
+#include "units.h"
+
+enum { PORT_MAX = 65535, PORT_LEN_MAX = 5 };
 
 static bool parse_unix(const char *path, struct address *out, const char **reason)
 {
@@ -34,17 +37,12 @@ static bool parse_unix(const char *path, struct address *out, const char **reaso
 /* 0 to 65535 in plain digits. */
 static bool parse_port(const char *text, in_port_t *port)
 {
-	unsigned n = 0;
+	uint64_t n;
 
-	if (text[0] == '\0' || strlen(text) > 5)
+	if (strlen(text) > PORT_LEN_MAX || !units_parse_number(BYTES_OF_STR(text), &n) || n > PORT_MAX)
 		return false;
-	for (; *text != '\0'; text++) {
-		if (*text < '0' || *text > '9')
-			return false;
-		n = n * 10 + (unsigned)(*text - '0');
-	}
 	*port = htons((in_port_t)n);
-	return n <= PORT_MAX;
+	return true;
 }
 
 static void set_ip6(struct address *out, struct in6_addr host, in_port_t port)

@@ -23,6 +23,18 @@ static inline bool bytes_eq(struct bytes a, struct bytes b)
 	return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
 }
 
+/* Not more than the first max of them. */
+static inline struct bytes bytes_first(struct bytes b, size_t max)
+{
+	return (struct bytes){b.ptr, b.len < max ? b.len : max};
+}
+
+/* Without the first n, of which there are at least n. */
+static inline struct bytes bytes_skip(struct bytes b, size_t n)
+{
+	return (struct bytes){b.ptr + n, b.len - n};
+}
+
 static inline bool bytes_start_with(struct bytes a, struct bytes prefix)
 {
 	return a.len >= prefix.len && (prefix.len == 0 || memcmp(a.ptr, prefix.ptr, prefix.len) == 0);

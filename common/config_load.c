@@ -115,29 +115,18 @@ static void check_together(struct loader *l)
 
 /* --- the runtime directory --- */
 
-static char *join(const char *directory, const char *name)
-{
-	size_t size = strlen(directory) + strlen(name) + 2;
-	char *path = mem_alloc(size);
-
-	snprintf(path, size, "%s/%s", directory, name);
-	return path;
-}
-
 static char *default_runtime_dir(const struct config_sources *sources)
 {
 	const char *state = loader_variable(sources, "XDG_STATE_HOME");
 	const char *home = loader_variable(sources, "HOME");
-	char name[UNITS_TEXT_MAX];
 
 	if (geteuid() == 0)
 		return mem_strdup("/var/lib/fanfare");
 	if (state != NULL && state[0] == '/')
-		return join(state, "fanfare");
+		return mem_printf("%s/fanfare", state);
 	if (home != NULL && home[0] == '/')
-		return join(home, ".local/state/fanfare");
-	snprintf(name, sizeof(name), "fanfare-%u", (unsigned)geteuid());
-	return join("/tmp", name);
+		return mem_printf("%s/.local/state/fanfare", home);
+	return mem_printf("/tmp/fanfare-%u", (unsigned)geteuid());
 }
 
 /* Absolute, because the embedded Redis works in another directory than the one we were started in. */
@@ -150,7 +139,7 @@ static void set_runtime_dir(struct loader *l)
 	if (*dir == NULL)
 		*dir = default_runtime_dir(l->sources);
 	if ((*dir)[0] != '/' && getcwd(cwd, sizeof(cwd)) != NULL) {
-		absolute = join(cwd, *dir);
+		absolute = mem_printf("%s/%s", cwd, *dir);
 		mem_free(*dir);
 		*dir = absolute;
 	}

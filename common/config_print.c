@@ -104,9 +104,9 @@ static void print_comment(struct bytes text, size_t depth, struct buf *out)
 		}
 		put_indent(out, depth);
 		buf_putf(out, "# %.*s\n", (int)len, text.ptr);
-		text = (struct bytes){text.ptr + len, text.len - len};
+		text = bytes_skip(text, len);
 		while (text.len > 0 && *text.ptr == ' ')
-			text = (struct bytes){text.ptr + 1, text.len - 1};
+			text = bytes_skip(text, 1);
 	}
 }
 

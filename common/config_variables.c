@@ -25,12 +25,12 @@ static bool is_variable_of(const struct option *o, struct bytes name, struct byt
 		if (name.ptr[i] != variable_letter(o->name[i]))
 			return false;
 	}
-	*rest = (struct bytes){name.ptr + len, name.len - len};
+	*rest = bytes_skip(name, len);
 	if (rest->len == 0)
 		return true;
 	if (rest->ptr[0] != '_')
 		return false;
-	*rest = (struct bytes){rest->ptr + 1, rest->len - 1};
+	*rest = bytes_skip(*rest, 1);
 	return rest->len > 0;
 }
 
@@ -170,8 +170,7 @@ void loader_read_environment(struct loader *l)
 		struct bytes source = {*entry, strcspn(*entry, "=")};
 
 		if (strncmp(*entry, prefix, skipped) == 0 && (*entry)[source.len] == '=')
-			read_variable(l, &broker, source,
-			              (struct bytes){source.ptr + skipped, source.len - skipped},
+			read_variable(l, &broker, source, bytes_skip(source, skipped),
 			              BYTES_OF_STR(*entry + source.len + 1));
 	}
 }

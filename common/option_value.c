@@ -57,7 +57,7 @@ static bool is_clean(struct bytes text)
 
 		if (len == 0 || code < 0x20 || code == 0x7f)
 			return false;
-		text = (struct bytes){text.ptr + len, text.len - len};
+		text = bytes_skip(text, len);
 	}
 	return true;
 }
@@ -283,7 +283,7 @@ bool option_next_item(struct bytes *text, struct bytes *item)
 	while (end < text->len && !is_between_items(text->ptr[end]))
 		end++;
 	*item = (struct bytes){text->ptr + begin, end - begin};
-	*text = (struct bytes){text->ptr + end, text->len - end};
+	*text = bytes_skip(*text, end);
 	return item->len > 0;
 }
 
@@ -408,7 +408,7 @@ void option_print_text(const char *text, struct buf *out)
 		else
 			buf_putc(out, *rest.ptr);
 		len = len > 0 ? len : 1;
-		rest = (struct bytes){rest.ptr + len, rest.len - len};
+		rest = bytes_skip(rest, len);
 	}
 	buf_putc(out, '"');
 }

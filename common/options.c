@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "address.h"
+#include "ascii.h"
 #include "config.h"
 #include "redis_url.h"
 
@@ -43,9 +44,7 @@ static bool check_redis_address(const char *text, const char **reason)
 static bool only_holds(const char *text, const char *others)
 {
 	for (; *text != '\0'; text++) {
-		bool letter = (*text >= 'a' && *text <= 'z') || (*text >= 'A' && *text <= 'Z');
-
-		if (!letter && !(*text >= '0' && *text <= '9') && strchr(others, *text) == NULL)
+		if (!ascii_is_letter(*text) && !ascii_is_digit(*text) && strchr(others, *text) == NULL)
 			return false;
 	}
 	return true;

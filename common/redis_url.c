@@ -3,24 +3,15 @@
 #include <string.h>
 #include <sys/un.h>
 
+#include "ascii.h"
 #include "bytes.h"
 #include "mem.h"
+#include "units.h"
 
-enum { DB_MAX = 65535, PORT_MAX = 65535 };
+enum { DB_MAX = 65535, PORT_MAX = 65535, NUMBER_LEN_MAX = 5 };
 
 static const char scheme_tcp[] = "redis://";
 static const char bad_host[] = "the host must be a name, an IPv4 address or an [IPv6 address]";
-
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
 
 /* NULL for a broken escape, and for %00, which no C string can hold. */
 static char *percent_decode(struct bytes in)
@@ -35,8 +26,8 @@ static char *percent_decode(struct bytes in)
 			out[n++] = in.ptr[i];
 			continue;
 		}
-		high = i + 2 < in.len ? hex_digit(in.ptr[i + 1]) : -1;
-		low = i + 2 < in.len ? hex_digit(in.ptr[i + 2]) : -1;
+		high = i + 2 < in.len ? ascii_hex_digit(in.ptr[i + 1]) : -1;
+		low = i + 2 < in.len ? ascii_hex_digit(in.ptr[i + 2]) : -1;
 		if (high < 0 || low < 0 || high + low == 0) {
 			mem_free(out);
 			return NULL;
@@ -47,19 +38,15 @@ static char *percent_decode(struct bytes in)
 	return out;
 }
 
-/* A number in plain digits, at most `max`; -1 otherwise. */
-static int parse_number(struct bytes text, int max)
+/* A number in plain digits, from min to max. */
+static bool parse_number(struct bytes text, uint64_t min, uint64_t max, int *out)
 {
-	int n = 0;
+	uint64_t n;
 
-	if (text.len == 0 || text.len > 5)
-		return -1;
-	for (size_t i = 0; i < text.len; i++) {
-		if (text.ptr[i] < '0' || text.ptr[i] > '9')
-			return -1;
-		n = n * 10 + (text.ptr[i] - '0');
-	}
-	return n <= max ? n : -1;
+	if (text.len > NUMBER_LEN_MAX || !units_parse_number(text, &n) || n < min || n > max)
+		return false;
+	*out = (int)n;
+	return true;
 }
 
 static bool parse_userinfo(struct bytes text, struct redis_url *out, const char **reason)
@@ -86,14 +73,14 @@ static bool parse_userinfo(struct bytes text, struct redis_url *out, const char 
 
 static bool is_host(struct bytes host, bool bracketed)
 {
-	const char *letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
-
 	if (host.len == 0 || host.len > 253)
 		return false;
 	for (size_t i = 0; i < host.len; i++) {
 		char c = host.ptr[i];
 
-		if (c == '\0' || (strchr(letters, c) == NULL && strchr(bracketed ? ".:%" : ".-_", c) == NULL))
+		if (c == '\0')
+			return false;
+		if (!ascii_is_letter(c) && !ascii_is_digit(c) && strchr(bracketed ? ".:%" : ".-_", c) == NULL)
 			return false;
 	}
 	return true;
@@ -104,6 +91,7 @@ static bool parse_host(struct bytes text, struct redis_url *out, const char **re
 	bool bracketed = text.len > 0 && text.ptr[0] == '[';
 	const char *end = memchr(text.ptr, bracketed ? ']' : ':', text.len);
 	struct bytes host = text, port = BYTES_NONE;
+	int number;
 
 	*reason = bad_host;
 	if (bracketed && end == NULL)
@@ -120,7 +108,7 @@ static bool parse_host(struct bytes text, struct redis_url *out, const char **re
 	if (!is_host(host, bracketed) || (port.len > 0 && port.ptr[0] != ':'))
 		return false;
 	*reason = "the port must be a number from 1 to 65535";
-	if (port.len > 0 && parse_number((struct bytes){port.ptr + 1, port.len - 1}, PORT_MAX) < 1)
+	if (port.len > 0 && !parse_number(bytes_skip(port, 1), 1, PORT_MAX, &number))
 		return false;
 	out->host = mem_strndup(host.ptr, host.len);
 	out->port = port.len > 0 ? mem_strndup(port.ptr + 1, port.len - 1) : mem_strdup("6379");
@@ -131,9 +119,8 @@ static bool parse_db(const char *text, struct redis_url *out, const char **reaso
 {
 	if (text[0] == '\0' || strcmp(text, "/") == 0)
 		return true;
-	out->db = parse_number(BYTES_OF_STR(text + 1), DB_MAX);
 	*reason = "behind the host may only stand the number of a database: /0";
-	return text[0] == '/' && out->db >= 0;
+	return text[0] == '/' && parse_number(BYTES_OF_STR(text + 1), 0, DB_MAX, &out->db);
 }
 
 static bool parse_tcp(const char *text, struct redis_url *out, const char **reason)
@@ -200,17 +187,10 @@ char *redis_url_mask(const char *text)
 	const char *scheme_end = strstr(text, "://");
 	const char *at = strrchr(text, '@');
 	const char *userinfo, *colon;
-	char *masked;
-	size_t kept;
 
 	if (scheme_end == NULL || at == NULL || at < scheme_end + 3 || strncmp(text, "unix:", 5) == 0)
 		return mem_strdup(text);
 	userinfo = scheme_end + 3;
 	colon = memchr(userinfo, ':', (size_t)(at - userinfo));
-	kept = (size_t)((colon != NULL ? colon + 1 : userinfo) - text);
-	masked = mem_alloc(kept + 3 + strlen(at) + 1);
-	memcpy(masked, text, kept);
-	memcpy(masked + kept, "***", 3);
-	memcpy(masked + kept + 3, at, strlen(at));
-	return masked;
+	return mem_printf("%.*s***%s", (int)((colon != NULL ? colon + 1 : userinfo) - text), text, at);
 }

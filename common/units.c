@@ -3,6 +3,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "ascii.h"
+
 struct unit {
 	const char *name;
 	uint64_t factor;
@@ -21,12 +23,12 @@ static bool parse_digits(struct bytes text, uint64_t *n, struct bytes *rest)
 	size_t i = 0;
 
 	*n = 0;
-	for (; i < text.len && text.ptr[i] >= '0' && text.ptr[i] <= '9'; i++) {
+	for (; i < text.len && ascii_is_digit(text.ptr[i]); i++) {
 		if (__builtin_mul_overflow(*n, 10, n) ||
 		    __builtin_add_overflow(*n, (uint64_t)(text.ptr[i] - '0'), n))
 			return false;
 	}
-	*rest = (struct bytes){text.ptr + i, text.len - i};
+	*rest = bytes_skip(text, i);
 	return i > 0;
 }
 

@@ -2,10 +2,11 @@
  * that waits behind a command of its own, or that we did not get round to reading. */
 #include "heartbeat.h"
 
+#include <stdlib.h>
+
 #include "answer.h"
 #include "clock.h"
 #include "config.h"
-#include "random.h"
 #include "session_internal.h"
 
 /* A worker that looks so late was stopped, or starved: the pong may wait unread behind many others. */
@@ -56,21 +57,15 @@ void heartbeat_open(struct session *s)
 	heartbeat_arm(s);
 }
 
-static uint64_t jitter_ms(uint64_t n)
-{
-	uint64_t drawn;
-
-	random_bytes(&drawn, sizeof(drawn));
-	return drawn % n;
-}
-
 /* Clients that come back in one instant, after a deploy, are not pinged in one. */
 void heartbeat_start(struct session *s)
 {
-	uint64_t interval_ms = ping_interval(s);
-	uint64_t half_ms = interval_ms / 2;
+	uint32_t interval_ms = (uint32_t)ping_interval(s);
+	uint32_t half_ms = interval_ms / 2;
 
-	s->due_ms = interval_ms == 0 ? 0 : clock_ms() + half_ms + jitter_ms(interval_ms - half_ms);
+	s->due_ms = 0;
+	if (interval_ms > 0)
+		s->due_ms = clock_ms() + half_ms + arc4random_uniform(interval_ms - half_ms);
 	heartbeat_arm(s);
 }
 

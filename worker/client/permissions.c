@@ -49,8 +49,7 @@ static bool listed(struct bytes users, struct bytes user)
 			return true;
 		if (end == NULL)
 			return false;
-		users.ptr += len + 1;
-		users.len -= len + 1;
+		users = bytes_skip(users, len + 1);
 	}
 }
 

@@ -27,8 +27,7 @@ static bool client_has(const struct asset *asset, const struct http1_request *re
 
 	while (http1_next_element(&list, &tag)) {
 		if (bytes_start_with(tag, BYTES("W/"))) {
-			tag.ptr += 2;
-			tag.len -= 2;
+			tag = bytes_skip(tag, 2);
 		}
 		if (bytes_eq(tag, BYTES_OF_STR(asset->etag)) || bytes_eq(tag, BYTES("*")))
 			return true;

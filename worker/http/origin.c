@@ -1,18 +1,12 @@
 #include "origin.h"
 
-#include <string.h>
-
-static char lower(char c)
-{
-	return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
-}
+#include "ascii.h"
 
 /* What a '*' may stand for: the parts of a host name, and a port. Whatever separates the parts of an origin
  * has to be said, or https://evil.example/.example.com would pass for a subdomain. */
 static bool is_name_char(char c)
 {
-	return (lower(c) >= 'a' && lower(c) <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
-	       c == '_';
+	return ascii_is_letter(c) || ascii_is_digit(c) || c == '-' || c == '.' || c == '_';
 }
 
 /* Each '*' takes one character, and more when what follows does not fit: only the last one ever has to be
@@ -28,7 +22,7 @@ static bool matches(struct bytes pattern, struct bytes text)
 			star = p++;
 			taken = ++t;
 		} else if (p < pattern.len && pattern.ptr[p] != '*' &&
-		           lower(pattern.ptr[p]) == lower(text.ptr[t])) {
+		           ascii_lower(pattern.ptr[p]) == ascii_lower(text.ptr[t])) {
 			p++;
 			t++;
 		} else if (star < pattern.len && is_name_char(text.ptr[taken])) {

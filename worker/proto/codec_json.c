@@ -312,8 +312,7 @@ static struct bytes take_line(struct bytes *rest)
 		return line;
 	}
 	line.len = (size_t)(newline - line.ptr);
-	rest->ptr += line.len + 1;
-	rest->len -= line.len + 1;
+	*rest = bytes_skip(*rest, line.len + 1);
 	return line;
 }
 

@@ -5,6 +5,9 @@
 #include <string.h>
 #include <strings.h>
 
+#include "ascii.h"
+#include "units.h"
+
 enum { MAX_REQUEST_LINE = 8192 };
 
 static enum http1_result bad(struct http1_request *req, int status, const char *error)
@@ -15,17 +18,17 @@ static enum http1_result bad(struct http1_request *req, int status, const char *
 }
 
 /* RFC 9110, 5.6.2. */
-static bool is_token_char(uint8_t c)
+static bool is_token_char(char c)
 {
-	if ((c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z'))
+	if (ascii_is_digit(c) || ascii_is_letter(c))
 		return true;
-	return c != 0 && strchr("!#$%&'*+-.^_`|~", c) != NULL;
+	return c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL;
 }
 
 static bool is_token(struct bytes b)
 {
 	for (size_t i = 0; i < b.len; i++) {
-		if (!is_token_char((uint8_t)b.ptr[i]))
+		if (!is_token_char(b.ptr[i]))
 			return false;
 	}
 	return b.len > 0;
@@ -139,8 +142,7 @@ static bool skip_scheme(struct bytes *target)
 		size_t len = strlen(schemes[i]);
 
 		if (target->len > len && strncasecmp(target->ptr, schemes[i], len) == 0) {
-			target->ptr += len;
-			target->len -= len;
+			*target = bytes_skip(*target, len);
 			return true;
 		}
 	}
@@ -159,8 +161,7 @@ static const char *parse_absolute_form(struct http1_request *req)
 		authority_len++;
 	if (authority_len == 0 || memchr(rest.ptr, '@', authority_len) != NULL)
 		return "bad authority in the request target";
-	rest.ptr += authority_len;
-	rest.len -= authority_len;
+	rest = bytes_skip(rest, authority_len);
 	split_query(req, rest);
 	if (req->path.len == 0)
 		req->path = BYTES("/");
@@ -186,15 +187,10 @@ static const char *parse_target(struct http1_request *req)
 	return parse_absolute_form(req);
 }
 
-static bool is_digit(char c)
-{
-	return c >= '0' && c <= '9';
-}
-
 static enum http1_result parse_version(struct http1_request *req, struct bytes version)
 {
-	if (version.len != 8 || memcmp(version.ptr, "HTTP/", 5) != 0 || !is_digit(version.ptr[5]) ||
-	    version.ptr[6] != '.' || !is_digit(version.ptr[7]))
+	if (version.len != 8 || memcmp(version.ptr, "HTTP/", 5) != 0 || !ascii_is_digit(version.ptr[5]) ||
+	    version.ptr[6] != '.' || !ascii_is_digit(version.ptr[7]))
 		return bad(req, 400, "bad HTTP version");
 	if (version.ptr[5] != '1')
 		return bad(req, 505, "HTTP version is not supported");
@@ -264,19 +260,6 @@ static const char *check_host(const struct http1_request *req)
 	return NULL;
 }
 
-static bool parse_content_length(struct bytes value, uint64_t *out)
-{
-	*out = 0;
-	for (size_t i = 0; i < value.len; i++) {
-		if (!is_digit(value.ptr[i]))
-			return false;
-		if (__builtin_mul_overflow(*out, 10, out) ||
-		    __builtin_add_overflow(*out, (uint64_t)(value.ptr[i] - '0'), out))
-			return false;
-	}
-	return value.len > 0;
-}
-
 /* RFC 9112, 6.3. Repeated equal lengths are no lie; differing ones are. */
 static const char *read_content_length(struct http1_request *req)
 {
@@ -287,7 +270,7 @@ static const char *read_content_length(struct http1_request *req)
 
 		if (!equal_nocase(req->headers[i].name, "Content-Length"))
 			continue;
-		if (!parse_content_length(req->headers[i].value, &value))
+		if (!units_parse_number(req->headers[i].value, &value))
 			return "bad Content-Length";
 		if (found && value != req->content_length)
 			return "differing Content-Lengths";
@@ -413,26 +396,17 @@ bool http1_header_has_token(const struct http1_request *req, const char *name, c
 	return false;
 }
 
-static int hex_digit(char c)
-{
-	if (is_digit(c))
-		return c - '0';
-	c = (char)(c | 0x20);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* Takes the next character off the front of *rest; -1 when it is badly encoded. */
 static int next_query_char(struct bytes *rest)
 {
 	const char *p = rest->ptr;
 	size_t len = p[0] == '%' ? 3 : 1;
 
-	if (len > rest->len || (len == 3 && (hex_digit(p[1]) < 0 || hex_digit(p[2]) < 0)))
+	if (len > rest->len || (len == 3 && (ascii_hex_digit(p[1]) < 0 || ascii_hex_digit(p[2]) < 0)))
 		return -1;
-	rest->ptr += len;
-	rest->len -= len;
+	*rest = bytes_skip(*rest, len);
 	if (len == 3)
-		return hex_digit(p[1]) << 4 | hex_digit(p[2]);
+		return ascii_hex_digit(p[1]) << 4 | ascii_hex_digit(p[2]);
 	return p[0] == '+' ? ' ' : (uint8_t)p[0];
 }
 

@@ -8,6 +8,7 @@
 #include <endian.h>
 #include <limits.h>
 
+#include "ascii.h"
 #include "utf8.h"
 
 #define EACH_BYTE(c) (0x0101010101010101ULL * (c))
@@ -54,14 +55,6 @@ static const char *find_special(const char *p, const char *end)
 	return p;
 }
 
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* Four hexadecimal digits, -1 when they are not. */
 static int hex_quad(const char *p, const char *end)
 {
@@ -71,7 +64,7 @@ static int hex_quad(const char *p, const char *end)
 	if (end - p < 4)
 		return -1;
 	for (int i = 0; i < 4; i++) {
-		digit = hex_digit(p[i]);
+		digit = ascii_hex_digit(p[i]);
 		if (digit < 0)
 			return -1;
 		quad = quad << 4 | digit;
@@ -119,7 +112,7 @@ static const char *scan_string(const char *p, const char *end)
 
 static bool is_digit(const char *p, const char *end)
 {
-	return p < end && *p >= '0' && *p <= '9';
+	return p < end && ascii_is_digit(*p);
 }
 
 static const char *scan_digits(const char *p, const char *end)

@@ -190,8 +190,7 @@ static enum ws_event read_close(struct ws_piece *piece)
 	piece->code = (uint16_t)(p[0] << 8 | p[1]);
 	if (!close_code_valid(piece->code))
 		return failed(piece, WS_CLOSE_PROTOCOL_ERROR, "invalid close code");
-	piece->payload.ptr += 2;
-	piece->payload.len -= 2;
+	piece->payload = bytes_skip(piece->payload, 2);
 	if (!utf8_valid(piece->payload))
 		return failed(piece, WS_CLOSE_INVALID_DATA, "close reason is not UTF-8");
 	return WS_CONTROL;

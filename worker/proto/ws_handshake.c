@@ -6,6 +6,8 @@
 #include <openssl/evp.h>
 #include <openssl/sha.h>
 
+#include "ascii.h"
+
 static const char guid[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 bool ws_handshake_wanted(const struct http1_request *req)
@@ -15,8 +17,7 @@ bool ws_handshake_wanted(const struct http1_request *req)
 
 static bool is_base64_char(char c)
 {
-	return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '+' ||
-	       c == '/';
+	return ascii_is_letter(c) || ascii_is_digit(c) || c == '+' || c == '/';
 }
 
 /* Base64 of 16 bytes: 22 characters and two of padding. */

@@ -1,19 +1,13 @@
 #include "redis_backoff.h"
 
-#include <unistd.h>
+#include <stdlib.h>
 
 #include "clock.h"
 
-/* Somewhere between the half and the whole. Not for secrets: differs from process to process, that is all. */
+/* Somewhere between the half and the whole. */
 static uint64_t jitter(uint64_t delay_ms)
 {
-	static uint64_t state;
-
-	if (state == 0)
-		state = clock_unix_ms() ^ ((uint64_t)getpid() << 32) ^ (uint64_t)(uintptr_t)&state;
-	/* Knuth's MMIX linear congruential generator; its upper bits are good enough. */
-	state = state * 6364136223846793005u + 1442695040888963407u;
-	return delay_ms / 2 + (state >> 33) % (delay_ms / 2 + 1);
+	return delay_ms / 2 + arc4random_uniform((uint32_t)(delay_ms / 2 + 1));
 }
 
 void redis_backoff_up(struct redis_backoff *b)
