@@ -137,7 +137,7 @@ static void on_redis_wait_over(struct timer *t)
 	const char *reason;
 
 	if (!hub_ready(w->hub, &reason))
-		log_warning("serving without redis: %s", reason);
+		log_warning("serving without Redis: %s", reason);
 	serve(w);
 }
 

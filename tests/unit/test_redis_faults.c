@@ -169,7 +169,7 @@ static void a_server_that_closes_at_once_is_not_hammered(void **state)
 	STAYS_SO(&world, 2000, !is_ready(&world));
 	/* 50 ms and then doubled, each at least the half of it, for two connections. */
 	assert_true(mock.accepted >= 6 && mock.accepted <= 20);
-	assert_non_null(strstr(reason(&world), "cannot connect to redis"));
+	assert_non_null(strstr(reason(&world), "cannot connect to Redis"));
 	mock.refuse = false;
 	WAIT_FOR(&world, 3000, is_ready(&world));
 }

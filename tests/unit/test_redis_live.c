@@ -39,7 +39,7 @@ static void start(struct world *w)
 {
 	world_redis(w);
 	assert_false(is_ready(w));
-	assert_non_null(strstr(reason(w), "connecting to redis at unix:/"));
+	assert_non_null(strstr(reason(w), "connecting to Redis at unix:/"));
 	WAIT_FOR(w, 5000, is_ready(w));
 }
 
@@ -102,7 +102,7 @@ static void calls_without_redis_are_answered_by_null_but_not_from_within(void **
 	WAIT_FOR(w, 2000, a.count == 1);
 	assert_true(a.null);
 	assert_int_equal(cancelled.count, 0);
-	WAIT_FOR(w, 2000, strstr(reason(w), "cannot connect to redis at ") != NULL);
+	WAIT_FOR(w, 2000, strstr(reason(w), "cannot connect to Redis at ") != NULL);
 }
 
 static void a_frozen_redis_lets_calls_time_out_and_late_replies_harm_nobody(void **state)
@@ -501,7 +501,7 @@ static void the_log_says_it_once_and_not_at_each_try(void **state)
 	log_setup(LOG_ERROR, LOG_TEXT);
 	assert_int_equal(count_lines(path, "is ready"), 1);
 	assert_int_equal(count_lines(path, "warning"), 1);
-	assert_int_equal(count_lines(path, "lost the connection to redis"), 1);
+	assert_int_equal(count_lines(path, "lost the connection to Redis"), 1);
 	assert_int_equal(count_lines(path, "is back, after"), 1);
 	assert_int_equal(count_lines(path, ""), 3);
 	close(fd);

@@ -43,7 +43,7 @@ static void describe(struct redis *r, enum redis_trouble trouble, const char *te
 	switch (trouble) {
 	case REDIS_FINE: r->reason[0] = '\0'; return;
 	case REDIS_CONNECTING:
-		snprintf(r->reason, sizeof(r->reason), "connecting to redis at %s", where);
+		snprintf(r->reason, sizeof(r->reason), "connecting to Redis at %s", where);
 		return;
 	case REDIS_DEAF:
 	case REDIS_SILENT:
@@ -63,7 +63,7 @@ static enum redis_trouble find_trouble(struct redis *r, char text[REDIS_ERROR_MA
 
 	if (calls != REDIS_FINE && calls >= subs) {
 		if (redis_link_up(&r->calls.link))
-			snprintf(text, REDIS_ERROR_MAX, "redis at %s does not answer", r->endpoint.text);
+			snprintf(text, REDIS_ERROR_MAX, "Redis at %s does not answer", r->endpoint.text);
 		else
 			snprintf(text, REDIS_ERROR_MAX, "%s", r->calls.link.error);
 		return calls;
@@ -73,11 +73,11 @@ static enum redis_trouble find_trouble(struct redis *r, char text[REDIS_ERROR_MA
 		return subs;
 	}
 	if (canary == REDIS_REFUSING)
-		snprintf(text, REDIS_ERROR_MAX, "redis refuses to publish: %s", r->canary.refusal);
+		snprintf(text, REDIS_ERROR_MAX, "Redis refuses to publish: %s", r->canary.refusal);
 	else if (canary == REDIS_SILENT)
-		snprintf(text, REDIS_ERROR_MAX, "redis at %s does not answer", r->endpoint.text);
+		snprintf(text, REDIS_ERROR_MAX, "Redis at %s does not answer", r->endpoint.text);
 	else if (canary == REDIS_DEAF)
-		snprintf(text, REDIS_ERROR_MAX, "what is published in redis is not heard since %.1f s",
+		snprintf(text, REDIS_ERROR_MAX, "what is published in Redis is not heard since %.1f s",
 		         (double)(clock_ms() - r->canary.heard_ms) / 1000.0);
 	return canary;
 }
@@ -100,10 +100,10 @@ static void log_trouble(struct redis *r)
 static void log_ready(struct redis *r)
 {
 	if (r->was_ready)
-		log_info("redis at %s is back, after %.1f s", r->endpoint.text,
+		log_info("Redis at %s is back, after %.1f s", r->endpoint.text,
 		         (double)(clock_ms() - r->since_ms) / 1000.0);
 	else
-		log_info("redis at %s is ready", r->endpoint.text);
+		log_info("Redis at %s is ready", r->endpoint.text);
 	r->was_ready = true;
 }
 
@@ -183,20 +183,8 @@ static char *make_node_channel(const char *prefix, const char *node_id)
 {
 	size_t base = strlen(prefix) > 0 ? strlen(prefix) - 1 : 0;
 	char separator = prefix[base] == '.' ? ':' : '.';
-	size_t size = base + strlen(node_id) + sizeof(".canary.");
-	char *name = mem_alloc(size);
 
-	snprintf(name, size, "%.*s%ccanary.%s", (int)base, prefix, separator, node_id);
-	return name;
-}
-
-static char *make_link_name(const char *node_id, const char *what)
-{
-	size_t size = strlen(node_id) + strlen(what) + sizeof("fanfare.");
-	char *name = mem_alloc(size);
-
-	snprintf(name, size, "fanfare.%s%s", node_id, what);
-	return name;
+	return mem_printf("%.*s%ccanary.%s", (int)base, prefix, separator, node_id);
 }
 
 struct redis *redis_new(struct loop *loop, const struct config *config, const char *node_id,
@@ -213,8 +201,8 @@ struct redis *redis_new(struct loop *loop, const struct config *config, const ch
 	redis_endpoint_init(&r->endpoint, config->redis.address);
 	describe(r, REDIS_CONNECTING, "");
 	r->node_channel = make_node_channel(config->redis.prefix, node_id);
-	r->calls_name = make_link_name(node_id, ".calls");
-	r->subs_name = make_link_name(node_id, ".subs");
+	r->calls_name = mem_printf("fanfare.%s.calls", node_id);
+	r->subs_name = mem_printf("fanfare.%s.subs", node_id);
 	metrics_set(redis_ready, 0);
 	redis_calls_init(&r->calls, loop, &r->endpoint, config, r->calls_name, on_calls_change, r);
 	setup = (struct redis_subs_setup){

@@ -123,8 +123,7 @@ static void on_deadline(struct timer *t)
 		answer(call, NULL);
 	}
 	if (silent_for_too_long(c)) {
-		redis_link_fail(&c->link, REDIS_SILENT, "redis at %s does not answer",
-		                c->link.endpoint->text);
+		redis_link_fail(&c->link, REDIS_SILENT, "does not answer");
 		return;
 	}
 	arm(c);
@@ -150,7 +149,7 @@ static void on_reply(struct redis_link *l, const struct redis_reply *reply)
 	struct redis_call *call = first(was_overdue ? &c->overdue : &c->waiting);
 
 	if (call == NULL) {
-		redis_link_fail(l, REDIS_AWAY, "redis at %s sent a reply to nothing", l->endpoint->text);
+		redis_link_fail(l, REDIS_AWAY, "sent a reply to nothing");
 		return;
 	}
 	list_remove(&call->node);
@@ -160,7 +159,7 @@ static void on_reply(struct redis_link *l, const struct redis_reply *reply)
 		c->on_change(c->ctx);
 	/* A Redis that became a replica lets us find its successor only by going there again. */
 	if (l->phase == LINK_UP && resp_is_error(reply, "READONLY"))
-		redis_link_fail(l, REDIS_UNFIT, "redis at %s is a read-only replica", l->endpoint->text);
+		redis_link_fail(l, REDIS_UNFIT, "is a read-only replica");
 }
 
 static void on_down(struct redis_link *l, bool was_up)

@@ -180,8 +180,7 @@ static void settled(struct redis_feed *f)
 
 static void fail_nonsense(struct redis_feed *f, const char *what)
 {
-	redis_link_fail(&f->link, REDIS_AWAY, "redis at %s sent %s on a subscriber connection",
-	                f->link.endpoint->text, what);
+	redis_link_fail(&f->link, REDIS_AWAY, "sent %s on a subscriber connection", what);
 }
 
 static void on_confirmation(struct redis_feed *f, bool subscribe, struct bytes channel)
@@ -223,7 +222,7 @@ static void refuse(struct redis_feed *f, const struct redis_reply *reply)
 	struct redis_sub *s = op_first(f)->sub;
 
 	if (log_allowed(&limit))
-		log_warning("redis refuses the subscription of %.*s: %.*s", BYTES_FMT(s->channel),
+		log_warning("Redis refuses the subscription of %.*s: %.*s", BYTES_FMT(s->channel),
 		            BYTES_FMT(reply->text));
 	s->at[f->slot].refused = true;
 	s->at[f->slot].on = false;
@@ -235,9 +234,8 @@ static void on_error(struct redis_feed *f, const struct redis_reply *reply)
 	const struct redis_feed_op *op = op_first(f);
 
 	if (op == NULL || !op->subscribe || !resp_is_error(reply, "NOPERM")) {
-		redis_link_fail(&f->link, REDIS_UNFIT, "redis at %s refuses subscriptions: %.*s",
-		                f->link.endpoint->text, (int)(reply->text.len < 120 ? reply->text.len : 120),
-		                reply->text.ptr);
+		redis_link_fail(&f->link, REDIS_UNFIT, "refuses subscriptions: %.*s",
+		                BYTES_FMT(bytes_first(reply->text, REDIS_ERROR_SHOWN)));
 		return;
 	}
 	f->progress_ms = clock_ms();

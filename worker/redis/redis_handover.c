@@ -66,8 +66,7 @@ static void on_published(void *arg, const struct redis_reply *reply)
 	if ((reply != NULL && reply->type == REDIS_INTEGER) || h->seen[h->next->slot])
 		return;
 	if (h->seen[h->active->slot]) {
-		redis_link_fail(&h->next->link, REDIS_SILENT, "redis at %s does not publish the marker",
-		                h->next->link.endpoint->text);
+		redis_link_fail(&h->next->link, REDIS_SILENT, "does not publish the marker");
 		return;
 	}
 	unmark(h);
@@ -131,7 +130,7 @@ static void change_places(struct redis_handover *h, bool gap)
 	if (redis_link_up(&old->link))
 		metrics_inc(redis_link_losses);
 	close_feed(h, old);
-	log_info("redis subscriptions moved to a new connection%s",
+	log_info("Redis subscriptions moved to a new connection%s",
 	         gap ? ", messages may have been missed" : "");
 	redis_subs_forget_told(h->subs, h->active->slot);
 	redis_subs_tell(h->subs, gap);
@@ -141,7 +140,7 @@ static void change_places(struct redis_handover *h, bool gap)
 
 static void give_up_old(struct redis_handover *h, const char *why)
 {
-	log_warning("the doubted connection to redis is given up: %s", why);
+	log_warning("the doubted connection to Redis is given up: %s", why);
 	change_places(h, true);
 }
 
@@ -214,8 +213,7 @@ static void check_marked(struct redis_handover *h)
 		return;
 	}
 	if (over || (h->publish == NULL && silent_ms(h, h->next) >= REDIS_HANDOVER_SILENCE_MS))
-		redis_link_fail(&h->next->link, REDIS_SILENT, "redis at %s does not bring the marker",
-		                h->next->link.endpoint->text);
+		redis_link_fail(&h->next->link, REDIS_SILENT, "does not bring the marker");
 }
 
 static void on_check(struct timer *t)
@@ -331,9 +329,8 @@ static void on_settled(struct redis_feed *f, struct redis_sub *s)
 	struct redis_handover *h = f->ctx;
 
 	if (s == h->subs->node && s->at[f->slot].refused) {
-		redis_link_fail(&f->link, REDIS_REFUSING, "redis at %s does not allow the channel %.*s",
-		                f->link.endpoint->text, (int)(s->channel.len < 100 ? s->channel.len : 100),
-		                s->channel.ptr);
+		redis_link_fail(&f->link, REDIS_REFUSING, "does not allow the channel %.*s",
+		                BYTES_FMT(bytes_first(s->channel, REDIS_ERROR_SHOWN)));
 		return;
 	}
 	redis_subs_settled(h->subs, s);
@@ -344,8 +341,7 @@ static void on_late(struct redis_feed *f)
 	struct redis_handover *h = f->ctx;
 
 	if (f == h->next)
-		redis_link_fail(&f->link, REDIS_SILENT, "redis at %s does not confirm subscriptions",
-		                f->link.endpoint->text);
+		redis_link_fail(&f->link, REDIS_SILENT, "does not confirm subscriptions");
 	else if (redis_feed_late(f))
 		redis_handover_doubt(h, REDIS_DOUBT_LATE);
 	else

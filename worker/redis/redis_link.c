@@ -44,26 +44,33 @@ void redis_link_close(struct redis_link *l)
 	free_input(l);
 }
 
-void redis_link_fail(struct redis_link *l, enum redis_trouble trouble, const char *fmt, ...)
+/* With the reason in l->error. */
+static void go_down(struct redis_link *l, enum redis_trouble trouble)
 {
 	bool was_up = l->phase == LINK_UP;
-	va_list args;
 
-	va_start(args, fmt);
-	vsnprintf(l->error, sizeof(l->error), fmt, args);
-	va_end(args);
 	l->trouble = trouble;
 	redis_link_close(l);
 	l->events->on_down(l, was_up);
 }
 
-static void fail_away(struct redis_link *l, const char *what)
+void redis_link_fail(struct redis_link *l, enum redis_trouble trouble, const char *fmt, ...)
 {
-	if (l->phase == LINK_UP)
-		redis_link_fail(l, REDIS_AWAY, "lost the connection to redis at %s: %s", l->endpoint->text,
-		                what);
-	else
-		redis_link_fail(l, REDIS_AWAY, "cannot connect to redis at %s: %s", l->endpoint->text, what);
+	size_t len = (size_t)snprintf(l->error, sizeof(l->error), "Redis at %s ", l->endpoint->text);
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(l->error + len, sizeof(l->error) - len, fmt, args);
+	va_end(args);
+	go_down(l, trouble);
+}
+
+static void fail_away(struct redis_link *l, const char *why)
+{
+	snprintf(l->error, sizeof(l->error), "%s Redis at %s: %s",
+	         l->phase == LINK_UP ? "lost the connection to" : "cannot connect to", l->endpoint->text,
+	         why);
+	go_down(l, REDIS_AWAY);
 }
 
 static void on_deadline(struct timer *t)
@@ -77,7 +84,7 @@ static void on_deadline(struct timer *t)
 	else if (l->phase == LINK_CONNECTING)
 		fail_away(l, "timed out");
 	else
-		redis_link_fail(l, REDIS_SILENT, "redis at %s does not answer", l->endpoint->text);
+		redis_link_fail(l, REDIS_SILENT, "does not answer");
 }
 
 /* --- output --- */
@@ -198,11 +205,11 @@ static enum redis_trouble trouble_of(const char *step, const struct redis_reply 
 
 static void on_login_error(struct redis_link *l, const char *step, const struct redis_reply *reply)
 {
-	const char *fmt = trouble_of(step, reply) == REDIS_REFUSING ? "refused authentication"
-	                                                            : "is not ready";
+	enum redis_trouble trouble = trouble_of(step, reply);
 
-	redis_link_fail(l, trouble_of(step, reply), "redis at %s %s: %.*s", l->endpoint->text, fmt,
-	                (int)(reply->text.len < 120 ? reply->text.len : 120), reply->text.ptr);
+	redis_link_fail(l, trouble, "%s: %.*s",
+	                trouble == REDIS_REFUSING ? "refused authentication" : "is not ready",
+	                BYTES_FMT(bytes_first(reply->text, REDIS_ERROR_SHOWN)));
 }
 
 static void on_login_reply(struct redis_link *l, const struct redis_reply *reply)
@@ -214,7 +221,7 @@ static void on_login_reply(struct redis_link *l, const struct redis_reply *reply
 		return;
 	}
 	if (strcmp(step, "ROLE") == 0 && is_replica(reply)) {
-		redis_link_fail(l, REDIS_UNFIT, "redis at %s is a read-only replica", l->endpoint->text);
+		redis_link_fail(l, REDIS_UNFIT, "is a read-only replica");
 		return;
 	}
 	if (*l->login != NULL)
@@ -243,8 +250,7 @@ static void dispatch(struct redis_link *l)
 			return;
 	}
 	if (result == RESP_BAD)
-		redis_link_fail(l, REDIS_AWAY, "redis at %s does not speak its protocol: %s",
-		                l->endpoint->text, resp_error(l->resp));
+		redis_link_fail(l, REDIS_AWAY, "does not speak its protocol: %s", resp_error(l->resp));
 }
 
 static void take(struct redis_link *l, size_t len)
@@ -274,7 +280,7 @@ static void on_readable(struct stream *s)
 		if (n == STREAM_AGAIN)
 			return;
 		if (n <= 0) {
-			fail_away(l, n == 0 ? "closed by redis" : strerror(errno));
+			fail_away(l, n == 0 ? "closed by Redis" : strerror(errno));
 			return;
 		}
 		take(l, (size_t)n);

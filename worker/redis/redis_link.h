@@ -45,6 +45,7 @@ enum {
 	REDIS_LINK_READS = 4, /* reads a turn: the rest waits for the next one, others have their turn */
 	REDIS_LOGIN_STEPS = 5,
 	REDIS_ERROR_MAX = 256,
+	REDIS_ERROR_SHOWN = 120, /* of what Redis itself says */
 };
 
 struct redis_link {
@@ -81,7 +82,8 @@ void redis_link_init(struct redis_link *l, struct loop *loop, const struct redis
 void redis_link_open(struct redis_link *l);
 /* Closes it without a callback; nothing more comes from it. */
 void redis_link_close(struct redis_link *l);
-/* Closes it as broken, with a reason for humans; on_down is called from within. */
+/* Closes it as broken; on_down is called from within. The text is for humans, and goes on where "Redis at
+ * 127.0.0.1:6379 " ends: "does not answer". */
 void redis_link_fail(struct redis_link *l, enum redis_trouble trouble, const char *fmt, ...)
 	PRINTF_LIKE(3, 4);
 bool redis_link_up(const struct redis_link *l);

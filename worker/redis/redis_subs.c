@@ -275,7 +275,7 @@ enum redis_trouble redis_subs_trouble(const struct redis_subs *subs, const char 
 	*text = h->error;
 	if (h->active == NULL || h->gap)
 		return h->trouble == REDIS_FINE ? REDIS_CONNECTING : h->trouble;
-	*text = "redis does not confirm subscriptions";
+	*text = "Redis does not confirm subscriptions";
 	return redis_feed_late(h->active) ? REDIS_SILENT : REDIS_FINE;
 }
 
