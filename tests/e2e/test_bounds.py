@@ -143,6 +143,7 @@ def test_a_name_that_is_not_ascii_is_refused(client):
 # Redis
 
 DROPPED = {
+	"deep nesting": b"[" * 100000,
 	"bytes that are not UTF-8": b'"a\xff"',
 	"nothing": b"",
 	"an envelope of another version": b'{"fanfare":2,"data":1}',
@@ -165,7 +166,6 @@ def test_a_bad_publication_is_dropped_and_the_next_one_comes(redis, client, name
 AS_TEXT = {
 	"plain text": (b"hello", "hello"),
 	"JSON with something after it": (b'{"a":1} x', '{"a":1} x'),
-	"deep nesting": (b"[" * 100000, "[" * 100000),
 	"control characters": (b"a\x00b\x1f\x7f\"\\", "a\x00b\x1f\x7f\"\\"),
 	"what begins like an envelope": (b'{"fanfare":1,', '{"fanfare":1,'),
 }
