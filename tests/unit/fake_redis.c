@@ -9,7 +9,7 @@
 #include "list.h"
 #include "mem.h"
 
-enum { CALL_TEXT_MAX = 4096 };
+enum { CALL_TEXT_MAX = 128 << 10 };
 
 struct redis {
 	struct redis_events events;
@@ -123,13 +123,31 @@ void fake_redis_confirm_at_once(bool yes)
 	the->confirm_at_once = yes;
 }
 
+static void confirm(struct redis_sub *s)
+{
+	s->confirmed = true;
+	the->events.on_confirmed(s->owner);
+}
+
 void fake_redis_confirm(const char *channel)
 {
 	struct redis_sub *s = find(channel);
 
 	assert(s != NULL);
-	s->confirmed = true;
-	the->events.on_confirmed(s->owner);
+	confirm(s);
+}
+
+bool fake_redis_confirm_next(void)
+{
+	list_for_each (node, &the->subs) {
+		struct redis_sub *s = container_of(node, struct redis_sub, node);
+
+		if (!s->confirmed) {
+			confirm(s);
+			return true;
+		}
+	}
+	return false;
 }
 
 void fake_redis_message(const char *channel, const char *payload)
@@ -155,6 +173,7 @@ struct redis_call *redis_call(struct redis *r, const struct bytes *argv, size_t 
 	for (size_t i = 0; i < argc; i++)
 		len += (size_t)snprintf(call->text + len, sizeof(call->text) - len, "%s%.*s",
 		                        i == 0 ? "" : " ", BYTES_FMT(argv[i]));
+	assert(len < sizeof(call->text));
 	list_append(&r->calls, &call->node);
 	return call;
 }

@@ -15,6 +15,8 @@ bool fake_redis_has_sub(const char *channel);
 /* From now on redis_sub_open() finds everything confirmed already, as if it lingered. */
 void fake_redis_confirm_at_once(bool yes);
 void fake_redis_confirm(const char *channel);
+/* Confirms the oldest subscription that is not confirmed yet; false when there is none. */
+bool fake_redis_confirm_next(void);
 /* A message on an open subscription. */
 void fake_redis_message(const char *channel, const char *payload);
 /* Calls not answered yet. */
