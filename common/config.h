@@ -41,6 +41,13 @@ struct channel_options {
 		PATH_ROOT, PATH_ECHO, PATH_LIVE, PATH_READY, PATH_METRICS \
 	}
 
+/* Permessage-deflate (RFC 7692) on an endpoint. */
+struct compression_options {
+	bool enabled;
+	int level;         /* of zlib, 1 to 9 */
+	uint64_t min_size; /* bytes of a message that is worth it */
+};
+
 struct config {
 	bool dev;
 	struct strings listen; /* "ADDR:PORT", "[v6]:PORT", ":PORT" or "unix:/path" */
@@ -75,14 +82,16 @@ struct config {
 	} client;
 
 	struct {
-		uint64_t message_size_limit; /* bytes, all fragments of a message together */
+		uint64_t message_size_limit; /* bytes, all fragments of a message together, decompressed */
 		char *handler_prefix;
+		struct compression_options compression;
 	} websocket;
 
 	struct {
 		bool enabled;
 		char *handler_prefix;
 		uint64_t message_size_limit;
+		struct compression_options compression;
 	} uni_websocket;
 
 	struct {

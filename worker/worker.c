@@ -11,6 +11,7 @@
 #include "conn.h"
 #include "conns.h"
 #include "control.h"
+#include "deflate.h"
 #include "http.h"
 #include "hub.h"
 #include "listener.h"
@@ -24,6 +25,8 @@
 struct worker {
 	const struct worker_args *args;
 	struct loop *loop;
+	struct inflater *inflater;
+	struct deflater *deflater;
 	struct hub *hub;
 	struct clients *clients;
 	struct http *http;
@@ -158,7 +161,7 @@ static void build(struct worker *w)
 
 	uuid_make(uuid);
 	uuid_format(uuid, node_id);
-	w->hub = hub_new(w->loop, args->config, node_id,
+	w->hub = hub_new(w->loop, args->config, node_id, w->deflater,
 	                 &(struct hub_events){
 				 .deliver = session_deliver,
 				 .subscribed = session_subscribed,
@@ -176,6 +179,8 @@ static void build(struct worker *w)
 	w->conns = conns_new(&(struct conns_params){
 		.loop = w->loop,
 		.config = args->config,
+		.inflater = w->inflater,
+		.deflater = w->deflater,
 		.on_request = on_request,
 		.on_drained = on_drained,
 		.ctx = w,
@@ -199,6 +204,8 @@ static void take_down(struct worker *w)
 	http_free(&w->http);
 	clients_free(&w->clients);
 	hub_free(&w->hub);
+	deflater_free(&w->deflater);
+	inflater_free(&w->inflater);
 	loop_free(&w->loop);
 }
 
@@ -213,6 +220,8 @@ int worker_run(const struct worker_args *args)
 		log_error("cannot make an event loop: %s", strerror(errno));
 		return 1;
 	}
+	w.inflater = inflater_new();
+	w.deflater = deflater_new();
 	build(&w);
 	loop_run(w.loop);
 	take_down(&w);

@@ -4,6 +4,7 @@
  * key. */
 #include "fuzz.h"
 
+#include "deflate.h"
 #include "http1.h"
 #include "ws_handshake.h"
 
@@ -125,16 +126,19 @@ static void check_handshake(const struct http1_request *req)
 				    "Connection: Upgrade\r\nSec-WebSocket-Accept: ";
 	const char *error = NULL, *subprotocol = ws_handshake_subprotocol(req, known);
 	int status = ws_handshake_check(req, &error);
+	struct deflate_agreed agreed;
+	bool deflate = deflate_negotiate(req, &agreed);
 	struct buf out;
 
+	CHECK(!deflate || (agreed.window_bits >= DEFLATE_BITS_MIN && agreed.window_bits <= DEFLATE_BITS_MAX));
 	CHECK(status == 0 || (error != NULL && status >= 400));
 	if (status != 0)
 		return;
 	CHECK(ws_handshake_wanted(req) && http1_header_count(req, "Sec-WebSocket-Key") == 1);
 	buf_init(&out, 1024);
-	ws_handshake_response(&out, req, subprotocol);
+	ws_handshake_response(&out, req, subprotocol, deflate ? &agreed : NULL);
 	CHECK(buf_ok(&out) && bytes_start_with(buf_bytes(&out), BYTES(start)));
-	CHECK(subprotocol != NULL || out.len == sizeof(start) - 1 + WS_ACCEPT_LEN + 4);
+	CHECK(subprotocol != NULL || deflate || out.len == sizeof(start) - 1 + WS_ACCEPT_LEN + 4);
 	buf_free(&out);
 }
 

@@ -89,13 +89,12 @@ const char *fake_conn_heard(struct conn *c)
 	return c->heard.data;
 }
 
-void conn_upgrade(struct conn *c, const struct http1_request *req, const struct ws_app *app, void *state,
-                  const char *subprotocol, uint64_t max_message)
+void conn_upgrade(struct conn *c, const struct http1_request *req, const struct conn_websocket *ws)
 {
-	c->app = app;
-	c->state = state;
+	c->app = ws->app;
+	c->state = ws->state;
 	c->open = true;
-	app->on_open(c);
+	c->app->on_open(c);
 }
 
 /* The frame is unmasked and in one piece: the payload is what follows its header. */
@@ -121,6 +120,20 @@ void conn_send(struct conn *c, struct frame *f)
 	}
 	buf_put_bytes(&c->out, payload(f));
 	buf_putc(&c->out, '\n');
+}
+
+void conn_send_message(struct conn *c, enum ws_opcode opcode, struct bytes message)
+{
+	struct frame *f = ws_frame_new(opcode, message);
+
+	assert(f != NULL);
+	conn_send(c, f);
+	frame_unref(&f);
+}
+
+int conn_deflate_bits(const struct conn *c)
+{
+	return 0;
 }
 
 void conn_pause(struct conn *c, bool pause)

@@ -17,7 +17,9 @@
 #include "clock.h"
 #include "conn.h"
 #include "conns.h"
+#include "deflate.h"
 #include "loop.h"
+#include "mem.h"
 #include "ws_frame.h"
 
 static const char upgrade[] =
@@ -31,9 +33,12 @@ static struct {
 	struct conns *conns;
 	struct conn *conn;
 	struct config config;
+	struct inflater *inflater;
+	struct deflater *deflater;
 	int peer; /* the client's end */
 	unsigned opened, closing, closed, drained, requests;
 	bool goodbye;         /* the app sends a last frame */
+	bool echo;            /* the app answers each message with itself */
 	unsigned pause_after; /* messages; 0: never */
 	unsigned messages;
 	struct buf heard; /* all messages, separated by '|' */
@@ -50,6 +55,8 @@ static void app_message(struct conn *c, enum ws_opcode opcode, struct bytes mess
 {
 	buf_put_bytes(&t.heard, message);
 	buf_putc(&t.heard, '|');
+	if (t.echo)
+		conn_send_message(c, opcode, message);
 	if (++t.messages == t.pause_after)
 		conn_pause(c, true);
 }
@@ -80,7 +87,12 @@ static void on_request(void *ctx, struct conn *c, const struct http1_request *re
 	t.requests++;
 	t.conn = c;
 	if (bytes_eq(req->path, BYTES("/x")))
-		conn_upgrade(c, req, &app, NULL, NULL, MAX_MESSAGE);
+		conn_upgrade(c, req,
+		             &(struct conn_websocket){
+				     .app = &app,
+				     .max_message = MAX_MESSAGE,
+				     .compression = &t.config.websocket.compression,
+			     });
 	else
 		conn_respond(c, req, 404, "text/plain", NULL, BYTES("none"));
 }
@@ -171,8 +183,16 @@ static int set_up(void **state)
 	t.config.client.queue_max_size = QUEUE_MAX;
 	buf_init(&t.heard, 1 << 20);
 	t.loop = loop_new();
+	t.inflater = inflater_new();
+	t.deflater = deflater_new();
 	t.conns = conns_new(&(struct conns_params){
-		.loop = t.loop, .config = &t.config, .on_request = on_request, .on_drained = on_drained});
+		.loop = t.loop,
+		.config = &t.config,
+		.inflater = t.inflater,
+		.deflater = t.deflater,
+		.on_request = on_request,
+		.on_drained = on_drained,
+	});
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
 	t.peer = fds[1];
 	conns_accept(t.conns, fds[0], &(struct address){.sa.any.sa_family = AF_UNIX});
@@ -184,6 +204,8 @@ static int tear_down(void **state)
 	close(t.peer);
 	conns_free(&t.conns);
 	loop_free(&t.loop);
+	inflater_free(&t.inflater);
+	deflater_free(&t.deflater);
 	buf_free(&t.heard);
 	return 0;
 }
@@ -358,6 +380,137 @@ static void a_message_over_the_limit_gets_1009_though_the_rest_of_it_is_still_co
 	settle();
 	assert_int_equal(conns_count(t.conns), 0);
 	t.peer = -1;
+}
+
+#define HELLO "\xf2\x48\xcd\xc9\xc9\x07\x00" /* RFC 7692, 7.2.3.1 */
+
+static void handshake_compressed(void)
+{
+	static const char offer[] = "Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n";
+
+	t.config.websocket.compression = (struct compression_options){true, 1, 20};
+	write_all(upgrade, strlen(upgrade) - 2);
+	write_all(offer, sizeof(offer) - 1);
+	settle();
+	assert_false(read_all());
+	assert_non_null(strstr(t.answer, "Sec-WebSocket-Extensions: permessage-deflate; "));
+}
+
+static void say_frame(uint8_t byte0, struct bytes payload)
+{
+	char frame[2048];
+	size_t len = masked_frame(frame, WS_TEXT, true, payload.ptr, payload.len);
+
+	frame[0] = (char)byte0;
+	write_all(frame, len);
+}
+
+static void compressed_messages_are_restored_whole_or_in_fragments(void **state)
+{
+	handshake_compressed();
+	say_frame(0xc1, BYTES(HELLO));
+	say_frame(0x42, (struct bytes){HELLO, 3});
+	say_frame(0x89, BYTES("p"));
+	say_frame(0x80, (struct bytes){&HELLO[3], 4});
+	say_frame(0x81, BYTES("plain"));
+	settle();
+	assert_string_equal(heard(), "Hello|Hello|plain|");
+	assert_false(read_all());
+	assert_memory_equal(t.answer, "\x8a\x01p", 3);
+}
+
+static void long_messages_are_sent_compressed_and_short_ones_are_not(void **state)
+{
+	static const char text[] = "abcabcabcabcabcabcabcabcabcabcabcabc";
+	struct bytes message;
+
+	t.echo = true;
+	handshake_compressed();
+	say_frame(0x81, BYTES("abcabcabcabcabcabca"));
+	settle();
+	assert_false(read_all());
+	assert_int_equal(t.answer_len, 2 + 19);
+	assert_memory_equal(t.answer, "\x81\x13", 2);
+	say_frame(0x82, BYTES(text));
+	settle();
+	assert_false(read_all());
+	assert_int_equal((unsigned char)t.answer[0], 0xc2);
+	assert_int_equal(
+		inflater_message(t.inflater, (struct bytes){t.answer + 2, t.answer_len - 2}, 1000, &message),
+		INFLATE_OK);
+	assert_int_equal(message.len, sizeof(text) - 1);
+	assert_memory_equal(message.ptr, text, message.len);
+}
+
+static void check_compressed_is_refused(struct bytes payload, uint16_t code)
+{
+	handshake_compressed();
+	say_frame(0xc1, payload);
+	settle();
+	read_all();
+	assert_int_equal(close_code(t.answer), code);
+	assert_string_equal(heard(), "");
+	assert_int_equal(t.closed, 1);
+}
+
+static void a_message_that_cannot_be_decompressed_gets_1007(void **state)
+{
+	check_compressed_is_refused(BYTES("Hello"), WS_CLOSE_INVALID_DATA);
+}
+
+static void compressed_text_that_is_not_utf8_gets_1007(void **state)
+{
+	check_compressed_is_refused(BYTES("\x00\x02\x00\xfd\xff\xff\xfe\x00"), WS_CLOSE_INVALID_DATA);
+}
+
+static void a_bomb_gets_1009(void **state)
+{
+	char *zeros = mem_alloc(MAX_MESSAGE * 100);
+	struct bytes bomb;
+	char copy[MAX_MESSAGE];
+
+	assert_true(deflater_message(t.deflater, 15, 9, (struct bytes){zeros, MAX_MESSAGE * 100}, &bomb));
+	memcpy(copy, bomb.ptr, bomb.len);
+	check_compressed_is_refused((struct bytes){copy, bomb.len}, WS_CLOSE_TOO_BIG);
+	mem_free(zeros);
+}
+
+static void compression_that_was_not_agreed_on_gets_1002(void **state)
+{
+	handshake();
+	say_frame(0xc1, BYTES(HELLO));
+	settle();
+	read_all();
+	assert_int_equal(close_code(t.answer), WS_CLOSE_PROTOCOL_ERROR);
+}
+
+/* The messages stay in the sockets, and none is lost. */
+static void who_is_read_behind_is_not_closed_for_sending_without_reading(void **state)
+{
+	char frame[1024];
+	size_t len = masked_frame(frame, WS_BINARY, true, t.answer, 1000);
+	size_t sent = 0, received = 0;
+	ssize_t n;
+
+	t.echo = true;
+	t.config.client.queue_max_size = 1000;
+	handshake();
+	conn_read_behind(t.conn, 5000);
+	while ((n = send(t.peer, frame, len, MSG_DONTWAIT)) == (ssize_t)len) {
+		sent++;
+		settle();
+	}
+	assert_int_equal(n, -1);
+	assert_int_equal(errno, EAGAIN);
+	assert_true(sent > t.messages);
+	while (received < sent * 1004) {
+		n = recv(t.peer, t.answer, sizeof(t.answer), MSG_DONTWAIT);
+		assert_int_not_equal(n, 0);
+		received += n > 0 ? (size_t)n : 0;
+		settle();
+	}
+	assert_int_equal(t.messages, sent);
+	assert_int_equal(t.closed, 0);
 }
 
 static void a_peer_that_does_not_read_is_closed_with_3008_and_finds_whole_frames(void **state)
@@ -579,7 +732,13 @@ static void some_descriptors_are_left_for_others(void **state)
 	few.rlim_cur = 100;
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
 	t.conns = conns_new(&(struct conns_params){
-		.loop = t.loop, .config = &t.config, .on_request = on_request, .on_drained = on_drained});
+		.loop = t.loop,
+		.config = &t.config,
+		.inflater = t.inflater,
+		.deflater = t.deflater,
+		.on_request = on_request,
+		.on_drained = on_drained,
+	});
 	while (most++ < 90)
 		close(another_client());
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
@@ -614,6 +773,13 @@ int main(void)
 		TEST(a_last_word_that_does_not_fit_any_more_ends_nothing_twice),
 		TEST(a_peer_that_never_answers_a_close_is_dropped_after_five_seconds),
 		TEST(a_message_over_the_limit_gets_1009_though_the_rest_of_it_is_still_coming),
+		TEST(compressed_messages_are_restored_whole_or_in_fragments),
+		TEST(long_messages_are_sent_compressed_and_short_ones_are_not),
+		TEST(a_message_that_cannot_be_decompressed_gets_1007),
+		TEST(compressed_text_that_is_not_utf8_gets_1007),
+		TEST(a_bomb_gets_1009),
+		TEST(compression_that_was_not_agreed_on_gets_1002),
+		TEST(who_is_read_behind_is_not_closed_for_sending_without_reading),
 		TEST(a_peer_that_does_not_read_is_closed_with_3008_and_finds_whole_frames),
 		TEST(after_an_error_to_connect_nothing_more_is_read),
 		TEST(a_close_behind_what_a_pause_held_back_is_found_when_we_close),

@@ -34,10 +34,12 @@ void conn_respond(struct conn *c, const struct http1_request *req, int status, c
 	         BYTES_FMT(body));
 }
 
-void conn_upgrade(struct conn *c, const struct http1_request *req, const struct ws_app *app, void *state,
-                  const char *subprotocol, uint64_t max_message)
+void conn_upgrade(struct conn *c, const struct http1_request *req, const struct conn_websocket *ws)
 {
-	buf_putf(&c->seen, "upgrade to %s, at most %llu bytes", app->name, (unsigned long long)max_message);
+	buf_putf(&c->seen, "upgrade to %s, at most %llu bytes", ws->app->name,
+	         (unsigned long long)ws->max_message);
+	if (ws->compression != NULL && ws->compression->enabled)
+		buf_putf(&c->seen, ", compressed from %llu", (unsigned long long)ws->compression->min_size);
 }
 
 void session_upgrade(struct clients *clients, struct conn *c, const struct http1_request *req,
@@ -48,9 +50,17 @@ void session_upgrade(struct clients *clients, struct conn *c, const struct http1
 		buf_putf(&c->seen, " connect %.*s", BYTES_FMT(params->cf_connect));
 }
 
-void conn_send(struct conn *c, struct frame *f)
+void conn_send_message(struct conn *c, enum ws_opcode opcode, struct bytes message)
 {
+	struct frame *f = ws_frame_new(opcode, message);
+
+	assert_non_null(f);
 	buf_put(&c->seen, f->data, f->len);
+	frame_unref(&f);
+}
+
+void conn_read_behind(struct conn *c, size_t bytes)
+{
 }
 
 void conn_close(struct conn *c, uint16_t code, const char *reason, const char *fmt, ...)
@@ -244,7 +254,10 @@ static void test_origin(void **unused)
 
 static void test_apps(void **unused)
 {
-	check("GET /echo" HOST WEBSOCKET "\r\n", "upgrade to echo, at most 33554432 bytes");
+	check("GET /echo" HOST WEBSOCKET "\r\n",
+	      "upgrade to echo, at most 33554432 bytes, compressed from 0");
+	check("GET /echo?compression_min_size=1024" HOST WEBSOCKET "\r\n",
+	      "upgrade to echo, at most 33554432 bytes, compressed from 1024");
 	check("GET /" HOST WEBSOCKET "\r\n", "upgrade to hello, at most 65536 bytes");
 }
 

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "config.h"
+#include "deflate.h"
 #include "fake_redis.h"
 #include "hub.h"
 #include "metrics.h"
@@ -30,6 +31,7 @@ struct client {
 
 static struct {
 	struct config config;
+	struct deflater *deflater;
 	struct hub *hub;
 	struct client clients[CLIENTS];
 	bool ready;
@@ -76,7 +78,8 @@ static int setup(void **state)
 
 	memset(&t, 0, sizeof(t));
 	t.config.redis.prefix = prefix;
-	t.hub = hub_new(NULL, &t.config, "node", &events);
+	t.deflater = deflater_new();
+	t.hub = hub_new(NULL, &t.config, "node", t.deflater, &events);
 	return 0;
 }
 
@@ -89,6 +92,7 @@ static int teardown(void **state)
 	assert_int_equal(hub_channel_count(t.hub), 0);
 	assert_int_equal(fake_redis_subs(), 0);
 	hub_free(&t.hub);
+	deflater_free(&t.deflater);
 	return 0;
 }
 
@@ -200,6 +204,43 @@ static void a_publication_is_encoded_once_for_each_form(void **state)
 	assert_frame(t.clients[0].last, "{\"push\":{\"channel\":\"news\",\"pub\":{\"data\":5}}}");
 	assert_frame(t.clients[2].last, "{\"channel\":\"news\",\"pub\":{\"data\":5}}");
 	assert_int_equal(t.clients[0].last->refs, 2);
+}
+
+static void enable_compression(uint64_t min_size)
+{
+	t.config.websocket.compression = (struct compression_options){true, 1, min_size};
+	t.config.uni_websocket.compression = t.config.websocket.compression;
+}
+
+/* By form and window, and shared by all who have the same. */
+static void a_publication_is_compressed_once_for_each_form(void **state)
+{
+	enable_compression(0);
+	subscribe_live(5, "news");
+	for (int i = 1; i < 5; i++)
+		t.clients[i].s.deflate_bits = i == 4 ? 9 : 15;
+	t.clients[3].s.form = WIRE_JSON_UNI;
+	fake_redis_message("pre:news", "[\"again and again\",\"again and again\",\"again and again\"]");
+	assert_int_equal((unsigned char)t.clients[0].last->data[0], 0x81);
+	for (int i = 1; i < 5; i++)
+		assert_int_equal((unsigned char)t.clients[i].last->data[0], 0xc1);
+	assert_ptr_equal(t.clients[1].last, t.clients[2].last);
+	assert_ptr_not_equal(t.clients[1].last, t.clients[3].last);
+	assert_ptr_not_equal(t.clients[1].last, t.clients[4].last);
+	assert_true(t.clients[1].last->len < t.clients[0].last->len);
+	assert_int_equal(t.clients[1].last->refs, 2);
+}
+
+static void short_publications_and_those_that_do_not_get_smaller_are_not_compressed(void **state)
+{
+	enable_compression(1000);
+	subscribe_live(1, "news");
+	t.clients[0].s.deflate_bits = 15;
+	fake_redis_message("pre:news", "[\"again and again\",\"again and again\",\"again and again\"]");
+	assert_int_equal((unsigned char)t.clients[0].last->data[0], 0x81);
+	enable_compression(0);
+	fake_redis_message("pre:news", "5");
+	assert_frame(t.clients[0].last, "{\"push\":{\"channel\":\"news\",\"pub\":{\"data\":5}}}");
 }
 
 static void what_is_no_publication_is_counted_and_dropped(void **state)
@@ -386,6 +427,8 @@ int main(void)
 		TEST(an_empty_channel_is_dropped),
 		TEST(only_live_subscribers_get_publications),
 		TEST(a_publication_is_encoded_once_for_each_form),
+		TEST(a_publication_is_compressed_once_for_each_form),
+		TEST(short_publications_and_those_that_do_not_get_smaller_are_not_compressed),
 		TEST(what_is_no_publication_is_counted_and_dropped),
 		TEST(subscribers_may_leave_during_a_delivery),
 		TEST(all_may_leave_during_a_delivery),

@@ -25,9 +25,17 @@ struct reader {
 	bool failed;
 };
 
-static void reader_init(struct reader *r, bool expect_mask, uint64_t max_message)
+struct rules {
+	bool expect_mask;
+	uint64_t max_message;
+	bool deflate;
+};
+
+static void reader_init(struct reader *r, const struct rules *rules)
 {
-	ws_decoder_init(&r->decoder, expect_mask, max_message);
+	ws_decoder_init(&r->decoder, rules->expect_mask, rules->max_message);
+	if (rules->deflate)
+		ws_decoder_take_compressed(&r->decoder);
 	buf_init(&r->pending, BIG);
 	buf_init(&r->message, BIG);
 	buf_init(&r->seen, BIG);
@@ -61,7 +69,7 @@ static void note_piece(struct reader *r, const struct ws_piece *piece)
 	buf_put_bytes(&r->message, piece->payload);
 	if (!piece->end)
 		return;
-	buf_putf(&r->seen, "%s(", opcode_name(piece->opcode));
+	buf_putf(&r->seen, "%s%s(", piece->compressed ? "compressed " : "", opcode_name(piece->opcode));
 	buf_put_bytes(&r->seen, buf_bytes(&r->message));
 	buf_puts(&r->seen, ") ");
 	buf_reset(&r->message);
@@ -114,19 +122,15 @@ static void check_seen(struct reader *r, const char *expected)
 	reader_free(r);
 }
 
-struct rules {
-	bool expect_mask;
-	uint64_t max_message;
-};
-
-static const struct rules server = {true, BIG};
-static const struct rules client = {false, BIG};
+static const struct rules server = {true, BIG, false};
+static const struct rules client = {false, BIG, false};
+static const struct rules compressing = {true, 1000, true};
 
 static void check_split(const struct rules *rules, struct bytes in, size_t at, const char *expected)
 {
 	struct reader r;
 
-	reader_init(&r, rules->expect_mask, rules->max_message);
+	reader_init(&r, rules);
 	reader_feed(&r, in.ptr, at);
 	reader_feed(&r, in.ptr + at, in.len - at);
 	check_seen(&r, expected);
@@ -137,7 +141,7 @@ static void check_bytewise(const struct rules *rules, struct bytes in, const cha
 	struct reader r;
 	size_t i;
 
-	reader_init(&r, rules->expect_mask, rules->max_message);
+	reader_init(&r, rules);
 	for (i = 0; i < in.len; i++)
 		reader_feed(&r, in.ptr + i, 1);
 	check_seen(&r, expected);
@@ -393,7 +397,7 @@ static void test_fragments_out_of_order(void **unused)
 
 static void test_message_limit(void **unused)
 {
-	static const struct rules ten = {true, 10};
+	static const struct rules ten = {true, 10, false};
 	static const char too_big[] = "failed 1009: message is too big";
 	struct buf in = input();
 
@@ -411,6 +415,63 @@ static void test_message_limit(void **unused)
 	check_raw(&ten, BYTES("\x81\x8b"), too_big);
 	check_raw(&ten, BYTES("\x82\xfe\xff\xff"), too_big);
 	check_raw(&ten, BYTES("\x82\xff\x00\x00\x00\x01\x00\x00\x00\x00"), too_big);
+}
+
+/* RFC 7692, 6: RSV1 stands in the first frame of a message and nowhere else, whatever is agreed on. */
+static void test_compressed_messages(void **unused)
+{
+	static const char reserved[] = "failed 1002: reserved bits are set";
+	struct buf in = input();
+
+	put_frame(&in, 0xc1, BYTES("a"));
+	put_frame(&in, 0x81, BYTES("b"));
+	put_frame(&in, 0x42, BYTES("c"));
+	put_frame(&in, 0x89, BYTES("p"));
+	put_frame(&in, 0x00, BYTES("d"));
+	put_frame(&in, 0x80, BYTES("e"));
+	put_frame(&in, 0x82, BYTES("f"));
+	check(&compressing, &in, "compressed text(a) text(b) ping(p) compressed binary(cde) binary(f) ");
+
+	put_frame(&in, 0x41, BYTES("a"));
+	put_frame(&in, 0xc0, BYTES("b"));
+	check(&compressing, &in, reserved);
+	put_frame(&in, 0x01, BYTES("a"));
+	put_frame(&in, 0xc0, BYTES("b"));
+	check(&compressing, &in, reserved);
+	check_raw(&compressing, BYTES("\xc8"), reserved);
+	check_raw(&compressing, BYTES("\xc9"), reserved);
+	check_raw(&compressing, BYTES("\xca"), reserved);
+	check_raw(&compressing, BYTES("\xa1"), reserved);
+	check_raw(&compressing, BYTES("\xd1"), reserved);
+	check_raw(&compressing, BYTES("\xf1"), reserved);
+}
+
+/* What is compressed is not text yet; what follows uncompressed is. */
+static void test_utf8_of_compressed_text_is_not_looked_at(void **unused)
+{
+	struct buf in = input();
+
+	put_frame(&in, 0xc1, BYTES("\xff\xfe"));
+	put_frame(&in, 0x81, BYTES("\xff"));
+	check(&compressing, &in, "compressed text(\xff\xfe) failed 1007: text is not UTF-8");
+}
+
+/* 1000 bytes and what compressing may add to them; all frames together. */
+static void test_limit_of_compressed_messages(void **unused)
+{
+	static const char too_big[] = "failed 1009: message is too big";
+	struct buf in = input();
+
+	check_raw(&compressing, BYTES("\xc1\xfe\x04\xa5\1\2\3\4"), "");
+	check_raw(&compressing, BYTES("\xc1\xfe\x04\xa6"), too_big);
+	check_raw(&compressing, BYTES("\x81\xfe\x03\xe8\1\2\3\4"), "");
+	check_raw(&compressing, BYTES("\x81\xfe\x03\xe9"), too_big);
+	put_frame(&in, 0x41, BYTES("0123456789"));
+	buf_put(&in, "\x80\xfe\x04\x9c", 4);
+	check(&compressing, &in, too_big);
+	put_frame(&in, 0x01, BYTES("0123456789"));
+	buf_put(&in, "\x80\xfe\x03\xdf", 4);
+	check(&compressing, &in, too_big);
 }
 
 /* 7.4 */
@@ -568,7 +629,7 @@ static void put_random_frames(struct buf *in, uint32_t *random)
 /* Whatever the bytes, the verdict does not depend on how they came. */
 static void test_random_frames_at_every_split(void **unused)
 {
-	static const struct rules rules = {true, 300};
+	static const struct rules rules = {true, 300, false};
 	uint32_t random = 2463534242;
 	int round;
 
@@ -577,7 +638,7 @@ static void test_random_frames_at_every_split(void **unused)
 		struct reader r;
 
 		put_random_frames(&in, &random);
-		reader_init(&r, rules.expect_mask, rules.max_message);
+		reader_init(&r, &rules);
 		reader_feed(&r, in.data, in.len);
 		buf_putc(&r.seen, '\0');
 		check(&rules, &in, r.seen.data);
@@ -624,6 +685,9 @@ int main(void)
 		cmocka_unit_test(test_close_between_fragments),
 		cmocka_unit_test(test_fragments_out_of_order),
 		cmocka_unit_test(test_message_limit),
+		cmocka_unit_test(test_compressed_messages),
+		cmocka_unit_test(test_utf8_of_compressed_text_is_not_looked_at),
+		cmocka_unit_test(test_limit_of_compressed_messages),
 		cmocka_unit_test(test_close_codes),
 		cmocka_unit_test(test_close_reasons),
 		cmocka_unit_test(test_text_is_utf8),

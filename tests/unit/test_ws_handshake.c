@@ -139,7 +139,7 @@ static void check_response(const char *subprotocol, const char *expected)
 
 	parse(START UPGRADE KEY VERSION "\r\n");
 	buf_init(&out, 1000);
-	ws_handshake_response(&out, &req, subprotocol);
+	ws_handshake_response(&out, &req, subprotocol, NULL);
 	buf_putc(&out, '\0');
 	assert_string_equal(out.data, expected);
 	buf_free(&out);

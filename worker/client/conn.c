@@ -120,9 +120,15 @@ void conn_send_own(struct conn *c, struct frame *f, size_t limit)
 	frame_unref(&f);
 }
 
+/* Whoever is read only as far as it reads what it gets cannot fill a queue. */
+static size_t queue_limit(const struct conn *c)
+{
+	return c->read_behind < SIZE_MAX ? SIZE_MAX : c->set->params.config->client.queue_max_size;
+}
+
 void conn_send(struct conn *c, struct frame *f)
 {
-	size_t limit = c->set->params.config->client.queue_max_size;
+	size_t limit = queue_limit(c);
 
 	if (c->phase != PHASE_WEBSOCKET)
 		return;
@@ -222,13 +228,13 @@ static void on_timer(struct timer *t)
 
 /* --- input --- */
 
-/* Whether what comes is of use now. Else reading stops, so that the peer's own queue fills up: during a
- * pause, and while a client that pipelines requests does not read the responses. */
-static bool may_read(const struct conn *c)
+/* Else reading stops, so that the peer's own queue fills up: during a pause, and while a client that only
+ * gets answers does not read them. */
+bool conn_may_read(const struct conn *c)
 {
 	switch ((enum phase)c->phase) {
-	case PHASE_HTTP: return c->out.bytes < RESPONSES_AHEAD;
-	case PHASE_WEBSOCKET: return !c->paused && !c->deaf;
+	case PHASE_HTTP: return c->out.bytes < c->read_behind;
+	case PHASE_WEBSOCKET: return !c->paused && !c->deaf && c->out.bytes < c->read_behind;
 	case PHASE_CLOSING: return true;
 	case PHASE_DEAD: return false;
 	}
@@ -241,7 +247,7 @@ static size_t process(struct conn *c, char *data, size_t len)
 	size_t done = 0;
 	size_t used;
 
-	while (c->phase == PHASE_HTTP && done < len && may_read(c)) {
+	while (c->phase == PHASE_HTTP && done < len && conn_may_read(c)) {
 		if (!conn_take_request(c, data + done, len - done, &used))
 			return done;
 		done += used;
@@ -298,7 +304,7 @@ static void on_readable(struct stream *s)
 	len += (size_t)n;
 	n = (ssize_t)process(c, data, len);
 	keep_rest(c, data + n, len - (size_t)n);
-	if (!may_read(c))
+	if (!conn_may_read(c))
 		stream_want_read(s, false);
 }
 
@@ -314,13 +320,13 @@ static void go_on_reading(struct conn *c)
 		keep_rest(c, in.data + used, in.len - used);
 	}
 	buf_free(&in);
-	if (may_read(c))
+	if (conn_may_read(c))
 		stream_want_read(&c->stream, true);
 }
 
 static bool may_read_again(const struct conn *c)
 {
-	return may_read(c) && !stream_wants_read(&c->stream);
+	return conn_may_read(c) && !stream_wants_read(&c->stream);
 }
 
 static void conn_turn(struct task *t)
@@ -335,6 +341,11 @@ static void conn_turn(struct task *t)
 	/* Responses that were sent made room for the next. */
 	if (may_read_again(c))
 		conn_wake(c);
+}
+
+void conn_read_behind(struct conn *c, size_t bytes)
+{
+	c->read_behind = bytes;
 }
 
 void conn_pause(struct conn *c, bool pause)
@@ -356,6 +367,7 @@ void conn_open(struct conns *set, int fd, const struct address *peer)
 
 	c->set = set;
 	c->number = ++set->accepted;
+	c->read_behind = RESPONSES_AHEAD;
 	c->turn.run = conn_turn;
 	c->timer.fire = on_timer;
 	buf_init(&c->in, LOOP_SCRATCH);

@@ -41,15 +41,29 @@ struct ws_app {
  * has no body. extra as in http1_response(). */
 void conn_respond(struct conn *c, const struct http1_request *req, int status, const char *content_type,
                   const char *extra, struct bytes body);
-/* Accepts the WebSocket handshake, which ws_handshake_check() found good. subprotocol NULL: none. After
- * on_open has run, frames that came with the request are decoded. The opcode of messages is not restricted.
- * max_message: bytes. */
-void conn_upgrade(struct conn *c, const struct http1_request *req, const struct ws_app *app, void *state,
-                  const char *subprotocol, uint64_t max_message);
+/* What a WebSocket is to be. */
+struct conn_websocket {
+	const struct ws_app *app;
+	void *state;                                   /* the app's, for conn_state() */
+	const char *subprotocol;                       /* NULL: none */
+	uint64_t max_message;                          /* bytes, restored if it came compressed */
+	const struct compression_options *compression; /* copied; NULL: none, as when it is not enabled */
+};
+/* Accepts the WebSocket handshake, which ws_handshake_check() found good. After on_open has run, frames that
+ * came with the request are decoded. The opcode of messages is not restricted. */
+void conn_upgrade(struct conn *c, const struct http1_request *req, const struct conn_websocket *ws);
 
 /* WebSocket. Takes its own reference to the frame; sent at the end of this turn. Closes with 3008 when more
  * than client.queue_max_size bytes wait (echo and others alike). On a closing connection it does nothing. */
 void conn_send(struct conn *c, struct frame *f);
+/* A message in a frame of its own, compressed if that was agreed on, it is not shorter than the least size,
+ * and gets smaller by it. Without memory for it the connection is closed. */
+void conn_send_message(struct conn *c, enum ws_opcode opcode, struct bytes message);
+/* The window that frames of compressed messages may use; 0: no compression was agreed on. */
+int conn_deflate_bits(const struct conn *c);
+/* For an app that only answers: while more than so many bytes wait to be sent nothing more is read, and in
+ * return client.queue_max_size does not hold. One message more than that may wait. */
+void conn_read_behind(struct conn *c, size_t bytes);
 /* Stops delivering messages, and reading, until turned on again; messages then come from the loop, not from
  * within this call. This is how a session whose commands wait for Redis holds its client back. */
 void conn_pause(struct conn *c, bool pause);

@@ -4,6 +4,8 @@
 
 #include "codes.h"
 #include "conn_internal.h"
+#include "deflate.h"
+#include "deflate_offer.h"
 #include "metrics.h"
 #include "ws_handshake.h"
 
@@ -49,24 +51,39 @@ void conn_respond(struct conn *c, const struct http1_request *req, int status, c
 	buf_free(&out);
 }
 
-void conn_upgrade(struct conn *c, const struct http1_request *req, const struct ws_app *app, void *state,
-                  const char *subprotocol, uint64_t max_message)
+/* True when permessage-deflate is on from now on. */
+static bool agree_on_compression(struct conn *c, const struct http1_request *req,
+                                 const struct compression_options *options, struct deflate_agreed *agreed)
 {
+	if (options == NULL || !options->enabled || !deflate_negotiate(req, agreed))
+		return false;
+	c->compression = *options;
+	c->deflate_bits = agreed->window_bits;
+	ws_decoder_take_compressed(&c->decoder);
+	return true;
+}
+
+void conn_upgrade(struct conn *c, const struct http1_request *req, const struct conn_websocket *ws)
+{
+	struct deflate_agreed agreed;
+	bool compressed;
 	struct buf out;
 
 	assert(c->phase == PHASE_HTTP);
 	conn_set_phase(c, PHASE_WEBSOCKET);
 	timer_stop(&c->timer);
-	ws_decoder_init(&c->decoder, true, max_message);
-	buf_init(&c->message, max_message);
-	c->app = app;
-	c->state = state;
+	ws_decoder_init(&c->decoder, true, ws->max_message);
+	compressed = agree_on_compression(c, req, ws->compression, &agreed);
+	buf_init(&c->message, compressed ? inflater_payload_max(ws->max_message) : ws->max_message);
+	c->read_behind = SIZE_MAX;
+	c->app = ws->app;
+	c->state = ws->state;
 	buf_init(&out, HANDSHAKE_MAX);
-	ws_handshake_response(&out, req, subprotocol);
+	ws_handshake_response(&out, req, ws->subprotocol, compressed ? &agreed : NULL);
 	conn_send_own(c, buf_ok(&out) ? frame_copy(buf_bytes(&out)) : NULL, SIZE_MAX);
 	buf_free(&out);
 	if (c->phase == PHASE_WEBSOCKET)
-		app->on_open(c);
+		ws->app->on_open(c);
 	if (c->set->draining)
 		conn_close(c, DISCONNECT_SHUTDOWN, disconnect_reason(DISCONNECT_SHUTDOWN),
 		           "came during shutdown");

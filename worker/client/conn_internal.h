@@ -33,8 +33,11 @@ struct conn {
 	struct buf in;      /* read, but not consumed: an incomplete head or header, or what has to wait */
 	struct buf message; /* the fragments so far of a message that did not come in one piece */
 	struct ws_decoder decoder;
+	struct compression_options compression;
+	uint8_t deflate_bits;     /* 0: not agreed on */
 	const struct ws_app *app; /* NULL: none yet, or told already that it is over */
 	void *state;
+	size_t read_behind; /* bytes waiting to be sent at which reading stops */
 	uint64_t number;
 	uint32_t head_scanned; /* how far an incomplete request head was looked through */
 	uint8_t phase;         /* enum phase */
@@ -85,5 +88,7 @@ void conn_send_own(struct conn *c, struct frame *f, size_t limit);
 
 /* Takes one request off the front of the input; false when its head is not complete. */
 bool conn_take_request(struct conn *c, const char *data, size_t len, size_t *used) MUST_CHECK;
+/* Whether what comes is of use now. */
+bool conn_may_read(const struct conn *c);
 /* Takes frames, as long as they may be taken; returns the bytes consumed. */
 size_t conn_take_frames(struct conn *c, char *data, size_t len);

@@ -2,11 +2,43 @@
  * frames, and takes its part in the closing handshake (RFC 6455, sections 5.5 and 7). */
 #include "codes.h"
 #include "conn_internal.h"
+#include "deflate.h"
+#include "utf8.h"
 
-static void deliver(struct conn *c, enum ws_opcode opcode, struct bytes message)
+/* What could not be told of a compressed message as it came is found out, and told to the peer, here. */
+static bool restore(struct conn *c, enum ws_opcode opcode, struct bytes payload, struct bytes *message)
 {
-	if (c->phase == PHASE_WEBSOCKET)
-		c->app->on_message(c, opcode, message);
+	uint16_t code = WS_CLOSE_INVALID_DATA;
+	const char *error = "text is not UTF-8";
+
+	switch (inflater_message(c->set->params.inflater, payload, c->decoder.max_message, message)) {
+	case INFLATE_OK:
+		if (opcode != WS_TEXT || utf8_valid(*message))
+			return true;
+		break;
+	case INFLATE_BAD: error = "cannot be decompressed"; break;
+	case INFLATE_TOO_BIG:
+		code = WS_CLOSE_TOO_BIG;
+		error = "message is too big";
+		break;
+	case INFLATE_NO_MEMORY:
+		code = WS_CLOSE_INTERNAL_ERROR;
+		error = "out of memory";
+		break;
+	}
+	conn_close(c, code, error, "a compressed message: %s", error);
+	return false;
+}
+
+static void deliver(struct conn *c, const struct ws_piece *piece, struct bytes payload)
+{
+	struct bytes message = payload;
+
+	if (piece->compressed && !restore(c, piece->opcode, payload, &message))
+		return;
+	c->app->on_message(c, piece->opcode, message);
+	if (piece->compressed)
+		inflater_trim(c->set->params.inflater);
 }
 
 static void on_piece(struct conn *c, const struct ws_piece *piece)
@@ -16,7 +48,7 @@ static void on_piece(struct conn *c, const struct ws_piece *piece)
 	if (c->phase != PHASE_WEBSOCKET)
 		return;
 	if (piece->start && piece->end) {
-		deliver(c, piece->opcode, piece->payload);
+		deliver(c, piece, piece->payload);
 		return;
 	}
 	buf_put_bytes(&c->message, piece->payload);
@@ -29,7 +61,7 @@ static void on_piece(struct conn *c, const struct ws_piece *piece)
 	/* The handler may close the connection, which frees c->message. */
 	whole = c->message;
 	buf_init(&c->message, whole.max);
-	deliver(c, piece->opcode, buf_bytes(&whole));
+	deliver(c, piece, buf_bytes(&whole));
 	buf_free(&whole);
 }
 
@@ -81,7 +113,7 @@ static bool may_decode(const struct conn *c)
 {
 	if (c->phase == PHASE_CLOSING)
 		return !c->peer_done && !c->dropping;
-	return c->phase == PHASE_WEBSOCKET && !c->paused && !c->deaf;
+	return c->phase == PHASE_WEBSOCKET && conn_may_read(c);
 }
 
 size_t conn_take_frames(struct conn *c, char *data, size_t len)
@@ -102,4 +134,31 @@ size_t conn_take_frames(struct conn *c, char *data, size_t len)
 		}
 	}
 	return done;
+}
+
+int conn_deflate_bits(const struct conn *c)
+{
+	return c->deflate_bits;
+}
+
+static struct frame *make_frame(struct conn *c, enum ws_opcode opcode, struct bytes message)
+{
+	struct bytes payload;
+
+	if (c->deflate_bits != 0 && message.len >= c->compression.min_size &&
+	    deflater_message(c->set->params.deflater, c->deflate_bits, c->compression.level, message,
+	                     &payload))
+		return ws_frame_new_compressed(opcode, payload);
+	return ws_frame_new(opcode, message);
+}
+
+void conn_send_message(struct conn *c, enum ws_opcode opcode, struct bytes message)
+{
+	struct frame *f = make_frame(c, opcode, message);
+
+	if (f != NULL)
+		conn_send(c, f);
+	else
+		conn_close(c, WS_CLOSE_INTERNAL_ERROR, "out of memory", "no memory for a message to send");
+	frame_unref(&f);
 }

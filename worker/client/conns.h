@@ -13,10 +13,14 @@
 #include "loop.h"
 
 struct conns;
+struct inflater;
+struct deflater;
 
 struct conns_params {
 	struct loop *loop;
 	const struct config *config;
+	struct inflater *inflater;
+	struct deflater *deflater;
 	/* A request head is complete. Must answer by conn_respond() or conn_upgrade() before it returns. */
 	void (*on_request)(void *ctx, struct conn *c, const struct http1_request *req);
 	/* The last connection of a draining set is gone. */

@@ -117,17 +117,13 @@ struct bytes session_user(const struct session *s)
 void session_send_out(struct session *s)
 {
 	struct buf *out = &s->clients->out;
-	struct frame *f = buf_ok(out) ? ws_frame_new(s->clients->codec->opcode, buf_bytes(out)) : NULL;
 
+	if (buf_ok(out))
+		conn_send_message(s->conn, s->clients->codec->opcode, buf_bytes(out));
+	else
+		session_disconnect(s, DISCONNECT_INTERNAL_ERROR, "no memory for an answer");
 	if (out->cap > BUFFER_KEEP)
 		buf_free(out);
-	if (f == NULL) {
-		conn_close(s->conn, DISCONNECT_INTERNAL_ERROR, disconnect_reason(DISCONNECT_INTERNAL_ERROR),
-		           "no memory for an answer");
-		return;
-	}
-	conn_send(s->conn, f);
-	frame_unref(&f);
 }
 
 void session_disconnect(struct session *s, enum disconnect_code code, const char *why)
@@ -312,11 +308,23 @@ void session_upgrade(struct clients *clients, struct conn *c, const struct http1
 	struct session *s = session_new(clients, c, params);
 
 	if (!params->uni) {
-		conn_upgrade(c, req, &app, s, ws_handshake_subprotocol(req, known),
-		             config->websocket.message_size_limit);
+		conn_upgrade(c, req,
+		             &(struct conn_websocket){
+				     .app = &app,
+				     .state = s,
+				     .subprotocol = ws_handshake_subprotocol(req, known),
+				     .max_message = config->websocket.message_size_limit,
+				     .compression = &config->websocket.compression,
+			     });
 		return;
 	}
-	conn_upgrade(c, req, &uni_app, s, NULL, config->uni_websocket.message_size_limit);
+	conn_upgrade(c, req,
+	             &(struct conn_websocket){
+			     .app = &uni_app,
+			     .state = s,
+			     .max_message = config->uni_websocket.message_size_limit,
+			     .compression = &config->uni_websocket.compression,
+		     });
 	if (params->cf_connect.ptr != NULL && s->phase == SESSION_NEW)
 		uni_connect(s, params->cf_connect);
 }

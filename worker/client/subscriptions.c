@@ -27,6 +27,7 @@ struct client_subscription *subscriptions_add(struct session *s, struct bytes ch
 
 	cs->conn = s->conn;
 	cs->in_hub.form = s->uni ? WIRE_JSON_UNI : WIRE_JSON;
+	cs->in_hub.deflate_bits = (uint8_t)conn_deflate_bits(s->conn);
 	cs->in_hub.flags = flags;
 	if (!hub_subscribe(s->clients->hub, channel, &cs->in_hub, &error) && error != ERROR_NONE) {
 		mem_free(cs);

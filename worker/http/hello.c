@@ -5,21 +5,9 @@
 static const struct bytes greeting = {"Hi there, I am a server", 23};
 static const struct bytes answer = {"Hello, you sent -> ", 19};
 
-static void send_text(struct conn *c, struct bytes text)
-{
-	struct frame *f = ws_frame_new(WS_TEXT, text);
-
-	if (f == NULL) {
-		conn_close(c, WS_CLOSE_INTERNAL_ERROR, "out of memory", "no memory for an answer");
-		return;
-	}
-	conn_send(c, f);
-	frame_unref(&f);
-}
-
 static void on_open(struct conn *c)
 {
-	send_text(c, greeting);
+	conn_send_message(c, WS_TEXT, greeting);
 }
 
 static void on_message(struct conn *c, enum ws_opcode opcode, struct bytes message)
@@ -32,7 +20,7 @@ static void on_message(struct conn *c, enum ws_opcode opcode, struct bytes messa
 	buf_put_bytes(&text, answer);
 	buf_put_bytes(&text, message);
 	if (buf_ok(&text))
-		send_text(c, buf_bytes(&text));
+		conn_send_message(c, WS_TEXT, buf_bytes(&text));
 	else
 		conn_close(c, WS_CLOSE_INTERNAL_ERROR, "out of memory", "no memory for an answer");
 	buf_free(&text);

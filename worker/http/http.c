@@ -1,6 +1,7 @@
 #include "http.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "asset.h"
 #include "codec.h"
@@ -140,8 +141,16 @@ static void handle_uni_websocket(const struct exchange *x)
 
 static void handle_echo(const struct exchange *x)
 {
-	if (check_websocket(x))
-		conn_upgrade(x->conn, x->req, &echo_app, NULL, NULL, ECHO_MAX_MESSAGE);
+	struct buf min_size;
+
+	if (!check_websocket(x))
+		return;
+	buf_init(&min_size, HTTP1_MAX_HEAD);
+	if (!http1_query(x->req->query, "compression_min_size", &min_size))
+		buf_reset(&min_size);
+	buf_putc(&min_size, '\0');
+	echo_upgrade(x->conn, x->req, strtoull(min_size.data, NULL, 10));
+	buf_free(&min_size);
 }
 
 /* --- health and metrics --- */
@@ -195,7 +204,8 @@ static void handle_root(const struct exchange *x)
 	if (!ws_handshake_wanted(x->req))
 		asset_respond(page, x->conn, x->req);
 	else if (check_websocket(x))
-		conn_upgrade(x->conn, x->req, &hello_app, NULL, NULL, HELLO_MAX_MESSAGE);
+		conn_upgrade(x->conn, x->req,
+		             &(struct conn_websocket){.app = &hello_app, .max_message = HELLO_MAX_MESSAGE});
 }
 
 static void handle_asset(const struct exchange *x)

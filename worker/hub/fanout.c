@@ -3,6 +3,8 @@
 #include "fanout.h"
 
 #include "channel.h"
+#include "config.h"
+#include "deflate.h"
 #include "envelope.h"
 #include "log.h"
 #include "metrics.h"
@@ -10,6 +12,9 @@
 
 /* What one publication may take while it is decoded or encoded, and what the buffers may keep between two. */
 enum { FANOUT_MAX = 64 << 20, FANOUT_KEEP = 256 << 10 };
+
+/* For each window of permessage-deflate one, and the first for frames that are not compressed. */
+enum { WINDOWS = 1 + DEFLATE_BITS_MAX - DEFLATE_BITS_MIN + 1 };
 
 static const struct {
 	const struct codec *codec;
@@ -24,12 +29,14 @@ struct delivery {
 	struct fanout *fanout;
 	struct channel *channel;
 	const struct publication *publication;
-	struct frame *frames[WIRE_FORMS];
+	struct frame *frames[WIRE_FORMS][WINDOWS];
 	bool failed; /* it cannot be encoded */
 };
 
-void fanout_init(struct fanout *f)
+void fanout_init(struct fanout *f, const struct config *config, struct deflater *deflater)
 {
+	f->config = config;
+	f->deflater = deflater;
 	buf_init(&f->scratch, FANOUT_MAX);
 	buf_init(&f->out, FANOUT_MAX);
 }
@@ -46,7 +53,14 @@ static void give_back(struct buf *b)
 		buf_free(b);
 }
 
-static struct frame *encode(struct delivery *d, enum wire_form form)
+static const struct compression_options *compression_of(const struct delivery *d, enum wire_form form)
+{
+	const struct config *config = d->fanout->config;
+
+	return forms[form].uni ? &config->uni_websocket.compression : &config->websocket.compression;
+}
+
+static void encode(struct delivery *d, enum wire_form form)
 {
 	struct buf *out = &d->fanout->out;
 	const struct push push = {
@@ -57,23 +71,40 @@ static struct frame *encode(struct delivery *d, enum wire_form form)
 
 	buf_reset(out);
 	forms[form].codec->put_push(out, &push, forms[form].uni);
-	return buf_ok(out) ? ws_frame_new(forms[form].codec->opcode, buf_bytes(out)) : NULL;
 }
 
-static struct frame *frame_for(struct delivery *d, enum wire_form form)
+/* The frame of what encode() left in the buffer. */
+static struct frame *make_frame(const struct delivery *d, enum wire_form form, int deflate_bits)
+{
+	const struct compression_options *options = compression_of(d, form);
+	struct bytes message = buf_bytes(&d->fanout->out);
+	struct bytes payload;
+
+	if (!buf_ok(&d->fanout->out))
+		return NULL;
+	if (deflate_bits != 0 && message.len >= options->min_size &&
+	    deflater_message(d->fanout->deflater, deflate_bits, options->level, message, &payload))
+		return ws_frame_new_compressed(forms[form].codec->opcode, payload);
+	return ws_frame_new(forms[form].codec->opcode, message);
+}
+
+static struct frame *frame_for(struct delivery *d, const struct subscription *s)
 {
 	static struct log_limit limit;
+	int window = s->deflate_bits == 0 ? 0 : s->deflate_bits - DEFLATE_BITS_MIN + 1;
+	struct frame **frame = &d->frames[s->form][window];
 
-	if (d->frames[form] != NULL || d->failed)
-		return d->frames[form];
-	d->frames[form] = encode(d, form);
-	if (d->frames[form] == NULL) {
+	if (*frame != NULL || d->failed)
+		return *frame;
+	encode(d, s->form);
+	*frame = make_frame(d, s->form, s->deflate_bits);
+	if (*frame == NULL) {
 		d->failed = true;
 		if (log_allowed(&limit))
 			log_chan(LOG_ERROR, d->channel, "a publication of %zu bytes was dropped: no memory",
 			         d->publication->data.len);
 	}
-	return d->frames[form];
+	return *frame;
 }
 
 static void deliver_all(struct delivery *d, void (*deliver)(struct subscription *s, struct frame *frame))
@@ -88,7 +119,7 @@ static void deliver_all(struct delivery *d, void (*deliver)(struct subscription 
 
 		if (s == NULL || !s->live)
 			continue;
-		frame = frame_for(d, s->form);
+		frame = frame_for(d, s);
 		if (frame == NULL)
 			break;
 		delivered++;
@@ -107,6 +138,13 @@ static void refuse(const struct channel *ch, const char *reason)
 		log_chan(LOG_WARNING, ch, "dropped a message from Redis: %s", reason);
 }
 
+static void drop_frames(struct delivery *d)
+{
+	for (int form = 0; form < WIRE_FORMS; form++)
+		for (int window = 0; window < WINDOWS; window++)
+			frame_unref(&d->frames[form][window]);
+}
+
 void fanout_payload(struct fanout *f, struct channel *ch, struct bytes payload,
                     void (*deliver)(struct subscription *s, struct frame *frame))
 {
@@ -120,8 +158,7 @@ void fanout_payload(struct fanout *f, struct channel *ch, struct bytes payload,
 		deliver_all(&d, deliver);
 	else
 		refuse(ch, reason);
-	for (int form = 0; form < WIRE_FORMS; form++)
-		frame_unref(&d.frames[form]);
+	drop_frames(&d);
 	give_back(&f->scratch);
 	give_back(&f->out);
 }

@@ -80,7 +80,7 @@ static void on_ready(void *ctx, bool ready, const char *reason)
 }
 
 struct hub *hub_new(struct loop *loop, const struct config *config, const char *node_id,
-                    const struct hub_events *events)
+                    struct deflater *deflater, const struct hub_events *events)
 {
 	struct hub *h = mem_alloc(sizeof(*h));
 	const struct redis_events redis_events = {
@@ -94,7 +94,7 @@ struct hub *hub_new(struct loop *loop, const struct config *config, const char *
 	h->prefix = BYTES_OF_STR(config->redis.prefix);
 	map_init(&h->channels);
 	list_init(&h->unsure);
-	fanout_init(&h->fanout);
+	fanout_init(&h->fanout, config, deflater);
 	h->redis = redis_new(loop, config, node_id, &redis_events);
 	return h;
 }

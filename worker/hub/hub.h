@@ -18,8 +18,10 @@ struct loop;
 struct config;
 struct hub;
 struct channel;
+struct deflater;
 
-/* The forms in which a push goes over the wire; each publication is encoded at most once for each. */
+/* The forms in which a push goes over the wire; each publication is encoded at most once for each, and
+ * compressed at most once for each and each window. */
 enum wire_form { WIRE_JSON, WIRE_JSON_UNI, WIRE_FORMS };
 
 /* One subscriber on one channel. Embedded in, or pointed to by, the session's own record, which must not move
@@ -28,6 +30,7 @@ struct subscription {
 	struct channel *channel; /* NULL: not subscribed */
 	uint32_t index;          /* in the channel's dense array of subscribers */
 	uint8_t form;            /* enum wire_form, set by the owner before hub_subscribe() */
+	uint8_t deflate_bits;    /* likewise: the window of compressed frames; 0: frames are not compressed */
 	bool waiting;            /* for the confirmation of the channel; the hub's */
 	bool live;               /* publications are delivered; set by the owner when the reply is written */
 	uint8_t flags;           /* the owner's; the hub does not look at them */
@@ -47,7 +50,7 @@ struct hub_events {
 };
 
 struct hub *hub_new(struct loop *loop, const struct config *config, const char *node_id,
-                    const struct hub_events *events);
+                    struct deflater *deflater, const struct hub_events *events);
 /* All subscriptions and calls must be gone. */
 void hub_free(struct hub **h);
 bool hub_ready(const struct hub *h, const char **reason);

@@ -1,13 +1,16 @@
-/* Decoder and encoder of WebSocket frames. Knows neither sockets nor handshakes, and no extensions. */
+/* Decoder and encoder of WebSocket frames. Knows neither sockets nor handshakes, and of permessage-deflate no
+ * more than its bit. */
 #include "ws_frame.h"
 
 #include <string.h>
 
+#include "deflate.h"
 #include "utf8.h"
 
 enum {
 	BYTE0_FIN = 0x80,
 	BYTE0_RSV = 0x70,
+	BYTE0_RSV1 = 0x40, /* compressed (RFC 7692, section 6) */
 	BYTE0_OPCODE = 0x0f,
 	BYTE0_CONTROL = 0x08,
 	BYTE1_MASKED = 0x80,
@@ -20,6 +23,7 @@ enum {
 struct header {
 	bool fin;
 	bool control;
+	bool compressed; /* the first frame of a compressed message */
 	uint8_t opcode;
 	uint8_t mask[4]; /* zeros when not masked: masking with them changes nothing */
 	uint64_t payload_len;
@@ -31,6 +35,11 @@ enum header_result { HEADER_PARTIAL, HEADER_COMPLETE, HEADER_BAD };
 void ws_decoder_init(struct ws_decoder *d, bool expect_mask, uint64_t max_message)
 {
 	*d = (struct ws_decoder){.max_message = max_message, .utf8 = UTF8_START, .expect_mask = expect_mask};
+}
+
+void ws_decoder_take_compressed(struct ws_decoder *d)
+{
+	d->deflate = true;
 }
 
 void ws_mask(char *data, size_t len, const uint8_t mask[4], size_t pos)
@@ -63,8 +72,9 @@ static enum ws_event failed(struct ws_piece *piece, uint16_t code, const char *e
 static const char *check_byte0(const struct ws_decoder *d, uint8_t byte)
 {
 	uint8_t opcode = byte & BYTE0_OPCODE;
+	bool starts_message = opcode == WS_TEXT || opcode == WS_BINARY;
 
-	if (byte & BYTE0_RSV)
+	if (byte & (d->deflate && starts_message ? BYTE0_RSV & ~BYTE0_RSV1 : BYTE0_RSV))
 		return "reserved bits are set";
 	switch (opcode) {
 	case WS_CONTINUATION: return d->opcode != 0 ? NULL : "continuation of no message";
@@ -113,6 +123,11 @@ static size_t extra_len_bytes(uint8_t len_field)
 	return len_field == LEN_IN_2_BYTES ? 2 : 0;
 }
 
+static uint64_t max_payload(const struct ws_decoder *d, const struct header *h)
+{
+	return h->compressed || d->compressed ? inflater_payload_max(d->max_message) : d->max_message;
+}
+
 /* The header's length, once its bytes from the third on are there. Too long a message is refused here, before
  * even the mask has come. */
 static enum header_result read_payload_len(const struct ws_decoder *d, const uint8_t *p, size_t len,
@@ -131,7 +146,7 @@ static enum header_result read_payload_len(const struct ws_decoder *d, const uin
 		failed(piece, WS_CLOSE_PROTOCOL_ERROR, error);
 		return HEADER_BAD;
 	}
-	if (!h->control && h->payload_len > d->max_message - d->message_len) {
+	if (!h->control && h->payload_len > max_payload(d, h) - d->message_len) {
 		failed(piece, WS_CLOSE_TOO_BIG, "message is too big");
 		return HEADER_BAD;
 	}
@@ -159,6 +174,7 @@ static enum header_result read_header(const struct ws_decoder *d, const uint8_t 
 
 	h->fin = p[0] & BYTE0_FIN;
 	h->control = p[0] & BYTE0_CONTROL;
+	h->compressed = p[0] & BYTE0_RSV1;
 	h->opcode = p[0] & BYTE0_OPCODE;
 	result = read_payload_len(d, p, len, h, piece);
 	if (result != HEADER_COMPLETE || !d->expect_mask)
@@ -213,8 +229,10 @@ static enum ws_event take_control(const struct header *h, char *data, size_t len
 
 static void begin_data_frame(struct ws_decoder *d, const struct header *h)
 {
-	if (h->opcode != WS_CONTINUATION)
+	if (h->opcode != WS_CONTINUATION) {
 		d->opcode = h->opcode;
+		d->compressed = h->compressed;
+	}
 	d->fin = h->fin;
 	d->remaining = h->payload_len;
 	d->message_len += h->payload_len;
@@ -224,7 +242,7 @@ static void begin_data_frame(struct ws_decoder *d, const struct header *h)
 	d->in_frame = h->payload_len > 0 || h->fin || !d->started;
 }
 
-static bool text_valid(struct ws_decoder *d, const struct ws_piece *piece)
+static bool text_valid_so_far(struct ws_decoder *d, const struct ws_piece *piece)
 {
 	d->utf8 = utf8_continue(d->utf8, piece->payload);
 	return d->utf8 != UTF8_INVALID && (!piece->end || d->utf8 == UTF8_START);
@@ -233,6 +251,7 @@ static bool text_valid(struct ws_decoder *d, const struct ws_piece *piece)
 static void end_message(struct ws_decoder *d)
 {
 	d->opcode = 0;
+	d->compressed = false;
 	d->message_len = 0;
 	d->started = false;
 }
@@ -253,8 +272,9 @@ static enum ws_event take_data(struct ws_decoder *d, char *data, size_t len, siz
 
 	*piece = (struct ws_piece){.opcode = d->opcode, .payload = {data, n}, .start = !d->started};
 	piece->end = d->fin && !d->in_frame;
+	piece->compressed = d->compressed;
 	d->started = true;
-	if (d->opcode == WS_TEXT && !text_valid(d, piece))
+	if (d->opcode == WS_TEXT && !d->compressed && !text_valid_so_far(d, piece))
 		return failed(piece, WS_CLOSE_INVALID_DATA, "text is not UTF-8");
 	if (piece->end)
 		end_message(d);
@@ -307,7 +327,7 @@ size_t ws_encode_header(char out[WS_HEADER_MAX], enum ws_opcode opcode, uint64_t
 	return 2 + put_big_endian(out + 2, payload_len, 8);
 }
 
-struct frame *ws_frame_new(enum ws_opcode opcode, struct bytes payload)
+static struct frame *new_frame(enum ws_opcode opcode, uint8_t flags, struct bytes payload)
 {
 	char header[WS_HEADER_MAX];
 	size_t header_len = ws_encode_header(header, opcode, payload.len);
@@ -319,9 +339,20 @@ struct frame *ws_frame_new(enum ws_opcode opcode, struct bytes payload)
 	if (f == NULL)
 		return NULL;
 	memcpy(f->data, header, header_len);
+	f->data[0] = (char)((uint8_t)f->data[0] | flags);
 	if (payload.len > 0)
 		memcpy(f->data + header_len, payload.ptr, payload.len);
 	return f;
+}
+
+struct frame *ws_frame_new(enum ws_opcode opcode, struct bytes payload)
+{
+	return new_frame(opcode, 0, payload);
+}
+
+struct frame *ws_frame_new_compressed(enum ws_opcode opcode, struct bytes payload)
+{
+	return new_frame(opcode, BYTE0_RSV1, payload);
 }
 
 static size_t reason_len(const char *reason)

@@ -44,6 +44,8 @@ struct ws_decoder {
 	bool in_frame;
 	bool expect_mask; /* true in a server: clients must mask, and a server's frames must not be */
 	bool started;     /* a piece of the current message was handed out */
+	bool deflate;     /* permessage-deflate was agreed on */
+	bool compressed;  /* the message in progress is */
 };
 
 enum ws_event {
@@ -57,12 +59,17 @@ struct ws_piece {
 	enum ws_opcode opcode; /* of the message (never WS_CONTINUATION), or of the control frame */
 	struct bytes payload;  /* unmasked in place, inside what was passed in */
 	bool start, end;       /* of the message: both for a message in one piece */
+	bool compressed;       /* the payload is that of a compressed message (RFC 7692) */
 	uint16_t code;         /* WS_FAILED: close code to send; WS_CLOSE: code received, 1005 if none */
 	const char *error;     /* WS_FAILED: what was wrong, for close reason and log, a constant */
 };
 
 /* max_message: payload bytes of a whole message, over all its fragments; exactly that many are allowed. */
 void ws_decoder_init(struct ws_decoder *d, bool expect_mask, uint64_t max_message);
+/* Permessage-deflate was agreed on: messages may come compressed (RSV1 in their first frame), and are handed
+ * out as they are. Whoever puts them together restores them (deflate.h) and then checks what cannot be told
+ * before: the length, here bounded by inflater_payload_max(), and the UTF-8 of text. */
+void ws_decoder_take_compressed(struct ws_decoder *d);
 
 /* Takes the next piece from data[0..len), which is unmasked in place; *used says how many bytes were consumed
  * and need not be presented again. A data frame is handed out piecewise as it comes, an empty one if it
@@ -70,7 +77,7 @@ void ws_decoder_init(struct ws_decoder *d, bool expect_mask, uint64_t max_messag
  * header, is not consumed and has to be presented again from its start (139 bytes at most). Of a close frame
  * piece->code is the code, and the payload only the reason.
  *
- * Checks all that RFC 6455 demands of a peer without extensions: reserved bits and opcodes, masking, control
+ * Checks all that RFC 6455 demands of a peer: reserved bits and opcodes, masking, control
  * frames whole and short, fragments in order, minimal length encoding, UTF-8 of text messages as early as it
  * can be told (8.1) and of close reasons, close codes. A message over the limit fails with 1009 at its
  * header, before its payload is taken. */
@@ -81,6 +88,8 @@ enum ws_event ws_decode(struct ws_decoder *d, char *data, size_t len, size_t *us
 size_t ws_encode_header(char out[WS_HEADER_MAX], enum ws_opcode opcode, uint64_t payload_len);
 /* A whole frame around a copy of the payload. NULL when there is no memory. */
 struct frame *ws_frame_new(enum ws_opcode opcode, struct bytes payload) MUST_CHECK;
+/* The same for a payload that deflater_message() made. */
+struct frame *ws_frame_new_compressed(enum ws_opcode opcode, struct bytes payload) MUST_CHECK;
 /* A close frame; the reason is cut at 123 bytes, not inside a character (5.5.1). Code 1005: no payload. */
 struct frame *ws_frame_close(uint16_t code, const char *reason) MUST_CHECK;
 /* Masks or unmasks in place, from position pos of the payload on (5.3). For clients, and for tests. */

@@ -115,7 +115,8 @@ const char *ws_handshake_subprotocol(const struct http1_request *req, const char
 	return found;
 }
 
-void ws_handshake_response(struct buf *out, const struct http1_request *req, const char *subprotocol)
+void ws_handshake_response(struct buf *out, const struct http1_request *req, const char *subprotocol,
+                           const struct deflate_agreed *deflate)
 {
 	const struct bytes *key = http1_header(req, "Sec-WebSocket-Key");
 	char accept[WS_ACCEPT_LEN];
@@ -127,5 +128,7 @@ void ws_handshake_response(struct buf *out, const struct http1_request *req, con
 	buf_puts(out, "\r\n");
 	if (subprotocol != NULL)
 		buf_putf(out, "Sec-WebSocket-Protocol: %s\r\n", subprotocol);
+	if (deflate != NULL)
+		deflate_put_response(out, deflate);
 	buf_puts(out, "\r\n");
 }

@@ -4,6 +4,7 @@
 #include "buf.h"
 #include "bytes.h"
 #include "compiler.h"
+#include "deflate_offer.h"
 #include "http1.h"
 
 enum { WS_KEY_LEN = 24, WS_ACCEPT_LEN = 28 };
@@ -18,5 +19,6 @@ void ws_handshake_accept(struct bytes key, char accept[WS_ACCEPT_LEN]);
 /* The first offered subprotocol that is in the NULL-terminated list; NULL when none is, nothing is offered,
  * or the header is empty. */
 const char *ws_handshake_subprotocol(const struct http1_request *req, const char *const *known);
-/* The 101 response. subprotocol NULL: no such header. */
-void ws_handshake_response(struct buf *out, const struct http1_request *req, const char *subprotocol);
+/* The 101 response. subprotocol NULL, deflate NULL: no such header. */
+void ws_handshake_response(struct buf *out, const struct http1_request *req, const char *subprotocol,
+                           const struct deflate_agreed *deflate);
