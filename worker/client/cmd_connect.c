@@ -1,7 +1,7 @@
 /* connect (client protocol 8.1): who the client is, and which channels it wants from the first moment on. */
-#include "answer.h"
 #include "commands.h"
 #include "config.h"
+#include "pending.h"
 #include "permissions.h"
 #include "session_internal.h"
 #include "subscriptions.h"

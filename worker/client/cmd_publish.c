@@ -1,7 +1,7 @@
 /* publish (client protocol 8.4). The publication names its sender, and comes back to him like to everybody
  * else if he has subscribed. */
-#include "answer.h"
 #include "commands.h"
+#include "pending.h"
 #include "permissions.h"
 #include "session_internal.h"
 #include "subscriptions.h"

@@ -1,8 +1,8 @@
 /* subscribe (client protocol 8.2). No subscription has a history yet, so nothing is recovered, and one is
  * complete as soon as the broker has confirmed the channel. */
-#include "answer.h"
 #include "commands.h"
 #include "config.h"
+#include "pending.h"
 #include "permissions.h"
 #include "session_internal.h"
 #include "subscriptions.h"

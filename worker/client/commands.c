@@ -1,9 +1,9 @@
 /* The table of commands, and what holds for all of them. */
 #include "commands.h"
 
-#include "answer.h"
 #include "heartbeat.h"
 #include "log.h"
+#include "pending.h"
 #include "session_internal.h"
 
 /* Commands of one session that may wait for Redis at a time. */

@@ -1,5 +1,5 @@
 /* The commands of the client protocol: one table, one handler each. A handler checks in the order of the
- * protocol's section 8, decides, and leaves the answering to answer.c. */
+ * protocol's section 8, decides, and leaves the answering to pending.h. */
 #pragma once
 
 #include "codes.h"

@@ -4,9 +4,9 @@
 
 #include <stdlib.h>
 
-#include "answer.h"
 #include "clock.h"
 #include "config.h"
+#include "pending.h"
 #include "session_internal.h"
 
 /* A worker that looks so late was stopped, or starved: the pong may wait unread behind many others. */

@@ -5,12 +5,12 @@
 
 #include <assert.h>
 
-#include "answer.h"
 #include "commands.h"
 #include "config.h"
 #include "heartbeat.h"
 #include "mem.h"
 #include "metrics.h"
+#include "pending.h"
 #include "session_internal.h"
 #include "subscriptions.h"
 #include "uni.h"
@@ -180,7 +180,7 @@ static bool handle(struct session *s, const struct command *cmd)
 			return false;
 		session_disconnect(s, v.disconnect, v.why);
 	} else if (!v.later && !v.silent) {
-		answer(s, cmd->kind, cmd->id, &v);
+		pending_answer(s, cmd->kind, cmd->id, &v);
 	}
 	return true;
 }

@@ -1,8 +1,8 @@
 /* Unidirectional WebSocket. What such a client sends after its request is read and ignored. */
 #include "uni.h"
 
-#include "answer.h"
 #include "commands.h"
+#include "pending.h"
 #include "session_internal.h"
 
 void uni_refuse(struct session *s, enum error_code error)
@@ -33,7 +33,7 @@ void uni_connect(struct session *s, struct bytes request)
 	if (v.disconnect != DISCONNECT_NONE)
 		session_disconnect(s, v.disconnect, v.why);
 	else if (!v.later)
-		answer(s, COMMAND_CONNECT, 0, &v);
+		pending_answer(s, COMMAND_CONNECT, 0, &v);
 }
 
 static void on_message(struct conn *c, enum ws_opcode opcode, struct bytes message)

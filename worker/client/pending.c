@@ -1,0 +1,165 @@
+/* A list in the order of the commands: only its front is ever answered. */
+#include "pending.h"
+
+#include <assert.h>
+
+#include "answer.h"
+#include "clock.h"
+#include "commands.h"
+#include "config.h"
+#include "heartbeat.h"
+#include "mem.h"
+#include "session_internal.h"
+#include "subscriptions.h"
+
+struct pending *pending_add(struct session *s, enum command_kind kind, uint32_t id)
+{
+	struct pending *p = mem_alloc(sizeof(*p));
+
+	assert(s->pending_count == 0 || pending_kind(s) == kind);
+	p->session = s;
+	p->kind = (uint8_t)kind;
+	p->id = id;
+	list_append(&s->pending, &p->node);
+	s->pending_count++;
+	return p;
+}
+
+struct pending *pending_add_subscribing(struct session *s, enum command_kind kind, uint32_t id,
+                                        uint32_t waiting)
+{
+	struct pending *p = pending_add(s, kind, id);
+
+	p->waiting = waiting;
+	p->deadline_ms = clock_ms() + s->clients->config->redis.call_timeout_ms;
+	heartbeat_arm(s);
+	return p;
+}
+
+static struct pending *first_pending(const struct session *s)
+{
+	return list_empty(&s->pending) ? NULL : container_of(s->pending.next, struct pending, node);
+}
+
+enum command_kind pending_kind(const struct session *s)
+{
+	return first_pending(s)->kind;
+}
+
+static void pending_free(struct pending *p)
+{
+	list_remove(&p->node);
+	p->session->pending_count--;
+	mem_free(p);
+}
+
+/* Each answer may be the one that ends the session. */
+static void answer_front(struct session *s)
+{
+	struct pending *p;
+
+	while (s->phase < SESSION_REFUSED && (p = first_pending(s)) != NULL && p->done) {
+		struct pending decided = *p;
+
+		pending_free(p);
+		answer_write(s, decided.kind, decided.id, decided.error, decided.subscription);
+	}
+	if (s->phase < SESSION_REFUSED && s->pending_count == 0)
+		session_go_on(s);
+}
+
+static void decide(struct pending *p, enum error_code error)
+{
+	p->done = true;
+	p->error = (uint16_t)error;
+	p->publish = NULL;
+}
+
+void pending_done(struct pending *p, enum error_code error)
+{
+	decide(p, error);
+	answer_front(p->session);
+}
+
+static struct pending *pending_of(const struct client_subscription *cs)
+{
+	const struct session *s = conn_state(cs->conn);
+
+	list_for_each (node, &s->pending) {
+		struct pending *p = container_of(node, struct pending, node);
+
+		if (p->subscription == cs || p->kind == COMMAND_CONNECT)
+			return p;
+	}
+	return NULL;
+}
+
+void pending_subscribed(struct client_subscription *cs, enum error_code error)
+{
+	struct pending *p = pending_of(cs);
+
+	assert(p != NULL && !p->done && p->waiting > 0);
+	if (error != ERROR_NONE) {
+		subscriptions_drop(&cs);
+		p->subscription = NULL;
+	}
+	if (error != ERROR_NONE || --p->waiting == 0)
+		pending_done(p, error);
+}
+
+static bool overdue(const struct pending *p, uint64_t now_ms)
+{
+	return !p->done && p->deadline_ms != 0 && p->deadline_ms <= now_ms;
+}
+
+uint64_t pending_deadline(const struct session *s)
+{
+	list_for_each (node, &s->pending) {
+		const struct pending *p = container_of(node, struct pending, node);
+
+		if (!p->done)
+			return p->deadline_ms;
+	}
+	return 0;
+}
+
+void pending_expire(struct session *s, uint64_t now_ms)
+{
+	bool any = false;
+
+	list_for_each (node, &s->pending) {
+		struct pending *p = container_of(node, struct pending, node);
+
+		if (!overdue(p, now_ms))
+			continue;
+		if (p->subscription != NULL)
+			subscriptions_drop(&p->subscription);
+		decide(p, ERROR_INTERNAL);
+		any = true;
+	}
+	if (any)
+		answer_front(s);
+}
+
+void pending_clear(struct session *s)
+{
+	struct pending *p;
+
+	while ((p = first_pending(s)) != NULL) {
+		hub_publish_cancel(&p->publish);
+		pending_free(p);
+	}
+}
+
+void pending_answer(struct session *s, enum command_kind kind, uint32_t id, const struct verdict *v)
+{
+	struct pending *p;
+
+	if (s->pending_count == 0) {
+		answer_write(s, kind, id, v->error, v->subscription);
+		return;
+	}
+	p = pending_add(s, kind, id);
+	p->subscription = v->subscription;
+	decide(p, v->error);
+}
