@@ -6,8 +6,6 @@
  * standard error, one line each, beginning with "fanfare NAME: ". */
 #pragma once
 
-#include "compiler.h"
-
 enum {
 	EXIT_OK = 0,
 	EXIT_FAILED = 1, /* it could not be done */

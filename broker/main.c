@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cli.h"
+#include "compiler.h"
 #include "suggest.h"
 
 struct command {

@@ -1,6 +1,7 @@
 #include "buf.h"
 
 #include <assert.h>
+#include <stdarg.h>
 #include <stdio.h>
 
 #include "mem.h"

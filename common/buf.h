@@ -4,7 +4,6 @@
  * buffer as it was and marks it failed, later puts do nothing, and buf_ok() tells. */
 #pragma once
 
-#include <stdarg.h>
 #include <stdbool.h>
 
 #include "bytes.h"

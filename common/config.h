@@ -8,7 +8,6 @@
 
 #include "buf.h"
 #include "compiler.h"
-#include "log.h"
 
 struct strings {
 	char **items;

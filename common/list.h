@@ -2,8 +2,7 @@
 #pragma once
 
 #include <stdbool.h>
-
-#include "compiler.h"
+#include <stddef.h>
 
 struct list {
 	struct list *prev;

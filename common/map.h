@@ -3,11 +3,9 @@
  * entry, which is easy when it stands inside the value. */
 #pragma once
 
-#include <stdbool.h>
 #include <stdint.h>
 
 #include "bytes.h"
-#include "compiler.h"
 
 struct map_slot {
 	uint64_t hash;

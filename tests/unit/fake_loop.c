@@ -5,6 +5,7 @@
 #include <stddef.h>
 
 #include "clock.h"
+#include "compiler.h"
 #include "loop.h"
 
 static struct list tasks = {&tasks, &tasks};

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "config.h"
+#include "log.h"
 #include "options.h"
 
 enum { TEXT_MAX = 1 << 20 };

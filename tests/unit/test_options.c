@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "config.h"
+#include "log.h"
 #include "options.h"
 
 static const struct option_table *const tables[] = {&options_of_broker, &options_of_channel,

@@ -7,13 +7,10 @@
 #pragma once
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
-#include "address.h"
 #include "bytes.h"
 #include "compiler.h"
-#include "config.h"
 #include "frame.h"
 #include "http1.h"
 #include "log.h"

@@ -1,6 +1,5 @@
 /* The connection while it speaks WebSocket: puts pieces together to messages for the app, answers control
  * frames, and takes its part in the closing handshake (RFC 6455, sections 5.5 and 7). */
-#include "codes.h"
 #include "conn_internal.h"
 #include "deflate.h"
 #include "utf8.h"

@@ -11,7 +11,6 @@
 #include "buf.h"
 #include "codec.h"
 #include "codes.h"
-#include "command.h"
 #include "conn.h"
 #include "frame.h"
 #include "hub.h"

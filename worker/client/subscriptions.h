@@ -2,7 +2,6 @@
 #pragma once
 
 #include "bytes.h"
-#include "codes.h"
 #include "compiler.h"
 #include "hub.h"
 #include "list.h"

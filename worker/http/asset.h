@@ -1,7 +1,6 @@
 /* The files of the built-in pages (deploy/web), as they were when the broker was built. */
 #pragma once
 
-#include <stdbool.h>
 #include <stddef.h>
 
 #include "bytes.h"

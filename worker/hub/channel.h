@@ -2,7 +2,6 @@
  * add and remove subscribers, also while somebody walks over them, and nothing of what is sent to them. */
 #pragma once
 
-#include <stdbool.h>
 #include <stdint.h>
 
 #include "bytes.h"

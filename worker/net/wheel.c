@@ -1,5 +1,7 @@
 #include "wheel.h"
 
+#include "compiler.h"
+
 #include <stddef.h>
 
 void wheel_init(struct wheel *w, uint64_t now_ms)

@@ -7,7 +7,6 @@
 #include "buf.h"
 #include "bytes.h"
 #include "command.h"
-#include "compiler.h"
 #include "ws_frame.h"
 
 enum codec_result {

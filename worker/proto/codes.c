@@ -1,7 +1,5 @@
 #include "codes.h"
 
-#include <stddef.h>
-
 const char *error_message(enum error_code code)
 {
 	switch (code) {

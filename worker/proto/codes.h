@@ -4,7 +4,6 @@
 #pragma once
 
 #include <stdbool.h>
-#include <stdint.h>
 
 #define ERROR_CODES(X)                                          \
 	X(INTERNAL, 100, "internal server error", true)         \

@@ -5,10 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "buf.h"
 #include "bytes.h"
 #include "codes.h"
-#include "compiler.h"
 
 /* In the order in which the first request that is present wins (client protocol 5). */
 #define COMMANDS(X)                       \

@@ -1,7 +1,6 @@
 /* The face of this layer: builds its parts, passes events between them, and tells the state of the whole. */
 #include "redis.h"
 
-#include <assert.h>
 #include <stdio.h>
 
 #include "clock.h"

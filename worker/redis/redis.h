@@ -13,7 +13,6 @@
 #include <stdint.h>
 
 #include "bytes.h"
-#include "compiler.h"
 
 struct loop;
 struct redis;

@@ -4,7 +4,6 @@
 
 #include "clock.h"
 #include "config.h"
-#include "log.h"
 #include "mem.h"
 #include "metrics.h"
 

@@ -3,7 +3,6 @@
  * caller, to take its reply when it comes late. Keeps the link up. */
 #pragma once
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 

@@ -5,7 +5,6 @@
 #include <stdbool.h>
 
 #include "address.h"
-#include "compiler.h"
 #include "redis_url.h"
 
 struct redis_endpoint {

@@ -7,7 +7,6 @@
 #include "clock.h"
 #include "config.h"
 #include "log.h"
-#include "mem.h"
 #include "metrics.h"
 #include "redis_subs.h"
 

@@ -17,8 +17,6 @@
 #include <stdint.h>
 
 #include "buf.h"
-#include "bytes.h"
-#include "list.h"
 #include "loop.h"
 #include "redis_backoff.h"
 #include "redis_calls.h"

@@ -8,7 +8,6 @@
 #include <stdint.h>
 
 #include "buf.h"
-#include "bytes.h"
 #include "compiler.h"
 #include "loop.h"
 #include "redis.h"

@@ -1,7 +1,6 @@
 #include "redis_resp.h"
 
 #include <hiredis/read.h>
-#include <stdint.h>
 
 #include "mem.h"
 
