@@ -13,6 +13,7 @@ LIBRARIES = {
     "libev": (r"ev\.h", {"worker/net", "worker/redis", "worker", "broker"}),
     "hiredis": (r"hiredis/.*", {"worker/redis", "broker"}),
     "jansson": (r"jansson\.h", set()),  # tests compare with it
+    "zlib": (r"zlib\.h", {"worker/proto"}),
     "YAML": (r"yaml\.h|cyaml/.*", {"common"}),
     "OpenSSL, connections": (r"openssl/(ssl|bio|x509|tls).*\.h", {"worker/net"}),
     "OpenSSL, digests": (r"openssl/.*", {"worker/proto"}),

@@ -1,5 +1,7 @@
 #include "echo.h"
 
+#include "config.h"
+
 enum {
 	MAX_MESSAGE = 32 * 1024 * 1024, /* conformance tests send 16 MiB */
 	READ_BEHIND = 64 * 1024,
