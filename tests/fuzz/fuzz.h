@@ -1,4 +1,4 @@
-/* What the fuzz targets share. A target is one file, fuzz_<parser>.c, with LLVMFuzzerTestOneInput(): any
+/* What the fuzz targets share. A target is one file, fuzz_<name>.c, with LLVMFuzzerTestOneInput(): any
  * bytes are an input, nothing beside them is, and a broken promise ends the process. libFuzzer invents inputs
  * (tests/fuzz/run), replay.c plays those of the corpus (tests/run).
  *
