@@ -1,32 +1,18 @@
-#include "stream.h"
+#include "stream_layer.h"
 
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <unistd.h>
 
-static void on_event(struct ev_loop *ev, struct ev_io *w, int events)
+static int watched(const struct stream *s)
 {
-	struct stream *s = container_of(w, struct stream, io);
-
-	if (events & EV_WRITE) {
-		stream_want_write(s, false);
-		s->on_writable(s);
-	}
-	if ((events & EV_READ) && stream_open(s) && (s->io.events & EV_READ))
-		s->on_readable(s);
+	return s->io.events & (EV_READ | EV_WRITE);
 }
 
-void stream_init(struct stream *s, struct loop *l, void (*on_readable)(struct stream *),
-                 void (*on_writable)(struct stream *))
+void stream_watch(struct stream *s, int events)
 {
-	*s = (struct stream){.loop = l, .on_readable = on_readable, .on_writable = on_writable};
-	ev_io_init(&s->io, on_event, -1, 0);
-}
-
-static void set_events(struct stream *s, int events)
-{
-	if ((s->io.events & (EV_READ | EV_WRITE)) == events)
+	if (watched(s) == events)
 		return;
 	ev_io_stop(loop_ev(s->loop), &s->io);
 	ev_io_set(&s->io, s->io.fd, events);
@@ -34,17 +20,99 @@ static void set_events(struct stream *s, int events)
 		ev_io_start(loop_ev(s->loop), &s->io);
 }
 
+void stream_tell(struct stream *s, int events)
+{
+	if (events & EV_WRITE) {
+		stream_want_write(s, false);
+		s->on_writable(s);
+	}
+	if ((events & EV_READ) && stream_open(s) && stream_wants_read(s))
+		s->on_readable(s);
+}
+
+/* What a system call said, in the terms of this module. */
+static ssize_t outcome(ssize_t n)
+{
+	if (n >= 0)
+		return n;
+	return errno == EAGAIN || errno == EWOULDBLOCK ? STREAM_AGAIN : STREAM_ERROR;
+}
+
+ssize_t stream_recv(struct stream *s, void *data, size_t len)
+{
+	ssize_t n;
+
+	do {
+		n = recv(s->io.fd, data, len, 0);
+	} while (n < 0 && errno == EINTR);
+	return outcome(n);
+}
+
+ssize_t stream_sendv(struct stream *s, const struct iovec *iov, int count)
+{
+	struct msghdr msg = {.msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)count};
+	ssize_t n;
+
+	do {
+		n = sendmsg(s->io.fd, &msg, MSG_NOSIGNAL);
+	} while (n < 0 && errno == EINTR);
+	return outcome(n);
+}
+
+static void plain_shutdown(struct stream *s)
+{
+	shutdown(s->io.fd, SHUT_WR);
+}
+
+static void plain_release(struct stream *s, bool reset)
+{
+}
+
+static const struct stream_ops plain_ops = {
+	.read = stream_recv,
+	.writev = stream_sendv,
+	.shutdown = plain_shutdown,
+	.release = plain_release,
+	.want = stream_watch,
+	.wanted = watched,
+	.on_event = stream_tell,
+};
+
+/* Has no state, so that all plain streams share it. */
+static struct stream_layer plain = {&plain_ops};
+
+static void on_event(struct ev_loop *ev, struct ev_io *w, int events)
+{
+	struct stream *s = container_of(w, struct stream, io);
+
+	s->layer->ops->on_event(s, events);
+}
+
+void stream_init(struct stream *s, struct loop *l, void (*on_readable)(struct stream *),
+                 void (*on_writable)(struct stream *))
+{
+	*s = (struct stream){
+		.loop = l, .layer = &plain, .on_readable = on_readable, .on_writable = on_writable};
+	ev_io_init(&s->io, on_event, -1, 0);
+}
+
 static void want(struct stream *s, int event, bool on)
 {
-	int events = s->io.events & (EV_READ | EV_WRITE);
+	int events = s->layer->ops->wanted(s);
 
 	if (stream_open(s))
-		set_events(s, on ? events | event : events & ~event);
+		s->layer->ops->want(s, on ? events | event : events & ~event);
+}
+
+void stream_attach_layer(struct stream *s, int fd, struct stream_layer *layer)
+{
+	ev_io_set(&s->io, fd, 0);
+	s->layer = layer;
 }
 
 void stream_attach(struct stream *s, int fd)
 {
-	ev_io_set(&s->io, fd, 0);
+	stream_attach_layer(s, fd, &plain);
 	stream_want_read(s, true);
 }
 
@@ -64,7 +132,7 @@ bool stream_connect(struct stream *s, const struct address *to)
 		errno = saved;
 		return false;
 	}
-	ev_io_set(&s->io, fd, 0);
+	stream_attach_layer(s, fd, &plain);
 	stream_want_write(s, true);
 	return true;
 }
@@ -79,33 +147,14 @@ int stream_connected(struct stream *s)
 	return error;
 }
 
-/* What a system call said, in the terms of this module. */
-static ssize_t outcome(ssize_t n)
-{
-	if (n >= 0)
-		return n;
-	return errno == EAGAIN || errno == EWOULDBLOCK ? STREAM_AGAIN : STREAM_ERROR;
-}
-
 ssize_t stream_read(struct stream *s, void *data, size_t len)
 {
-	ssize_t n;
-
-	do {
-		n = recv(s->io.fd, data, len, 0);
-	} while (n < 0 && errno == EINTR);
-	return outcome(n);
+	return s->layer->ops->read(s, data, len);
 }
 
 ssize_t stream_writev(struct stream *s, const struct iovec *iov, int count)
 {
-	struct msghdr msg = {.msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)count};
-	ssize_t n;
-
-	do {
-		n = sendmsg(s->io.fd, &msg, MSG_NOSIGNAL);
-	} while (n < 0 && errno == EINTR);
-	return outcome(n);
+	return s->layer->ops->writev(s, iov, count);
 }
 
 void stream_want_read(struct stream *s, bool on)
@@ -120,18 +169,18 @@ void stream_want_write(struct stream *s, bool on)
 
 bool stream_wants_read(const struct stream *s)
 {
-	return (s->io.events & EV_READ) != 0;
+	return (s->layer->ops->wanted(s) & EV_READ) != 0;
 }
 
 bool stream_wants_write(const struct stream *s)
 {
-	return (s->io.events & EV_WRITE) != 0;
+	return (s->layer->ops->wanted(s) & EV_WRITE) != 0;
 }
 
 void stream_shutdown(struct stream *s)
 {
 	if (stream_open(s))
-		shutdown(s->io.fd, SHUT_WR);
+		s->layer->ops->shutdown(s);
 }
 
 void stream_close(struct stream *s, bool reset)
@@ -140,6 +189,8 @@ void stream_close(struct stream *s, bool reset)
 
 	if (!stream_open(s))
 		return;
+	s->layer->ops->release(s, reset);
+	s->layer = &plain;
 	ev_io_stop(loop_ev(s->loop), &s->io);
 	if (reset)
 		setsockopt(s->io.fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));

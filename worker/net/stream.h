@@ -1,5 +1,6 @@
-/* A non-blocking byte stream: TCP or unix socket, later TLS behind the same operations. Embedded in its
- * owner. Holds no buffer. Tells when it can be read or written; the owner does the rest. */
+/* A non-blocking byte stream: TCP or unix socket, or TLS over one of them (tls.h), behind the same few
+ * operations. Embedded in its owner, who does not know which it is. Holds no buffer. Tells when it can be
+ * read or written; the owner does the rest. */
 #pragma once
 
 #include <ev.h>
@@ -12,9 +13,12 @@
 #include "compiler.h"
 #include "loop.h"
 
+struct stream_layer;
+
 struct stream {
 	struct ev_io io;
 	struct loop *loop;
+	struct stream_layer *layer; /* what is between the owner and the socket: stream_layer.h */
 	/* May close the stream. Also called at an error or the end: the next read or write tells. */
 	void (*on_readable)(struct stream *s);
 	/* Once per stream_want_write(true). The first one after stream_connect() says that the connection is
@@ -36,7 +40,8 @@ int stream_connected(struct stream *s) MUST_CHECK;
 
 /* Bytes read, 0 at the end of the stream, STREAM_AGAIN or STREAM_ERROR. */
 ssize_t stream_read(struct stream *s, void *data, size_t len) MUST_CHECK;
-/* Bytes written (maybe fewer), STREAM_AGAIN or STREAM_ERROR. Never raises SIGPIPE. */
+/* Bytes written (maybe fewer), STREAM_AGAIN or STREAM_ERROR. What was not written is offered again, unless
+ * nothing more is written at all. Never raises SIGPIPE. */
 ssize_t stream_writev(struct stream *s, const struct iovec *iov, int count) MUST_CHECK;
 void stream_want_read(struct stream *s, bool on);
 void stream_want_write(struct stream *s, bool on);
