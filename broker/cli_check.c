@@ -4,6 +4,7 @@
 #include "args.h"
 #include "cli.h"
 #include "config_args.h"
+#include "worker.h"
 
 const char cli_check_help[] =
 	"usage: fanfare check [OPTION...]\n"
@@ -21,6 +22,23 @@ const char cli_check_help[] =
 
 static const struct args_option options[] = {CONFIG_ARGS};
 
+/* What no value shows, but the files that it names. */
+static bool check_files(const struct config *config)
+{
+	enum { TEXT_MAX = 65536 };
+	struct tls_server *tls;
+	struct buf errors;
+	bool ok;
+
+	buf_init(&errors, TEXT_MAX);
+	ok = worker_load_tls(config, &tls, &errors);
+	if (!ok)
+		fprintf(stderr, "%.*s", BYTES_FMT(buf_bytes(&errors)));
+	worker_free_tls(&tls);
+	buf_free(&errors);
+	return ok;
+}
+
 int cli_check(int argc, char **argv)
 {
 	struct config_args config_args = {0};
@@ -28,6 +46,7 @@ int cli_check(int argc, char **argv)
 	struct args args;
 	const char *value;
 	int option, code;
+	bool ok;
 
 	args_init(&args, argc, argv);
 	while ((option = args_next(&args, options, ARRAY_LEN(options), &value)) != ARGS_END) {
@@ -39,7 +58,9 @@ int cli_check(int argc, char **argv)
 	config = config_args_load(&config_args, "check", &code);
 	if (config == NULL)
 		return code;
+	ok = check_files(config);
 	config_free(&config);
-	puts("ok");
-	return EXIT_OK;
+	if (ok)
+		puts("ok");
+	return ok ? EXIT_OK : EXIT_FAILED;
 }

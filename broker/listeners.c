@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -11,9 +12,12 @@
 #include "log.h"
 #include "mem.h"
 
+enum { LISTENER_NAME_MAX = ADDRESS_TEXT_MAX + sizeof("tls:") };
+
 struct listen_address {
 	struct address address; /* with the real port once the first socket is bound */
-	char name[ADDRESS_TEXT_MAX];
+	char name[LISTENER_NAME_MAX];
+	bool tls;
 	bool owns_file; /* of a unix socket: ours to remove */
 };
 
@@ -174,6 +178,14 @@ failed:
 	return -1;
 }
 
+static void set_name(struct listen_address *item)
+{
+	char text[ADDRESS_TEXT_MAX];
+
+	address_format(&item->address, text);
+	snprintf(item->name, sizeof(item->name), "%s%s", item->tls ? "tls:" : "", text);
+}
+
 static bool open_row(struct listeners *l, size_t address, struct attempt *at)
 {
 	struct listen_address *item = &l->items[address];
@@ -191,7 +203,7 @@ static bool open_row(struct listeners *l, size_t address, struct attempt *at)
 		if (*cell < 0)
 			return false;
 	}
-	address_format(&item->address, item->name);
+	set_name(item);
 	return true;
 }
 
@@ -200,7 +212,8 @@ static bool open_address(struct listeners *l, size_t address, const char *text)
 	const char *reason;
 	struct attempt at;
 
-	if (!address_parse(text, &l->items[address].address, &reason)) {
+	if (!address_parse(address_without_tls(text, &l->items[address].tls), &l->items[address].address,
+	                   &reason)) {
 		log_error("cannot listen on %s: %s", text, reason);
 		return false;
 	}

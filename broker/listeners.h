@@ -22,7 +22,7 @@ enum { LISTEN_BACKLOG = 4096 };
 struct listeners *listeners_open(const struct strings *addresses, unsigned workers) MUST_CHECK;
 /* The sockets of one worker, one for each address; lent, all non-blocking and close-on-exec. */
 const int *listeners_of(const struct listeners *l, unsigned worker, size_t *count);
-/* The address as text, with the real port: "127.0.0.1:43211". */
+/* The address as text, with the real port: "127.0.0.1:43211", "tls:127.0.0.1:43211". */
 const char *listeners_name(const struct listeners *l, size_t address);
 /* Closes the sockets and removes the files of unix sockets. Accepts NULL. */
 void listeners_close(struct listeners **l);

@@ -32,6 +32,7 @@ struct master {
 	struct ev_loop *loop;
 	struct pid_file *pid_file;
 	struct listeners *listeners;
+	struct tls_server *tls; /* NULL: no certificates are configured */
 	struct metrics_slot *metrics;
 	struct embedded_redis *redis; /* NULL: Redis is somebody else's */
 	struct supervisor *supervisor;
@@ -226,6 +227,23 @@ static bool open_listeners(struct master *m)
 	return true;
 }
 
+static bool load_tls(struct master *m)
+{
+	enum { TEXT_MAX = 65536 };
+	struct buf errors;
+	bool ok;
+
+	buf_init(&errors, TEXT_MAX);
+	ok = worker_load_tls(m->config, &m->tls, &errors);
+	for (size_t at = 0, len; at < errors.len; at += len + 1) {
+		len = (size_t)((const char *)memchr(errors.data + at, '\n', errors.len - at) - errors.data) -
+		      at;
+		log_error("%.*s", (int)len, errors.data + at);
+	}
+	buf_free(&errors);
+	return ok;
+}
+
 static bool open_metrics(struct master *m)
 {
 	m->metrics = metrics_map(m->workers);
@@ -263,6 +281,7 @@ static void make_supervisor(struct master *m)
 		.loop = m->loop,
 		.config = m->config,
 		.listeners = m->listeners,
+		.tls = m->tls,
 		.metrics = m->metrics,
 		.workers = m->workers,
 		.run_worker = worker_run,
@@ -278,7 +297,7 @@ static void make_supervisor(struct master *m)
 static bool prepare(struct master *m)
 {
 	m->workers = m->config->workers > 0 ? (unsigned)m->config->workers : usable_cpus();
-	if (!take_runtime_dir(m) || !open_listeners(m) || !open_metrics(m) || !open_loop(m) ||
+	if (!take_runtime_dir(m) || !load_tls(m) || !open_listeners(m) || !open_metrics(m) || !open_loop(m) ||
 	    !prepare_redis(m))
 		return false;
 	make_supervisor(m);
@@ -307,6 +326,7 @@ static void tear_down(struct master *m)
 	if (m->loop != NULL)
 		ev_loop_destroy(m->loop);
 	listeners_close(&m->listeners);
+	worker_free_tls(&m->tls);
 	pid_file_release(&m->pid_file);
 }
 

@@ -216,6 +216,7 @@ static _Noreturn void become_worker(struct worker *w, int control_fd)
 		.config = s->args.config,
 		.index = w->index,
 		.control_fd = control_fd,
+		.tls = s->args.tls,
 		.metrics = s->args.metrics,
 		.metrics_count = s->args.workers,
 	};

@@ -25,6 +25,7 @@ struct supervisor_args {
 	struct ev_loop *loop; /* the default loop: the others are not told of children */
 	const struct config *config;
 	const struct listeners *listeners;
+	struct tls_server *tls;       /* worker_load_tls() */
 	struct metrics_slot *metrics; /* a slot for each worker */
 	unsigned workers;
 	int (*run_worker)(const struct worker_args *args); /* in the child; its result is the exit code */

@@ -114,6 +114,12 @@ bool address_parse(const char *text, struct address *out, const char **reason)
 	return set_host(host, bracketed, port, out);
 }
 
+const char *address_without_tls(const char *text, bool *tls)
+{
+	*tls = strncmp(text, "tls:", 4) == 0;
+	return *tls ? text + 4 : text;
+}
+
 bool address_resolve(const char *host, const char *port, struct address *out, const char **reason)
 {
 	struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};

@@ -23,6 +23,8 @@ enum { ADDRESS_TEXT_MAX = 128 };
  * socket must not be IPV6_V6ONLY), "unix:/path" or "unix:///path". False with a reason (a static text)
  * otherwise. Port 0 lets the kernel choose. */
 bool address_parse(const char *text, struct address *out, const char **reason) MUST_CHECK;
+/* The address in the writing of an address to listen on, where "tls:" before it asks for TLS. */
+const char *address_without_tls(const char *text, bool *tls);
 /* The same for host and port apart; asks the resolver, so it may block. The first address is taken. */
 bool address_resolve(const char *host, const char *port, struct address *out, const char **reason) MUST_CHECK;
 /* "127.0.0.1:8080", "[::1]:8080", "unix:/path"; an IPv4 peer of a socket for both is written as IPv4. */

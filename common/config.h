@@ -49,9 +49,18 @@ struct compression_options {
 
 struct config {
 	bool dev;
-	struct strings listen; /* "ADDR:PORT", "[v6]:PORT", ":PORT" or "unix:/path" */
+	struct strings listen; /* "ADDR:PORT", "[v6]:PORT", ":PORT" or "unix:/path", "tls:" before it */
 	int workers;           /* 0: as many as this process may use CPUs */
 	char *runtime_dir;     /* holds the pid file, the data and socket of the embedded Redis */
+
+	struct {
+		char *cert_pem_file;
+		char *key_pem_file; /* NULL: in the same file */
+		struct strings sni_pem_files;
+		char *client_ca_pem_file; /* NULL: clients need no certificate */
+		uint64_t handshake_timeout_ms;
+		int handshake_limit; /* of one worker */
+	} tls;
 
 	struct {
 		int level;  /* enum log_level */

@@ -79,8 +79,10 @@ static bool is_same_address(const char *one, const char *other)
 	char texts[2][ADDRESS_TEXT_MAX];
 	struct address a, b;
 	const char *reason;
+	bool tls;
 
-	if (!address_parse(one, &a, &reason) || !address_parse(other, &b, &reason))
+	if (!address_parse(address_without_tls(one, &tls), &a, &reason) ||
+	    !address_parse(address_without_tls(other, &tls), &b, &reason))
 		return false;
 	address_format(&a, texts[0]);
 	address_format(&b, texts[1]);

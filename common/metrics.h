@@ -18,6 +18,10 @@
 	COUNTER(connections_accepted, "Connections accepted")                                          \
 	COUNTER(connections_refused, "Connections refused at a limit")                                 \
 	COUNTER(accept_errors, "Failures of accept(2), running out of descriptors above all")          \
+	GAUGE(tls_handshakes_in_flight, "TLS handshakes that are not done")                            \
+	COUNTER(tls_handshakes, "TLS handshakes done")                                                 \
+	COUNTER(tls_resumptions, "TLS handshakes done that resumed a session")                         \
+	COUNTER(tls_handshakes_failed, "TLS handshakes that failed, or took too long")                 \
 	COUNTER(http_requests, "HTTP requests")                                                        \
 	COUNTER(http_errors, "HTTP requests answered with a status of 400 or more")                    \
 	COUNTER(commands, "Commands of the client protocol")                                           \

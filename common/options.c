@@ -19,7 +19,7 @@ enum {
 };
 
 /* The socket of the embedded Redis stands in the runtime directory, and has to fit into a sockaddr_un. */
-enum { RUNTIME_DIR_MAX = 88, NAMESPACE_NAME_MAX = 64 };
+enum { RUNTIME_DIR_MAX = 88, NAMESPACE_NAME_MAX = 64, FILE_PATH_MAX = 4000 };
 
 static const char *const log_levels[] = {"debug", "info", "warning|warn", "error", NULL};
 static const char *const log_formats[] = {"text", "json", NULL};
@@ -28,8 +28,9 @@ static const char *const data_formats[] = {"any|", "json", "json_object", "binar
 static bool check_listen(const char *text, const char **reason)
 {
 	struct address address;
+	bool tls;
 
-	return address_parse(text, &address, reason);
+	return address_parse(address_without_tls(text, &tls), &address, reason);
 }
 
 static bool check_redis_address(const char *text, const char **reason)
@@ -91,6 +92,12 @@ static bool check_directory(const char *text, const char **reason)
 	return text[0] != '\0';
 }
 
+static bool check_file(const char *text, const char **reason)
+{
+	*reason = "must be the path of a file";
+	return text[0] != '\0';
+}
+
 #define IN_CONFIG(field) .offset = offsetof(struct config, field)
 
 static const struct option broker_rows[] = {
@@ -107,7 +114,8 @@ static const struct option broker_rows[] = {
          .min = 1,
          .max = 64,
          .check = check_listen,
-         .doc = "Where to listen: IPV4:PORT, [IPV6]:PORT, localhost:PORT, :PORT (all addresses) or unix:/PATH."},
+         .doc = "Where to listen: IPV4:PORT, [IPV6]:PORT, localhost:PORT, :PORT (all addresses) or unix:/PATH. "
+                "With tls: before it, TLS is spoken there: tls:0.0.0.0:8443."},
 	{.name = "workers",
          .type = OPTION_INT,
          IN_CONFIG(workers),
@@ -123,6 +131,48 @@ static const struct option broker_rows[] = {
          .check = check_directory,
          .doc = "Directory of the pid file and of the embedded Redis; absent: /var/lib/fanfare for root, "
                 "~/.local/state/fanfare for others."},
+
+	{.name = "tls.cert_pem_file",
+         .type = OPTION_STRING,
+         IN_CONFIG(tls.cert_pem_file),
+         .max = FILE_PATH_MAX,
+         .check = check_file,
+         .doc = "The certificate, and those that lead from it to its authority, for the addresses that begin with "
+                "tls:. An OCSP response beside it, as FILE.ocsp, is shown to clients."},
+	{.name = "tls.key_pem_file",
+         .type = OPTION_STRING,
+         IN_CONFIG(tls.key_pem_file),
+         .max = FILE_PATH_MAX,
+         .check = check_file,
+         .doc = "Its private key, without a password; absent: it stands in tls.cert_pem_file."},
+	{.name = "tls.sni_pem_files",
+         .type = OPTION_STRINGS,
+         IN_CONFIG(tls.sni_pem_files),
+         .fallback = "",
+         .max = 256,
+         .check = check_file,
+         .doc = "More certificates, for clients that ask for a name in them: files with certificate and private "
+                "key. Who asks for another name is shown tls.cert_pem_file."},
+	{.name = "tls.client_ca_pem_file",
+         .type = OPTION_STRING,
+         IN_CONFIG(tls.client_ca_pem_file),
+         .max = FILE_PATH_MAX,
+         .check = check_file,
+         .doc = "Authorities of clients: who has no certificate of one of them is refused; absent: nobody needs one."},
+	{.name = "tls.handshake_timeout",
+         .type = OPTION_DURATION,
+         IN_CONFIG(tls.handshake_timeout_ms),
+         .fallback = "5s",
+         .min = 10 * MS,
+         .max = 10 * SECOND,
+         .doc = "How long a TLS handshake may take."},
+	{.name = "tls.handshake_limit",
+         .type = OPTION_INT,
+         IN_CONFIG(tls.handshake_limit),
+         .fallback = "1000",
+         .min = 1,
+         .max = 100000,
+         .doc = "How many handshakes a worker has in hand at once; at more, the oldest ends."},
 
 	{.name = "log.level",
          .type = OPTION_WORD,

@@ -10,7 +10,7 @@ libev-dev libhiredis-dev libc-ares-dev libyaml-dev libssl-dev zlib1g-dev
 packages_to_run="redis-server=redis-server"
 packages_to_test="
 libcmocka-dev libjansson-dev clang-format=clang-format clang-tidy=clang-tidy cppcheck=cppcheck
-chromium=chromium python3=/usr/bin/python3 python3-venv nodejs=node npm=npm redis-tools=redis-cli
+chromium=chromium python3=/usr/bin/python3 python3-venv nodejs=node npm=npm redis-tools=redis-cli openssl=openssl
 "
 
 # For tests/fuzz/run alone: tests/run plays the corpora without a fuzzer.

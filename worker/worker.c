@@ -21,6 +21,7 @@
 #include "metrics.h"
 #include "random.h"
 #include "session.h"
+#include "tls.h"
 
 struct worker {
 	const struct worker_args *args;
@@ -52,7 +53,14 @@ static void on_accept(void *ctx, int fd, const struct address *peer)
 {
 	struct worker *w = ctx;
 
-	conns_accept(w->conns, fd, peer);
+	conns_accept(w->conns, fd, peer, NULL);
+}
+
+static void on_accept_tls(void *ctx, int fd, const struct address *peer)
+{
+	struct worker *w = ctx;
+
+	conns_accept(w->conns, fd, peer, w->args->tls);
 }
 
 static void on_drained(void *ctx)
@@ -121,8 +129,13 @@ static void on_control(struct ev_loop *ev, struct ev_io *io, int events)
 
 static void start_listening(struct worker *w)
 {
-	for (size_t i = 0; i < w->args->listen_count; i++)
-		w->listeners[i] = listener_new(w->loop, w->args->listen_fds[i], on_accept, w);
+	for (size_t i = 0; i < w->args->listen_count; i++) {
+		bool tls;
+
+		address_without_tls(w->args->config->listen.items[i], &tls);
+		w->listeners[i] = listener_new(w->loop, w->args->listen_fds[i],
+		                               tls ? on_accept_tls : on_accept, w);
+	}
 }
 
 /* Once. A master that is not there any more is noticed by its end of the socket, not here. */
@@ -207,6 +220,36 @@ static void take_down(struct worker *w)
 	deflater_free(&w->deflater);
 	inflater_free(&w->inflater);
 	loop_free(&w->loop);
+}
+
+static bool has_tls_address(const struct strings *listen)
+{
+	bool tls = false;
+
+	for (size_t i = 0; i < listen->count && !tls; i++)
+		address_without_tls(listen->items[i], &tls);
+	return tls;
+}
+
+bool worker_load_tls(const struct config *config, struct tls_server **tls, struct buf *errors)
+{
+	*tls = NULL;
+	if (config->tls.cert_pem_file != NULL) {
+		*tls = tls_server_new(config, errors);
+		return *tls != NULL;
+	}
+	if (has_tls_address(&config->listen))
+		buf_puts(errors,
+		         "listen: has an address with TLS, for which tls.cert_pem_file must be set\n");
+	if (config->tls.key_pem_file != NULL || config->tls.client_ca_pem_file != NULL ||
+	    config->tls.sni_pem_files.count > 0)
+		buf_puts(errors, "tls.cert_pem_file: must be set, because others of tls are\n");
+	return errors->len == 0;
+}
+
+void worker_free_tls(struct tls_server **tls)
+{
+	tls_server_free(tls);
 }
 
 int worker_run(const struct worker_args *args)

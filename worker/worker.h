@@ -2,10 +2,22 @@
  * master, told everything it needs here, and speaking to the master over one control socket. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
+#include "buf.h"
+#include "compiler.h"
 #include "config.h"
 #include "metrics.h"
+
+struct tls_server;
+
+/* Reads what workers need from files, before they are forked: the certificates for TLS. A successor of a
+ * worker that died needs the files no more, and all take each other's session tickets. *tls is NULL when none
+ * are configured. False with a line in `errors` for each problem. */
+bool worker_load_tls(const struct config *config, struct tls_server **tls, struct buf *errors) MUST_CHECK;
+/* Accepts NULL. */
+void worker_free_tls(struct tls_server **tls);
 
 struct worker_args {
 	const struct config *config; /* redis.address is set, to the embedded Redis if need be */
@@ -13,6 +25,7 @@ struct worker_args {
 	int control_fd;              /* see control.h; EOF means that the master is gone */
 	const int *listen_fds; /* listening, non-blocking, owned by the master's address × worker grid */
 	size_t listen_count;
+	struct tls_server *tls;       /* worker_load_tls() */
 	struct metrics_slot *metrics; /* one slot a worker, metrics[index] is this one's */
 	size_t metrics_count;
 };

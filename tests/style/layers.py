@@ -15,8 +15,8 @@ LIBRARIES = {
     "jansson": (r"jansson\.h", set()),  # tests compare with it
     "zlib": (r"zlib\.h", {"worker/proto"}),
     "YAML": (r"yaml\.h|cyaml/.*", {"common"}),
-    "OpenSSL, connections": (r"openssl/(ssl|bio|x509|tls).*\.h", {"worker/net"}),
-    "OpenSSL, digests": (r"openssl/.*", {"worker/proto"}),
+    "OpenSSL, connections": (r"openssl/(ssl|bio|x509|ocsp|tls).*\.h", {"worker/net"}),
+    "OpenSSL, digests": (r"openssl/.*", {"worker/proto", "worker/net"}),
     "addresses": (r"netinet/in\.h", {"common", "worker/net", "worker/redis", "worker/client", "worker", "broker"}),
     "sockets": (r"sys/socket\.h|netinet/.*|arpa/.*|netdb\.h|sys/un\.h|poll\.h|sys/epoll\.h",
                 {"common", "worker/net", "worker/redis", "worker", "broker"}),

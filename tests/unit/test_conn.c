@@ -195,7 +195,7 @@ static int set_up(void **state)
 	});
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
 	t.peer = fds[1];
-	conns_accept(t.conns, fds[0], &(struct address){.sa.any.sa_family = AF_UNIX});
+	conns_accept(t.conns, fds[0], &(struct address){.sa.any.sa_family = AF_UNIX}, NULL);
 	return 0;
 }
 
@@ -695,7 +695,7 @@ static int another_client(void)
 	int fds[2];
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
-	conns_accept(t.conns, fds[0], &(struct address){.sa.any.sa_family = AF_UNIX});
+	conns_accept(t.conns, fds[0], &(struct address){.sa.any.sa_family = AF_UNIX}, NULL);
 	return fds[1];
 }
 
@@ -752,7 +752,7 @@ static void above_the_limit_a_connection_is_refused_with_503(void **state)
 
 	t.config.client.connection_limit = 1;
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
-	conns_accept(t.conns, fds[0], &(struct address){.sa.any.sa_family = AF_UNIX});
+	conns_accept(t.conns, fds[0], &(struct address){.sa.any.sa_family = AF_UNIX}, NULL);
 	assert_true(recv(fds[1], answer, sizeof(answer) - 1, 0) > 0);
 	assert_memory_equal(answer, "HTTP/1.1 503 ", 13);
 	assert_int_equal(recv(fds[1], answer, sizeof(answer), 0), 0);

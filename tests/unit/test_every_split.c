@@ -225,7 +225,7 @@ static void open_client(void)
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
 	t.peer = fds[1];
-	conns_accept(t.conns, fds[0], &(struct address){.sa.any.sa_family = AF_UNIX});
+	conns_accept(t.conns, fds[0], &(struct address){.sa.any.sa_family = AF_UNIX}, NULL);
 }
 
 /* Whether the stream has ended belongs to what was written. */

@@ -10,6 +10,7 @@
 #include "conn_internal.h"
 #include "mem.h"
 #include "metrics.h"
+#include "tls.h"
 
 enum {
 	CLOSE_TIMEOUT_MS = 5000, /* for the peer to answer a close, or to hang up */
@@ -361,7 +362,16 @@ void conn_pause(struct conn *c, bool pause)
 
 /* --- the beginning --- */
 
-void conn_open(struct conns *set, int fd, const struct address *peer)
+/* False when there is no memory for it. */
+static bool attach(struct conn *c, int fd, struct tls_server *tls)
+{
+	if (tls != NULL)
+		return tls_accept(tls, &c->stream, fd);
+	stream_attach(&c->stream, fd);
+	return true;
+}
+
+void conn_open(struct conns *set, int fd, const struct address *peer, struct tls_server *tls)
 {
 	struct conn *c = mem_alloc(sizeof(*c));
 
@@ -377,7 +387,10 @@ void conn_open(struct conns *set, int fd, const struct address *peer)
 	metrics_inc(connections);
 	metrics_inc(connections_accepted);
 	stream_init(&c->stream, set->params.loop, on_readable, on_writable);
-	stream_attach(&c->stream, fd);
+	if (!attach(c, fd, tls)) {
+		conn_die(c, true);
+		return;
+	}
 	timer_start(set->params.loop, &c->timer, HEAD_TIMEOUT_MS);
 }
 

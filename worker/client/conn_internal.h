@@ -71,8 +71,8 @@ struct conns {
 /* For a request head to arrive, from the beginning of the connection or from its first byte. */
 enum { HEAD_TIMEOUT_MS = 10000 };
 
-/* A connection on a new socket, which it takes over, in a set that counts it. */
-void conn_open(struct conns *set, int fd, const struct address *peer);
+/* A connection on a new socket, which it takes over, in a set that counts it. As conns_accept(). */
+void conn_open(struct conns *set, int fd, const struct address *peer, struct tls_server *tls);
 void conn_set_phase(struct conn *c, enum phase phase);
 /* Drops the socket and everything kept for it. The struct itself outlives the turn, since callers up the
  * stack may hold it. */

@@ -58,15 +58,17 @@ void conns_free(struct conns **set)
 	*set = NULL;
 }
 
-static void refuse(int fd)
+/* Who speaks TLS would not understand the answer, and a handshake for it is what there is no room for. */
+static void refuse(int fd, bool tls)
 {
+	struct bytes answer = BYTES("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n"
+	                            "Connection: close\r\n\r\n");
 	static struct log_limit limit;
 
 	metrics_inc(connections_refused);
 	if (log_allowed(&limit))
 		log_warning("connection refused: at client.connection_limit, or short of descriptors");
-	listener_refuse(fd, BYTES("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n"
-	                          "Connection: close\r\n\r\n"));
+	listener_refuse(fd, tls ? BYTES_NONE : answer);
 }
 
 static bool is_full(const struct conns *set)
@@ -76,12 +78,12 @@ static bool is_full(const struct conns *set)
 	return set->count >= set->most || (limit > 0 && set->count >= limit);
 }
 
-void conns_accept(struct conns *set, int fd, const struct address *peer)
+void conns_accept(struct conns *set, int fd, const struct address *peer, struct tls_server *tls)
 {
 	if (is_full(set))
-		refuse(fd);
+		refuse(fd, tls != NULL);
 	else
-		conn_open(set, fd, peer);
+		conn_open(set, fd, peer, tls);
 }
 
 size_t conns_count(const struct conns *set)

@@ -15,6 +15,7 @@
 struct conns;
 struct inflater;
 struct deflater;
+struct tls_server;
 
 struct conns_params {
 	struct loop *loop;
@@ -31,8 +32,9 @@ struct conns *conns_new(const struct conns_params *params);
 /* All connections are dropped without a word. */
 void conns_free(struct conns **set);
 /* Takes over a new, non-blocking socket. Refuses it (503, then close) above client.connection_limit, and
- * before descriptors run out: a worker that has none to reconnect to Redis would be deaf. */
-void conns_accept(struct conns *set, int fd, const struct address *peer);
+ * before descriptors run out: a worker that has none to reconnect to Redis would be deaf. With `tls`, which
+ * is lent, a handshake comes first, and a refusal has no answer; NULL: plain. */
+void conns_accept(struct conns *set, int fd, const struct address *peer, struct tls_server *tls);
 size_t conns_count(const struct conns *set);
 /* Closes all connections with 3001, evenly spread over duration_ms. New ones are still accepted, and closed
  * with 3001 as soon as they are upgraded. Then on_drained is called (never from within this function). */

@@ -20,13 +20,13 @@ class BrowserError(AssertionError):
 
 
 class Browser:
-	def __init__(self):
+	def __init__(self, flags=()):
 		self.profile = tempfile.TemporaryDirectory(prefix="fanfare-chromium-", ignore_cleanup_errors=True)
 		commands, self._to = os.pipe()
 		self._from, answers = os.pipe()
 		# Chromium reads commands on descriptor 3 and writes answers on 4.
 		self.process = process.spawn(
-			["bash", "-c", f'exec chromium "$@" 3<&{commands} 4>&{answers}', "-", *FLAGS,
+			["bash", "-c", f'exec chromium "$@" 3<&{commands} 4>&{answers}', "-", *FLAGS, *flags,
 			 f"--user-data-dir={self.profile.name}", "about:blank"],
 			pass_fds=(commands, answers), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 		os.close(commands)

@@ -121,9 +121,9 @@ class PythonSdk(_Program):
 class BrowserSdk(Driver):
 	"""centrifuge-js from its ready-made file for browsers, in an empty page."""
 
-	def __init__(self, url):
+	def __init__(self, url, flags=()):
 		super().__init__()
-		self.browser = Browser()
+		self.browser = Browser(flags)
 		self.page = self.browser.open()
 		self.page.on_binding("emit", lambda text: self.events.put(json.loads(text)))
 		for path in (os.path.join(os.environ["NODE_PATH"], "centrifuge/dist/centrifuge.js"),
