@@ -1,8 +1,6 @@
 #include "address.h"
 
 #include <arpa/inet.h>
-#include <errno.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
@@ -118,23 +116,6 @@ const char *address_without_tls(const char *text, bool *tls)
 {
 	*tls = strncmp(text, "tls:", 4) == 0;
 	return *tls ? text + 4 : text;
-}
-
-bool address_resolve(const char *host, const char *port, struct address *out, const char **reason)
-{
-	struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
-	struct addrinfo *found;
-	int rc = getaddrinfo(host, port, &hints, &found);
-
-	*out = (struct address){0};
-	if (rc != 0) {
-		*reason = rc == EAI_SYSTEM ? strerror(errno) : gai_strerror(rc);
-		return false;
-	}
-	memcpy(&out->sa, found->ai_addr, found->ai_addrlen);
-	out->len = found->ai_addrlen;
-	freeaddrinfo(found);
-	return true;
 }
 
 static void format_ip6(const struct sockaddr_in6 *in6, char text[ADDRESS_TEXT_MAX])

@@ -1,5 +1,5 @@
 /* Addresses as people write them, for listening and for reaching Redis. Numeric addresses, localhost
- * and unix paths only: other names are resolved once, by address_resolve(), where blocking is allowed. */
+ * and unix paths only: a worker, which may not block, resolves other names by itself. */
 #pragma once
 
 #include <stdbool.h>
@@ -25,7 +25,5 @@ enum { ADDRESS_TEXT_MAX = 128 };
 bool address_parse(const char *text, struct address *out, const char **reason) MUST_CHECK;
 /* The address in the writing of an address to listen on, where "tls:" before it asks for TLS. */
 const char *address_without_tls(const char *text, bool *tls);
-/* The same for host and port apart; asks the resolver, so it may block. The first address is taken. */
-bool address_resolve(const char *host, const char *port, struct address *out, const char **reason) MUST_CHECK;
 /* "127.0.0.1:8080", "[::1]:8080", "unix:/path"; an IPv4 peer of a socket for both is written as IPv4. */
 void address_format(const struct address *a, char text[ADDRESS_TEXT_MAX]);

@@ -1,8 +1,8 @@
 /* The address of a Redis as people write it:
  *     redis://[[USER]:PASSWORD@]HOST[:PORT][/DB]      HOST may be [IPv6]; port 6379, database 0
  *     unix:/path, unix:///path
- * USER and PASSWORD are percent-encoded where they hold one of :/?#[]@% (RFC 3986, 3.2.1). Only parses: names
- * are resolved by address_resolve(). */
+ * USER and PASSWORD are percent-encoded where they hold one of :/?#[]@% (RFC 3986, 3.2.1). Only parses,
+ * and resolves no name. */
 #pragma once
 
 #include <stdbool.h>

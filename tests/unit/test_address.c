@@ -123,22 +123,6 @@ static void an_ipv4_peer_of_an_ipv6_socket_is_written_as_ipv4(void **state)
 	assert_string_equal(out, "10.1.2.3:80");
 }
 
-static void numeric_hosts_resolve(void **state)
-{
-	char out[ADDRESS_TEXT_MAX];
-	struct address address;
-	const char *reason = NULL;
-
-	assert_true(address_resolve("127.0.0.1", "6379", &address, &reason));
-	address_format(&address, out);
-	assert_string_equal(out, "127.0.0.1:6379");
-	assert_true(address_resolve("::1", "6379", &address, &reason));
-	address_format(&address, out);
-	assert_string_equal(out, "[::1]:6379");
-	assert_false(address_resolve("256.0.0.1.", "no port", &address, &reason));
-	assert_non_null(reason);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -147,7 +131,6 @@ int main(void)
 		cmocka_unit_test(a_unix_path_has_a_limit),
 		cmocka_unit_test(any_address_can_be_written),
 		cmocka_unit_test(an_ipv4_peer_of_an_ipv6_socket_is_written_as_ipv4),
-		cmocka_unit_test(numeric_hosts_resolve),
 	};
 
 	return cmocka_run_group_tests_name("address", tests, NULL, NULL);
