@@ -88,6 +88,9 @@ static void a_message_that_was_cut_off_is_refused(void **state)
 	for (size_t len = 1; len < sizeof(payload) - 1; len++)
 		fails((struct bytes){payload, len}, MAX, INFLATE_BAD);
 	fails(BYTES("\x00\x05\x00\xfa\xff\x48\x65"), MAX, INFLATE_BAD);
+	/* Here the end that every message is given would do for the rest of a block. */
+	fails(BYTES("\x00\x05\x00\xfa\xff\x48"), MAX, INFLATE_BAD);
+	fails(BYTES("\x00\x05\x00\xfa\xff\x48"), 5, INFLATE_BAD);
 }
 
 static void fill(char *data, size_t len, unsigned kinds)

@@ -138,6 +138,7 @@ static enum inflate_result restore(struct inflater *f, struct bytes payload)
 {
 	bool ended = false;
 	enum inflate_result result = feed(f, payload, &ended);
+	size_t len = f->out.len;
 
 	if (result != INFLATE_OK)
 		return result;
@@ -146,9 +147,10 @@ static enum inflate_result restore(struct inflater *f, struct bytes payload)
 	result = feed(f, (struct bytes){tail, sizeof(tail)}, &ended);
 	if (result != INFLATE_OK)
 		return result;
-	/* The tail is the end of an empty block; anything else was cut off somewhere. */
-	return !ended && (f->z.data_type & BETWEEN_BLOCKS) && !(f->z.data_type & LAST_BLOCK) ? INFLATE_OK
-	                                                                                     : INFLATE_BAD;
+	/* The tail is the end of an empty block, which adds nothing; anything else was cut off somewhere. */
+	if (ended || f->out.len > len)
+		return INFLATE_BAD;
+	return (f->z.data_type & BETWEEN_BLOCKS) && !(f->z.data_type & LAST_BLOCK) ? INFLATE_OK : INFLATE_BAD;
 }
 
 enum inflate_result inflater_message(struct inflater *f, struct bytes payload, size_t max,
