@@ -10,6 +10,7 @@ import subprocess
 import uuid
 
 import pytest
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect as ws_connect
 
 from lib import broker as broker_module
@@ -89,15 +90,50 @@ def test_every_sdk_receives_over_wss(sdk, broker, redis, ca, monkeypatch):
 		assert client.publications(1) == [{"from": "me"}]
 
 
-def test_messages_longer_than_a_record_arrive_whole(broker, redis, ca):
-	channel, long = f"news-{uuid.uuid4().hex}", "x" * 300_000
-	with ws_connect(broker.tls_url, ssl=ca.context(), subprotocols=["centrifuge-json"], max_size=None) as ws:
+@contextlib.contextmanager
+def subscribed(broker, ca, channel, **options):
+	with ws_connect(
+			broker.tls_url, ssl=ca.context(), subprotocols=["centrifuge-json"], max_size=None, **options) as ws:
 		ws.send(json.dumps({"id": 1, "connect": {}}))
 		ws.recv(timeout=10)
 		ws.send(json.dumps({"id": 2, "subscribe": {"channel": channel}}))
 		ws.recv(timeout=10)
+		yield ws
+
+
+def test_messages_longer_than_a_record_arrive_whole(broker, redis, ca):
+	channel, long = f"news-{uuid.uuid4().hex}", "x" * 300_000
+	with subscribed(broker, ca, channel) as ws:
 		redis.publish(channel, json.dumps(long))
 		assert json.loads(ws.recv(timeout=10))["push"]["pub"]["data"] == long
+
+
+def test_a_drain_ends_connections_with_3001(ca, redis):
+	with tls_broker(ca, redis) as broker, subscribed(broker, ca, "news") as ws:
+		broker.process.send_signal(signal.SIGTERM)
+		with pytest.raises(ConnectionClosed):
+			while ws.recv(timeout=10):
+				pass
+		assert ws.close_code == 3001
+
+
+def test_who_reads_too_slowly_finds_whole_messages_and_then_3008(ca, redis):
+	channel = f"news-{uuid.uuid4().hex}"
+	with tls_broker(ca, redis) as broker, subscribed(broker, ca, channel, max_queue=1) as ws:
+		published = 0
+		while metric(broker, "slow_disconnects") == 0:
+			for _ in range(20):
+				redis.publish(channel, json.dumps({"n": published, "pad": "x" * 10_000}))
+				published += 1
+		seen = []
+		with pytest.raises(ConnectionClosed):
+			while True:
+				for line in ws.recv(timeout=10).splitlines():
+					seen += [json.loads(line).get("push", {}).get("pub", {}).get("data", {}).get("n")]
+		assert ws.close_code == 3008
+		numbers = [n for n in seen if n is not None]
+		assert numbers == list(range(len(numbers)))
+		assert 0 < len(numbers) < published
 
 
 @pytest.mark.parametrize("asked,shown", [
