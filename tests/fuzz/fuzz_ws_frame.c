@@ -3,14 +3,16 @@
  * is decoded to the same. */
 #include "fuzz.h"
 
+#include "deflate.h"
 #include "utf8.h"
 #include "ws_frame.h"
 
 enum { MAX_MESSAGE = 1000, UNCONSUMED_MAX = 139 };
+enum side { SERVER, CLIENT, SERVER_WITH_DEFLATE };
 
 static void note(struct buf *seen, const struct ws_piece *piece, struct bytes payload)
 {
-	buf_putf(seen, "%d %u (", piece->opcode, piece->code);
+	buf_putf(seen, "%d%d %u (", piece->opcode, piece->compressed, piece->code);
 	buf_put_bytes(seen, payload);
 	buf_puts(seen, ")\n");
 }
@@ -38,11 +40,13 @@ static void take_piece(struct buf *seen, struct buf *message, struct ws_piece *p
 	CHECK(piece->opcode == WS_TEXT || piece->opcode == WS_BINARY);
 	piece->code = 0;
 	buf_put_bytes(message, piece->payload);
-	CHECK(message->len <= MAX_MESSAGE);
+	CHECK(message->len <= (piece->compressed ? inflater_payload_max(MAX_MESSAGE) : MAX_MESSAGE));
 	if (!piece->end)
 		return;
-	CHECK(piece->opcode != WS_TEXT || utf8_valid(buf_bytes(message)));
-	check_encoded(piece->opcode, buf_bytes(message));
+	if (!piece->compressed) {
+		CHECK(piece->opcode != WS_TEXT || utf8_valid(buf_bytes(message)));
+		check_encoded(piece->opcode, buf_bytes(message));
+	}
 	note(seen, piece, buf_bytes(message));
 	buf_reset(message);
 }
@@ -71,7 +75,7 @@ static bool take(struct buf *seen, struct buf *message, enum ws_event event, str
 	return false;
 }
 
-static void decode(const uint8_t *data, size_t size, bool server, unsigned way, struct buf *seen)
+static void decode(const uint8_t *data, size_t size, enum side side, unsigned way, struct buf *seen)
 {
 	char *copy = fuzz_copy(data, size);
 	enum ws_event event = WS_NEED_MORE;
@@ -81,7 +85,9 @@ static void decode(const uint8_t *data, size_t size, bool server, unsigned way, 
 	size_t done = 0, used, end = 0;
 
 	buf_init(&message, FUZZ_BUF_MAX);
-	ws_decoder_init(&d, server, MAX_MESSAGE);
+	ws_decoder_init(&d, side != CLIENT, MAX_MESSAGE);
+	if (side == SERVER_WITH_DEFLATE)
+		ws_decoder_take_compressed(&d);
 	while (end < size && event != WS_FAILED) {
 		end = fuzz_cut(way, end, size);
 		fuzz_show(copy, size, end);
@@ -102,16 +108,16 @@ static void decode(const uint8_t *data, size_t size, bool server, unsigned way, 
 	mem_free(copy);
 }
 
-static void check_all_cuts(const uint8_t *data, size_t size, bool server)
+static void check_all_cuts(const uint8_t *data, size_t size, enum side side)
 {
 	struct buf whole, pieces;
 
 	buf_init(&whole, FUZZ_BUF_MAX);
 	buf_init(&pieces, FUZZ_BUF_MAX);
-	decode(data, size, server, 0, &whole);
+	decode(data, size, side, 0, &whole);
 	for (unsigned way = 1; way < FUZZ_CUTS; way++) {
 		buf_reset(&pieces);
-		decode(data, size, server, way, &pieces);
+		decode(data, size, side, way, &pieces);
 		CHECK(fuzz_same(&whole, &pieces));
 	}
 	buf_free(&whole);
@@ -120,7 +126,8 @@ static void check_all_cuts(const uint8_t *data, size_t size, bool server)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	check_all_cuts(data, size, true);
-	check_all_cuts(data, size, false);
+	check_all_cuts(data, size, SERVER);
+	check_all_cuts(data, size, CLIENT);
+	check_all_cuts(data, size, SERVER_WITH_DEFLATE);
 	return 0;
 }
