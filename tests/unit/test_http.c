@@ -59,7 +59,7 @@ void conn_send_message(struct conn *c, enum ws_opcode opcode, struct bytes messa
 	frame_unref(&f);
 }
 
-void conn_read_behind(struct conn *c, size_t bytes)
+void conn_read_behind(struct conn *c, uint32_t bytes)
 {
 }
 

@@ -124,7 +124,7 @@ void conn_send_own(struct conn *c, struct frame *f, size_t limit)
 /* Whoever is read only as far as it reads what it gets cannot fill a queue. */
 static size_t queue_limit(const struct conn *c)
 {
-	return c->read_behind < SIZE_MAX ? SIZE_MAX : c->set->params.config->client.queue_max_size;
+	return c->read_behind < UINT32_MAX ? SIZE_MAX : c->set->params.config->client.queue_max_size;
 }
 
 void conn_send(struct conn *c, struct frame *f)
@@ -344,7 +344,7 @@ static void conn_turn(struct task *t)
 		conn_wake(c);
 }
 
-void conn_read_behind(struct conn *c, size_t bytes)
+void conn_read_behind(struct conn *c, uint32_t bytes)
 {
 	c->read_behind = bytes;
 }

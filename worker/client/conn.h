@@ -60,7 +60,7 @@ void conn_send_message(struct conn *c, enum ws_opcode opcode, struct bytes messa
 int conn_deflate_bits(const struct conn *c);
 /* For an app that only answers: while more than so many bytes wait to be sent nothing more is read, and in
  * return client.queue_max_size does not hold. One message more than that may wait. */
-void conn_read_behind(struct conn *c, size_t bytes);
+void conn_read_behind(struct conn *c, uint32_t bytes);
 /* Stops delivering messages, and reading, until turned on again; messages then come from the loop, not from
  * within this call. This is how a session whose commands wait for Redis holds its client back. */
 void conn_pause(struct conn *c, bool pause);

@@ -57,7 +57,8 @@ static bool agree_on_compression(struct conn *c, const struct http1_request *req
 {
 	if (options == NULL || !options->enabled || !deflate_negotiate(req, agreed))
 		return false;
-	c->compression = *options;
+	c->deflate_level = (uint8_t)options->level;
+	c->deflate_min = options->min_size < UINT32_MAX ? (uint32_t)options->min_size : UINT32_MAX;
 	c->deflate_bits = agreed->window_bits;
 	ws_decoder_take_compressed(&c->decoder);
 	return true;
@@ -75,7 +76,7 @@ void conn_upgrade(struct conn *c, const struct http1_request *req, const struct 
 	ws_decoder_init(&c->decoder, true, ws->max_message);
 	compressed = agree_on_compression(c, req, ws->compression, &agreed);
 	buf_init(&c->message, compressed ? inflater_payload_max(ws->max_message) : ws->max_message);
-	c->read_behind = SIZE_MAX;
+	c->read_behind = UINT32_MAX;
 	c->app = ws->app;
 	c->state = ws->state;
 	buf_init(&out, HANDSHAKE_MAX);

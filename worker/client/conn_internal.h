@@ -33,14 +33,15 @@ struct conn {
 	struct buf in;      /* read, but not consumed: an incomplete head or header, or what has to wait */
 	struct buf message; /* the fragments so far of a message that did not come in one piece */
 	struct ws_decoder decoder;
-	struct compression_options compression;
-	uint8_t deflate_bits;     /* 0: not agreed on */
 	const struct ws_app *app; /* NULL: none yet, or told already that it is over */
 	void *state;
-	size_t read_behind; /* bytes waiting to be sent at which reading stops */
 	uint64_t number;
+	uint32_t read_behind;  /* bytes waiting to be sent at which reading stops; UINT32_MAX: it does not */
+	uint32_t deflate_min;  /* bytes of a message that is compressed */
 	uint32_t head_scanned; /* how far an incomplete request head was looked through */
 	uint8_t phase;         /* enum phase */
+	uint8_t deflate_bits;  /* 0: compression was not agreed on */
+	uint8_t deflate_level;
 	bool paused;
 	bool deaf;           /* conn_stop_reading() */
 	bool announced;      /* the app was told that the close frame comes next */

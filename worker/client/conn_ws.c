@@ -144,9 +144,8 @@ static struct frame *make_frame(struct conn *c, enum ws_opcode opcode, struct by
 {
 	struct bytes payload;
 
-	if (c->deflate_bits != 0 && message.len >= c->compression.min_size &&
-	    deflater_message(c->set->params.deflater, c->deflate_bits, c->compression.level, message,
-	                     &payload))
+	if (c->deflate_bits != 0 && message.len >= c->deflate_min &&
+	    deflater_message(c->set->params.deflater, c->deflate_bits, c->deflate_level, message, &payload))
 		return ws_frame_new_compressed(opcode, payload);
 	return ws_frame_new(opcode, message);
 }
