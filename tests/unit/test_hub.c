@@ -234,12 +234,15 @@ static void a_publication_is_compressed_once_for_each_form(void **state)
 static void short_publications_and_those_that_do_not_get_smaller_are_not_compressed(void **state)
 {
 	enable_compression(1000);
-	subscribe_live(1, "news");
+	subscribe_live(3, "news");
 	t.clients[0].s.deflate_bits = 15;
 	fake_redis_message("pre:news", "[\"again and again\",\"again and again\",\"again and again\"]");
 	assert_int_equal((unsigned char)t.clients[0].last->data[0], 0x81);
 	enable_compression(0);
+	t.clients[1].s.deflate_bits = 9;
 	fake_redis_message("pre:news", "5");
+	assert_ptr_equal(t.clients[0].last, t.clients[1].last);
+	assert_ptr_equal(t.clients[0].last, t.clients[2].last);
 	assert_frame(t.clients[0].last, "{\"push\":{\"channel\":\"news\",\"pub\":{\"data\":5}}}");
 }
 

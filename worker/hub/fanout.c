@@ -30,7 +30,7 @@ struct delivery {
 	struct channel *channel;
 	const struct publication *publication;
 	struct frame *frames[WIRE_FORMS][WINDOWS];
-	bool failed; /* it cannot be encoded */
+	bool encoded[WIRE_FORMS];
 };
 
 void fanout_init(struct fanout *f, const struct config *config, struct deflater *deflater)
@@ -38,13 +38,15 @@ void fanout_init(struct fanout *f, const struct config *config, struct deflater 
 	f->config = config;
 	f->deflater = deflater;
 	buf_init(&f->scratch, FANOUT_MAX);
-	buf_init(&f->out, FANOUT_MAX);
+	for (int form = 0; form < WIRE_FORMS; form++)
+		buf_init(&f->out[form], FANOUT_MAX);
 }
 
 void fanout_free(struct fanout *f)
 {
 	buf_free(&f->scratch);
-	buf_free(&f->out);
+	for (int form = 0; form < WIRE_FORMS; form++)
+		buf_free(&f->out[form]);
 }
 
 static void give_back(struct buf *b)
@@ -60,51 +62,81 @@ static const struct compression_options *compression_of(const struct delivery *d
 	return forms[form].uni ? &config->uni_websocket.compression : &config->websocket.compression;
 }
 
-static void encode(struct delivery *d, enum wire_form form)
+/* The message in that form; ptr NULL when there was no memory for it. */
+static struct bytes message_for(struct delivery *d, enum wire_form form)
 {
-	struct buf *out = &d->fanout->out;
+	struct buf *out = &d->fanout->out[form];
 	const struct push push = {
 		.kind = PUSH_PUBLICATION,
 		.channel = channel_name(d->channel),
 		.publication = d->publication,
 	};
 
-	buf_reset(out);
-	forms[form].codec->put_push(out, &push, forms[form].uni);
+	if (!d->encoded[form]) {
+		buf_reset(out);
+		forms[form].codec->put_push(out, &push, forms[form].uni);
+		d->encoded[form] = true;
+	}
+	return buf_ok(out) ? buf_bytes(out) : BYTES_NONE;
 }
 
-/* The frame of what encode() left in the buffer. */
-static struct frame *make_frame(const struct delivery *d, enum wire_form form, int deflate_bits)
+static struct frame *plain_frame(struct delivery *d, enum wire_form form)
+{
+	struct frame **frame = &d->frames[form][0];
+	struct bytes message;
+
+	if (*frame != NULL)
+		return *frame;
+	message = message_for(d, form);
+	if (message.ptr != NULL)
+		*frame = ws_frame_new(forms[form].codec->opcode, message);
+	return *frame;
+}
+
+/* NULL when it is too short, does not get smaller, or there is no memory. */
+static struct frame *compressed_frame(struct delivery *d, enum wire_form form, int deflate_bits)
 {
 	const struct compression_options *options = compression_of(d, form);
-	struct bytes message = buf_bytes(&d->fanout->out);
+	struct bytes message = message_for(d, form);
 	struct bytes payload;
 
-	if (!buf_ok(&d->fanout->out))
+	if (message.ptr == NULL || message.len < options->min_size ||
+	    !deflater_message(d->fanout->deflater, deflate_bits, options->level, message, &payload))
 		return NULL;
-	if (deflate_bits != 0 && message.len >= options->min_size &&
-	    deflater_message(d->fanout->deflater, deflate_bits, options->level, message, &payload))
-		return ws_frame_new_compressed(forms[form].codec->opcode, payload);
-	return ws_frame_new(forms[form].codec->opcode, message);
+	return ws_frame_new_compressed(forms[form].codec->opcode, payload);
+}
+
+static struct frame *make_frame(struct delivery *d, enum wire_form form, int deflate_bits)
+{
+	struct frame *frame = compressed_frame(d, form, deflate_bits);
+
+	if (frame != NULL)
+		return frame;
+	frame = plain_frame(d, form);
+	return frame != NULL ? frame_ref(frame) : NULL;
+}
+
+static struct frame *find_frame(struct delivery *d, const struct subscription *s)
+{
+	struct frame **frame;
+
+	if (s->deflate_bits == 0)
+		return plain_frame(d, s->form);
+	frame = &d->frames[s->form][s->deflate_bits - DEFLATE_BITS_MIN + 1];
+	if (*frame == NULL)
+		*frame = make_frame(d, s->form, s->deflate_bits);
+	return *frame;
 }
 
 static struct frame *frame_for(struct delivery *d, const struct subscription *s)
 {
 	static struct log_limit limit;
-	int window = s->deflate_bits == 0 ? 0 : s->deflate_bits - DEFLATE_BITS_MIN + 1;
-	struct frame **frame = &d->frames[s->form][window];
+	struct frame *frame = find_frame(d, s);
 
-	if (*frame != NULL || d->failed)
-		return *frame;
-	encode(d, s->form);
-	*frame = make_frame(d, s->form, s->deflate_bits);
-	if (*frame == NULL) {
-		d->failed = true;
-		if (log_allowed(&limit))
-			log_chan(LOG_ERROR, d->channel, "a publication of %zu bytes was dropped: no memory",
-			         d->publication->data.len);
-	}
-	return *frame;
+	if (frame == NULL && log_allowed(&limit))
+		log_chan(LOG_ERROR, d->channel, "a publication of %zu bytes was dropped: no memory",
+		         d->publication->data.len);
+	return frame;
 }
 
 static void deliver_all(struct delivery *d, void (*deliver)(struct subscription *s, struct frame *frame))
@@ -160,5 +192,6 @@ void fanout_payload(struct fanout *f, struct channel *ch, struct bytes payload,
 		refuse(ch, reason);
 	drop_frames(&d);
 	give_back(&f->scratch);
-	give_back(&f->out);
+	for (int form = 0; form < WIRE_FORMS; form++)
+		give_back(&f->out[form]);
 }

@@ -13,8 +13,8 @@ struct deflater;
 struct fanout {
 	const struct config *config;
 	struct deflater *deflater;
-	struct buf scratch; /* of the decoder */
-	struct buf out;     /* of the encoder */
+	struct buf scratch;         /* of the decoder */
+	struct buf out[WIRE_FORMS]; /* of the encoder */
 };
 
 void fanout_init(struct fanout *f, const struct config *config, struct deflater *deflater);
