@@ -73,6 +73,14 @@ static void check_paths(struct loader *l)
 	               c->websocket.handler_prefix);
 }
 
+/* Port 0 is another one each time. */
+static bool is_any_port(const char *text)
+{
+	const char *colon = strrchr(text, ':');
+
+	return colon != NULL && strcmp(colon, ":0") == 0;
+}
+
 /* An address may be written in several ways. */
 static bool is_same_address(const char *one, const char *other)
 {
@@ -86,7 +94,7 @@ static bool is_same_address(const char *one, const char *other)
 		return false;
 	address_format(&a, texts[0]);
 	address_format(&b, texts[1]);
-	return strcmp(texts[0], texts[1]) == 0;
+	return strcmp(texts[0], texts[1]) == 0 && !is_any_port(texts[0]);
 }
 
 static void check_listen_pair(struct loader *l, const char *first, const char *second)

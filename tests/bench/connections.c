@@ -1,14 +1,16 @@
 /* Opens many WebSocket connections that connect and subscribe to one channel, publishes once, and counts who
  * got it; prints what an idle subscribed connection costs the broker in user memory.
  *
- *     bench_connections PORT COUNT [PID…]      PID: the processes of the broker whose memory counts
+ *     bench_connections [tls:]PORT COUNT [PID…]      PID: the processes of the broker whose memory counts
  *
  * The connections are spread over processes, because one may hold no more than 20,000 descriptors. Exit code
  * 0 when every connection got the publication exactly once. The broker must let anonymous clients subscribe
  * and publish (dev mode). */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
+#include <openssl/ssl.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -40,8 +42,11 @@ static const char commands[] = "{\"id\":1,\"connect\":{}}\n{\"id\":2,\"subscribe
 static const char publish[] = "{\"id\":1,\"connect\":{}}\n{\"id\":2,\"publish\":{\"channel\":\"" CHANNEL
 			      "\",\"data\":\"" MARKER "\"}}";
 
+static SSL_CTX *tls; /* NULL: the connections are plain */
+
 struct client {
 	int fd;
+	SSL *ssl;
 	bool subscribed;
 	unsigned received;
 	size_t len;
@@ -98,6 +103,34 @@ static int dial(uint16_t port)
 	return fd;
 }
 
+/* Whom it speaks to does not matter here. */
+static void secure(struct client *c)
+{
+	c->ssl = SSL_new(tls);
+	if (c->ssl == NULL || SSL_set_fd(c->ssl, c->fd) != 1 || SSL_connect(c->ssl) != 1)
+		die("TLS handshake");
+	if (fcntl(c->fd, F_SETFL, O_NONBLOCK) < 0)
+		die("fcntl");
+}
+
+static ssize_t send_all(struct client *c, const char *data, size_t len)
+{
+	return c->ssl != NULL ? SSL_write(c->ssl, data, (int)len) : write(c->fd, data, len);
+}
+
+/* As recv(2) of a socket that does not block. */
+static ssize_t receive(struct client *c, char *data, size_t len)
+{
+	int n;
+
+	if (c->ssl == NULL)
+		return recv(c->fd, data, len, MSG_DONTWAIT);
+	n = SSL_read(c->ssl, data, (int)len);
+	if (n < 0 && SSL_get_error(c->ssl, n) == SSL_ERROR_WANT_READ)
+		errno = EAGAIN;
+	return n;
+}
+
 /* Handshake and commands in one write: the server must not lose what comes behind the request. */
 static void open_client(struct client *c, uint16_t port, const char *text)
 {
@@ -105,9 +138,11 @@ static void open_client(struct client *c, uint16_t port, const char *text)
 	size_t len = strlen(hello);
 
 	c->fd = dial(port);
+	if (tls != NULL)
+		secure(c);
 	memcpy(out, hello, len);
 	len += text_frame(out + len, text);
-	if (write(c->fd, out, len) != (ssize_t)len)
+	if (send_all(c, out, len) != (ssize_t)len)
 		die("write");
 }
 
@@ -129,7 +164,7 @@ static unsigned count(struct client *c, const char *word)
 
 static void read_client(struct client *c)
 {
-	ssize_t n = recv(c->fd, c->input + c->len, INPUT_MAX - c->len, MSG_DONTWAIT);
+	ssize_t n = receive(c, c->input + c->len, INPUT_MAX - c->len);
 
 	if (n < 0 && errno == EAGAIN)
 		return;
@@ -278,7 +313,8 @@ static void spawn(uint16_t port, unsigned n, int *from_child, int *to_child)
 
 int main(int argc, char **argv)
 {
-	uint16_t port = argc > 2 ? (uint16_t)atoi(argv[1]) : 0;
+	bool with_tls = argc > 2 && strncmp(argv[1], "tls:", 4) == 0;
+	uint16_t port = argc > 2 ? (uint16_t)atoi(argv[1] + (with_tls ? 4 : 0)) : 0;
 	unsigned total = argc > 2 ? (unsigned)atoi(argv[2]) : 0;
 	unsigned processes = (total + PER_PROCESS - 1) / PER_PROCESS;
 	int from_child[64], to_child[64];
@@ -287,8 +323,12 @@ int main(int argc, char **argv)
 	uint64_t before, after, started;
 
 	if (port == 0 || total == 0 || processes > 64) {
-		fprintf(stderr, "usage: bench_connections PORT COUNT [PID...]\n");
+		fprintf(stderr, "usage: bench_connections [tls:]PORT COUNT [PID...]\n");
 		return 2;
+	}
+	if (with_tls) {
+		tls = SSL_CTX_new(TLS_client_method());
+		SSL_CTX_set_mode(tls, SSL_MODE_RELEASE_BUFFERS);
 	}
 	before = memory_of(argv + 3);
 	started = now_ms();

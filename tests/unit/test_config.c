@@ -494,9 +494,20 @@ static void combinations_that_cannot_be_are_refused(void **state)
 	refuse_text("listen:\n  - \":1\"\n  - \":1\"\n", "F:2: listen: must name \":1\" once\n");
 	refuse_text("listen: [\"127.0.0.1:1\", \"localhost:1\"]\n",
 	            "F:1: listen: must name \"127.0.0.1:1\" once, \"localhost:1\" is the same\n");
+	refuse_text("listen: [\"127.0.0.1:1\", \"tls:127.0.0.1:1\"]\n",
+	            "F:1: listen: must name \"127.0.0.1:1\" once, \"tls:127.0.0.1:1\" is the same\n");
 	refuse_variable("FANFARE_CLIENT_PONG_TIMEOUT=30s",
 	                "FANFARE_CLIENT_PONG_TIMEOUT: client.pong_timeout: must be shorter than "
 	                "client.ping_interval, 25s, not 30s\n");
+}
+
+static void port_0_is_another_one_each_time(void **state)
+{
+	struct config *c = load_text("listen: [\"127.0.0.1:0\", \"tls:127.0.0.1:0\"]\n");
+
+	assert_non_null(c);
+	assert_int_equal(c->listen.count, 2);
+	config_free(&c);
 }
 
 static void what_is_not_plain_yaml_is_refused(void **state)
@@ -839,6 +850,7 @@ int main(void)
 		cmocka_unit_test(a_secret_is_not_repeated),
 		cmocka_unit_test(namespaces_have_unique_names),
 		cmocka_unit_test(combinations_that_cannot_be_are_refused),
+		cmocka_unit_test(port_0_is_another_one_each_time),
 		cmocka_unit_test(what_is_not_plain_yaml_is_refused),
 		cmocka_unit_test(a_file_that_is_too_long_is_refused),
 		cmocka_unit_test(variables_are_checked),
