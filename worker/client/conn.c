@@ -152,7 +152,7 @@ void conn_send(struct conn *c, struct frame *f)
 
 /* --- the end --- */
 
-static void log_close(struct conn *c, uint16_t code, const char *fmt, va_list args)
+static PRINTF_LIKE(3, 0) void log_close(struct conn *c, uint16_t code, const char *fmt, va_list args)
 {
 	static struct log_limit limit;
 	char text[256];
