@@ -98,6 +98,7 @@ class Page:
 		self._bindings = {}
 		self._loaded = threading.Event()
 		self.problems = []  # errors on the console, exceptions that nobody caught, failed requests
+		self.upgrades = []  # headers of the answers to WebSocket handshakes, names in lower case
 
 	def _call(self, method, **parameters):
 		return self._browser.call(method, self._session, **parameters)
@@ -146,3 +147,6 @@ class Page:
 			self.problems.append(" ".join(str(a.get("value", a.get("description"))) for a in parameters["args"]))
 		elif method == "Log.entryAdded" and parameters["entry"]["level"] == "error":
 			self.problems.append(f"{parameters['entry']['text']} {parameters['entry'].get('url', '')}")
+		elif method == "Network.webSocketHandshakeResponseReceived":
+			headers = parameters["response"]["headers"]
+			self.upgrades.append({name.lower(): value for name, value in headers.items()})
