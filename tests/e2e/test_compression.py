@@ -113,7 +113,8 @@ def peak_kib(broker):
 
 
 def test_bombs_cost_no_more_than_the_message_limit(redis):
-	"""Sixty megabytes of zeros in sixty kilobytes: each is refused with 1009, and unpacked only up to 64 KiB."""
+	"""Sixty megabytes of zeros in sixty kilobytes, whole and in fragments: each is refused with 1009, and unpacked only up to
+	64 KiB."""
 	bomb = deflate(bytes(60 << 20))
 	assert len(bomb) < 64 << 10
 	with Broker(COMPRESSED, redis=redis) as broker:
@@ -124,4 +125,19 @@ def test_bombs_cost_no_more_than_the_message_limit(redis):
 			with connect(broker, DEFLATE) as ws:
 				ws.send_frame(TEXT, bomb, rsv=RSV1)
 				assert ws.read_closed() == Closed(1009, "message is too big")
+		for size in (100, 7000):
+			with connect(broker, DEFLATE) as ws:
+				parts = [bomb[at:at + size] for at in range(0, len(bomb), size)]
+				for n, part in enumerate(parts):
+					ws.send_frame(0 if n else TEXT, part, fin=n == len(parts) - 1, rsv=0 if n else RSV1)
+				assert ws.read_closed() == Closed(1009, "message is too big")
 		assert peak_kib(broker) - before < 8 << 10
+
+
+@pytest.mark.parametrize("offers", [
+	[f"x-{n}" for n in range(1000)], ["permessage-deflate; server_max_window_bits=8"] * 180, ["a;b=\"c\""] * 1000])
+def test_a_thousand_extensions_are_read_once_and_passed_over(broker, offers):
+	with WebSocket(broker.port, headers=["Sec-WebSocket-Extensions: " + ", ".join(offers)]) as ws:
+		assert "sec-websocket-extensions" not in ws.headers
+	with WebSocket(broker.port, headers=["Sec-WebSocket-Extensions: " + ", ".join([*offers, "permessage-deflate"])]) as ws:
+		assert ws.headers["sec-websocket-extensions"].startswith("permessage-deflate")
