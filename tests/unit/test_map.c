@@ -5,6 +5,9 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -95,13 +98,56 @@ static void the_hash_depends_on_every_byte_and_on_the_length(void **state)
 	}
 }
 
-int main(void)
+static const char known_key[] = "news";
+
+/* What another process, started anew, makes of the known key. */
+static uint64_t hash_of_another_process(void)
+{
+	uint64_t hash = 0;
+	int fds[2], status;
+	pid_t pid;
+
+	assert_int_equal(pipe(fds), 0);
+	pid = fork();
+	if (pid == 0) {
+		dup2(fds[1], STDOUT_FILENO);
+		execl("/proc/self/exe", "test_map", "tell the hash", (char *)NULL);
+		_exit(127);
+	}
+	close(fds[1]);
+	assert_int_equal(read(fds[0], &hash, sizeof(hash)), sizeof(hash));
+	close(fds[0]);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	return hash;
+}
+
+static int tell_the_hash(void)
+{
+	uint64_t hash = map_hash(BYTES(known_key));
+
+	return write(STDOUT_FILENO, &hash, sizeof(hash)) == sizeof(hash) ? 0 : 1;
+}
+
+/* Names that collide here collide nowhere else, so that nobody can prepare a flood of them. */
+static void every_process_hashes_under_a_secret_of_its_own(void **state)
+{
+	uint64_t mine = map_hash(BYTES(known_key));
+	uint64_t first = hash_of_another_process(), second = hash_of_another_process();
+
+	assert_true(mine != first && mine != second && first != second);
+}
+
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(agrees_with_an_array_over_random_operations),
 		cmocka_unit_test(a_walk_meets_each_value_once),
 		cmocka_unit_test(the_hash_depends_on_every_byte_and_on_the_length),
+		cmocka_unit_test(every_process_hashes_under_a_secret_of_its_own),
 	};
 
+	if (argc > 1 && strcmp(argv[1], "tell the hash") == 0)
+		return tell_the_hash();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -259,6 +259,44 @@ static void a_master_that_became_a_replica_is_left(void **state)
 	check_recovery("read-only replica");
 }
 
+/* None of them says that the connection is no good. Who called is told; the next call is a new one. */
+static void errors_of_a_command_are_its_own_affair(void **state)
+{
+	static const char *const errors[] = {
+		"MOVED 3999 10.0.0.1:6379",
+		"ASK 3999 10.0.0.1:6379",
+		"CROSSSLOT Keys in request don't hash to the same slot",
+		"CLUSTERDOWN The cluster is down",
+		"TRYAGAIN Multiple keys request during rehashing of slot",
+		"LOADING Redis is loading the dataset in memory",
+		"NOAUTH Authentication required.",
+		"NOPERM this user has no permissions",
+		"OOM command not allowed when used memory > 'maxmemory'.",
+		"WRONGTYPE Operation against a key holding the wrong kind of value",
+		"%s%n%s",
+		"",
+	};
+	struct answer a;
+	char line[128];
+	unsigned accepted;
+
+	start();
+	accepted = mock.accepted;
+	for (size_t i = 0; i < ARRAY_LEN(errors); i++) {
+		snprintf(line, sizeof(line), "-%s\r\n", errors[i]);
+		let_say("ECHO", line, 1);
+		echo(&a, "x");
+		WAIT_FOR(&world, 1000, a.count == 1);
+		assert_false(a.null);
+		assert_string_equal(a.text, errors[i]);
+		echo(&a, "x");
+		WAIT_FOR(&world, 1000, a.count == 1);
+		assert_string_equal(a.text, "x");
+	}
+	assert_true(is_ready(&world));
+	assert_int_equal(mock.accepted, accepted);
+}
+
 /* --- confirmations --- */
 
 /* Confirms what it is asked for, but forgets one channel. */
@@ -484,6 +522,7 @@ int main(void)
 		FAULT(nonsense_breaks_the_subscriber_connection_and_it_is_made_again),
 		FAULT(messages_on_channels_that_nobody_wants_are_dropped),
 		FAULT(a_master_that_became_a_replica_is_left),
+		FAULT(errors_of_a_command_are_its_own_affair),
 		FAULT(a_lost_confirmation_in_the_middle_is_noticed_by_the_next),
 		FAULT(a_lost_last_confirmation_is_noticed_in_time_and_costs_nothing),
 		FAULT(a_confirmation_that_never_comes_is_noticed_also_after_one_that_came_late),
