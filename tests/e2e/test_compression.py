@@ -7,6 +7,7 @@ import zlib
 
 import pytest
 
+from lib import process
 from lib.broker import OPEN, Broker
 from lib.sdk import SDKS
 from lib.ws import TEXT, Closed, WebSocket
@@ -132,6 +133,22 @@ def test_bombs_cost_no_more_than_the_message_limit(redis):
 					ws.send_frame(0 if n else TEXT, part, fin=n == len(parts) - 1, rsv=0 if n else RSV1)
 				assert ws.read_closed() == Closed(1009, "message is too big")
 		assert peak_kib(broker) - before < 8 << 10
+
+
+def test_a_connection_that_may_compress_holds_no_window(redis):
+	"""A single state of zlib is a quarter of a megabyte to send, and 40 KiB to receive."""
+	with Broker(COMPRESSED, redis=redis) as broker:
+		[worker] = broker.worker_pids()
+		before = process.private_bytes(worker)
+		clients = [subscribe(broker, "news", DEFLATE) for _ in range(500)]
+		redis.publish("news", json.dumps(TEXT_LONG))
+		for ws in clients:
+			ws.send_frame(TEXT, deflate(b'{"id":3,"rpc":{"method":"%s"}}' % (b"x" * 5000)), rsv=RSV1)
+			while b'"code":108' not in (frame := ws.read_frame()).payload:
+				assert frame.rsv == RSV1
+		assert process.private_bytes(worker) - before < 500 * (16 << 10)
+		for ws in clients:
+			ws.close()
 
 
 @pytest.mark.parametrize("offers", [
