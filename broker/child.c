@@ -27,6 +27,18 @@ pid_t child_fork(void)
 	return pid;
 }
 
+void child_forget_settings(void)
+{
+	static const char prefix[] = "FANFARE_";
+	char **kept = environ;
+
+	for (char **variable = environ; *variable != NULL; variable++) {
+		if (strncmp(*variable, prefix, sizeof(prefix) - 1) != 0)
+			*kept++ = *variable;
+	}
+	*kept = NULL;
+}
+
 static int compare_fds(const void *a, const void *b)
 {
 	int x = *(const int *)a, y = *(const int *)b;

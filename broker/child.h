@@ -10,6 +10,9 @@
  * between is neither lost nor handled by the wrong process. In the child all signals that the master uses
  * are back at their defaults. */
 pid_t child_fork(void) MUST_CHECK;
+/* Takes the settings of the broker, and the secrets among them, out of the environment: for a child that
+ * becomes another program. */
+void child_forget_settings(void);
 /* Closes every descriptor above 2 that is not in the list. The list is sorted in place. */
 void child_close_all_but(int *fds, size_t count);
 

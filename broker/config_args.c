@@ -5,6 +5,9 @@
 #include <unistd.h>
 
 #include "cli.h"
+#include "mem.h"
+#include "options.h"
+#include "redis_url.h"
 
 enum { PROBLEMS_TEXT_MAX = 1 << 18 };
 
@@ -85,6 +88,31 @@ static bool check_flags(const struct config_args *a, const char *command)
 	return good;
 }
 
+/* Everybody on the machine can read the arguments of a program (ps). A password too short for a mask in its
+ * place takes the rest along. */
+static void hide_secret(char *text)
+{
+	size_t len = strlen(text);
+	char *masked = redis_url_mask(text);
+
+	if (strlen(masked) <= len)
+		memcpy(text, masked, strlen(masked) + 1);
+	else
+		memset(text, '*', len);
+	memset(text + strlen(text), '\0', len - strlen(text));
+	mem_free(masked);
+}
+
+static void hide_secrets(const struct config_args *a)
+{
+	for (size_t i = 0; i < a->flag_count; i++) {
+		const struct config_flag *flag = &a->flags[i];
+
+		if (option_find(&options_of_broker, BYTES_OF_STR(flag->option))->secret)
+			hide_secret((char *)(uintptr_t)flag->value);
+	}
+}
+
 struct config *config_args_load(const struct config_args *a, const char *command, int *code)
 {
 	struct config_sources sources = {
@@ -102,6 +130,7 @@ struct config *config_args_load(const struct config_args *a, const char *command
 		return NULL;
 	buf_init(&errors, PROBLEMS_TEXT_MAX);
 	config = config_load(&sources, &errors);
+	hide_secrets(a);
 	*code = config != NULL ? EXIT_OK : EXIT_FAILED;
 	if (config == NULL)
 		fprintf(stderr, "%.*s", BYTES_FMT(buf_bytes(&errors)));

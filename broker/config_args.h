@@ -45,9 +45,10 @@ struct config_args {
 	bool too_many;
 };
 
-/* All of it borrows from the arguments of the program. True if the option was one of CONFIG_ARGS. */
+/* All of it borrows from the arguments of the program, which can be written to. True if the option was one of
+ * CONFIG_ARGS. */
 bool config_args_take(struct config_args *a, int option, const char *value);
-/* The configuration from file, environment and arguments. NULL with the problems told on standard error, and
- * the exit code of the command in *code: EXIT_USAGE if an argument is wrong by itself, else EXIT_FAILED. Free
- * with config_free(). */
+/* The configuration from file, environment and arguments, in which passwords are masked from then on. NULL
+ * with the problems told on standard error, and the exit code of the command in *code: EXIT_USAGE if an
+ * argument is wrong by itself, else EXIT_FAILED. Free with config_free(). */
 struct config *config_args_load(const struct config_args *a, const char *command, int *code) MUST_CHECK;

@@ -252,6 +252,7 @@ static _Noreturn void become_server(const struct embedded_redis *r, pid_t master
 			_exit(126);
 	}
 	fcntl(lock_fd, F_SETFD, 0);
+	child_forget_settings();
 	execv(r->program, argv);
 	dprintf(STDERR_FILENO, "cannot run %s: %s\n", r->program, strerror(errno));
 	_exit(127);

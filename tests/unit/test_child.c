@@ -109,12 +109,35 @@ static void only_what_is_listed_stays_open(void **state)
 		close(opened[i]);
 }
 
+static int check_settings(void)
+{
+	setenv("FANFARE_A", "1", 1);
+	setenv("B", "2", 1);
+	setenv("FANFARE_C", "3", 1);
+	setenv("FANFARES", "4", 1);
+	setenv("FANFARE_", "", 1);
+	child_forget_settings();
+	if (getenv("FANFARE_A") != NULL || getenv("FANFARE_C") != NULL || getenv("FANFARE_") != NULL)
+		return 1;
+	return getenv("B") == NULL || getenv("FANFARES") == NULL ? 2 : 0;
+}
+
+static void settings_are_forgotten_and_nothing_else(void **state)
+{
+	pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(check_settings());
+	assert_int_equal(wait_for(pid), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(end_is_told_in_words),
 		cmocka_unit_test(child_has_no_signal_of_the_masters),
 		cmocka_unit_test(only_what_is_listed_stays_open),
+		cmocka_unit_test(settings_are_forgotten_and_nothing_else),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
