@@ -11,6 +11,8 @@ import tempfile
 from . import process
 
 BINARY = os.environ.get("FANFARE", "build/debug/fanfare")
+# What its processes execute, if that is something else, because BINARY runs it under valgrind.
+EXECUTABLE = os.environ.get("TESTED_EXECUTABLE", BINARY)
 SANITIZER_REPORT = re.compile(r"ERROR: \w+Sanitizer|runtime error:|Assertion `")
 
 # Nothing is kept for a debugger: an abort in a test is read in the log.
@@ -20,7 +22,7 @@ ENVIRONMENT = {"ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0", "UBSAN_OPTIONS
 def run(*arguments, input=None, timeout=30.0, env=None):
 	"""Runs `fanfare ARGUMENTS` to its end; returns the CompletedProcess with text output."""
 	return subprocess.run(
-		[BINARY, *map(str, arguments)], input=input, capture_output=True, text=True, timeout=timeout,
+		[BINARY, *map(str, arguments)], input=input, capture_output=True, text=True, timeout=process.patience(timeout),
 		env=os.environ | ENVIRONMENT | (env or {}))
 
 
@@ -102,7 +104,7 @@ class Broker:
 			return None, str(error)
 
 	def get(self, path, timeout=5.0):
-		connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+		connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=process.patience(timeout))
 		try:
 			connection.request("GET", path)
 			response = connection.getresponse()
@@ -119,7 +121,7 @@ class Broker:
 		return self.process.pid
 
 	def worker_pids(self):
-		binary = os.path.realpath(BINARY)
+		binary = os.path.realpath(EXECUTABLE)
 		return [pid for pid in process.children(self.pid) if process.executable(pid) == binary]
 
 	def redis_pids(self):

@@ -3,8 +3,8 @@
 import collections
 import itertools
 import json
-import time
 
+from . import process
 from .ws import Closed, Timeout, WebSocket
 
 
@@ -40,7 +40,7 @@ class Client:
 		return self.reply(self.send(name, request), name, timeout)
 
 	def reply(self, id, name, timeout=5.0):
-		deadline = time.monotonic() + timeout
+		deadline = process.now() + timeout
 		while id not in self.replies:
 			self._read(deadline)
 		reply = self.replies.pop(id)
@@ -50,7 +50,7 @@ class Client:
 
 	def push(self, timeout=5.0):
 		"""The next push, without its envelope."""
-		deadline = time.monotonic() + timeout
+		deadline = process.now() + timeout
 		while not self.pushes:
 			self._read(deadline)
 		return self.pushes.popleft()
@@ -62,8 +62,8 @@ class Client:
 		return push["channel"], push["pub"]["data"]
 
 	def publications(self, count, timeout=10.0):
-		deadline = time.monotonic() + timeout
-		return [self.publication(deadline - time.monotonic()) for _ in range(count)]
+		deadline = process.now() + timeout
+		return [self.publication(deadline - process.now()) for _ in range(count)]
 
 	def quiet(self, seconds=0.1):
 		"""True when nothing comes for that long: for what the protocol says must not be sent."""
@@ -84,7 +84,7 @@ class Client:
 		return self.call("publish", {"channel": channel, "data": data})
 
 	def _read(self, deadline):
-		message = self.ws.read_message(deadline - time.monotonic())
+		message = self.ws.read_message(deadline - process.now())
 		if isinstance(message, Closed):
 			raise Disconnected(f"{message.code} {message.reason}")
 		for line in message.split("\n"):

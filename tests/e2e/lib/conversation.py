@@ -8,7 +8,7 @@ import re
 import string
 import time
 
-from . import fossil, matching, token
+from . import fossil, matching, process, token
 from .ws import BINARY, TEXT, Closed, Timeout, WebSocket
 
 SETTLE_S = 0.1  # how long to listen after the last step for what must not come
@@ -40,7 +40,7 @@ class Line:
 		"""The next message as text, or Closed. Timeout when neither comes."""
 		while True:
 			if not self.waiting:
-				message = self.ws.read_message(deadline - time.monotonic())
+				message = self.ws.read_message(deadline - process.now())
 				if isinstance(message, Closed):
 					return message
 				assert isinstance(message, str), f"a binary message: {message!r}"
@@ -148,7 +148,7 @@ class Replay:
 			line.payloads[push["channel"]] = data
 
 	def _collect(self, line, count, timeout):
-		deadline = time.monotonic() + timeout
+		deadline = process.now() + timeout
 		texts = []
 		while len(texts) < count:
 			try:
@@ -165,14 +165,14 @@ class Replay:
 
 	def _quiet(self, line, seconds, when):
 		try:
-			message = line.next(time.monotonic() + seconds)
+			message = line.next(process.now() + seconds / process.SLOWNESS)
 		except Timeout:
 			return
 		raise Mismatch(f"{when}: {message}")
 
 	def _step_closed(self, step):
 		line = self.lines[step["closed"]]
-		deadline = time.monotonic() + step.get("timeout_ms", 4000) / 1000
+		deadline = process.now() + step.get("timeout_ms", 4000) / 1000
 		message = line.next(deadline)
 		while step.get("drain") and not isinstance(message, Closed):
 			message = line.next(deadline)
@@ -213,7 +213,7 @@ class Replay:
 			self._call_api(step["server"], json.loads(self._fill_in(json.dumps(parameters))))
 
 	def _call_api(self, method, parameters):
-		connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+		connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=process.patience(5))
 		try:
 			headers = {"X-API-Key": self.api_key, "Content-Type": "application/json"}
 			connection.request("POST", f"/api/{method}", json.dumps(parameters), headers)

@@ -18,14 +18,28 @@ class Timeout(AssertionError):
 	pass
 
 
+# How many times slower than usual what is tested may be: under valgrind it is (tests/e2e/valgrind).
+SLOWNESS = float(os.environ.get("TESTED_SLOWNESS", "1"))
+
+
+def now():
+	"""The time on the clock by which deadlines are set: it goes as slow as what is tested."""
+	return time.monotonic() / SLOWNESS
+
+
+def patience(seconds):
+	"""So many seconds on that clock, for what waits by a real one."""
+	return seconds * SLOWNESS
+
+
 def wait_until(condition, what, timeout=10.0, every=0.02):
 	"""Returns the first true value of condition(); Timeout names what did not happen."""
-	deadline = time.monotonic() + timeout
+	deadline = now() + timeout
 	while True:
 		value = condition()
 		if value:
 			return value
-		if time.monotonic() > deadline:
+		if now() > deadline:
 			raise Timeout(f"not within {timeout} s: {what}")
 		time.sleep(every)
 
@@ -40,7 +54,7 @@ def stop(process, sig=signal.SIGTERM, timeout=10.0):
 	if process.poll() is None:
 		process.send_signal(sig)
 	try:
-		return process.wait(timeout)
+		return process.wait(patience(timeout))
 	except subprocess.TimeoutExpired:
 		process.kill()
 		process.wait()

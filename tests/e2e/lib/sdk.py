@@ -7,7 +7,6 @@ import queue
 import subprocess
 import sys
 import threading
-import time
 
 from . import process
 from .browser import Browser
@@ -40,7 +39,7 @@ class Driver:
 	def do(self, name, timeout=10.0, **members):
 		"""Runs the command to its end; raises Failed with the SDK's error. Keeps the events that come meanwhile."""
 		id, put_back = self.start(name, **members), []
-		deadline = time.monotonic() + timeout
+		deadline = process.now() + timeout
 		while True:
 			event = self._next(deadline, f"the end of {name}")
 			if event.get("id") == id:
@@ -53,15 +52,15 @@ class Driver:
 
 	def expect(self, name, timeout=10.0, **members):
 		wanted = {"event": name} | members
-		deadline = time.monotonic() + timeout
+		deadline = process.now() + timeout
 		while True:
 			event = self._next(deadline, str(wanted))
 			if wanted.items() <= event.items():
 				return event
 
 	def publications(self, count, timeout=10.0):
-		deadline = time.monotonic() + timeout
-		return [self.expect("publication", deadline - time.monotonic())["data"] for _ in range(count)]
+		deadline = process.now() + timeout
+		return [self.expect("publication", deadline - process.now())["data"] for _ in range(count)]
 
 	def pending(self):
 		"""Events that came and were not looked at."""
@@ -69,7 +68,7 @@ class Driver:
 
 	def _next(self, deadline, what):
 		try:
-			event = self.events.get(timeout=max(deadline - time.monotonic(), 0.001))
+			event = self.events.get(timeout=process.patience(max(deadline - process.now(), 0.001)))
 		except queue.Empty:
 			raise process.Timeout(f"{what} did not come; before that: {self.seen[-20:]}") from None
 		self.seen.append(event)

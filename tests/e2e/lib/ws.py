@@ -6,8 +6,9 @@ import os
 import select
 import socket
 import struct
-import time
 import urllib.parse
+
+from . import process
 
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 CONTINUATION = 0
@@ -28,7 +29,7 @@ class Peer:
 		self.socket = socket.socket(family, socket.SOCK_STREAM)
 		if receive_buffer:
 			self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-		self.socket.settimeout(10.0)
+		self.socket.settimeout(process.patience(10.0))
 		self.socket.connect(path or (host, port))
 		if not path:
 			self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -46,7 +47,7 @@ class Peer:
 		"""Reads once into the buffer. False at the end of the stream; Timeout when nothing came."""
 		if self.at_end:
 			return False
-		if not select.select([self.socket], [], [], max(timeout, 0))[0]:
+		if not select.select([self.socket], [], [], process.patience(max(timeout, 0)))[0]:
 			raise Timeout("nothing came")
 		try:
 			data = self.socket.recv(65536)
@@ -57,16 +58,16 @@ class Peer:
 		return bool(data)
 
 	def read_to_end(self, timeout=5.0):
-		deadline = time.monotonic() + timeout
-		while self.fill(deadline - time.monotonic()):
+		deadline = process.now() + timeout
+		while self.fill(deadline - process.now()):
 			pass
 		return bytes(self.buffer)
 
 	def read_head(self, timeout=5.0):
 		"""An HTTP head up to and with its empty line. What follows stays in the buffer."""
-		deadline = time.monotonic() + timeout
+		deadline = process.now() + timeout
 		while b"\r\n\r\n" not in self.buffer:
-			if not self.fill(deadline - time.monotonic()):
+			if not self.fill(deadline - process.now()):
 				raise ConnectionError(f"closed within the head: {bytes(self.buffer)!r}")
 		head, _, rest = bytes(self.buffer).partition(b"\r\n\r\n")
 		self.buffer = bytearray(rest)
@@ -155,22 +156,22 @@ class Framed(Peer):
 
 	def read_frame(self, timeout=5.0):
 		"""The next frame of any kind; None at the end of the stream."""
-		deadline = time.monotonic() + timeout
+		deadline = process.now() + timeout
 		while True:
 			frame = self._parse_frame()
 			if frame:
 				return frame
-			if not self.fill(deadline - time.monotonic()):
+			if not self.fill(deadline - process.now()):
 				return None
 
 	def read_message(self, timeout=5.0):
 		"""The next text (str) or binary (bytes) message, or Closed. Native pings are answered on the way."""
 		if self.closed:
 			return self.closed
-		deadline = time.monotonic() + timeout
+		deadline = process.now() + timeout
 		parts = []
 		while True:
-			frame = self.read_frame(deadline - time.monotonic())
+			frame = self.read_frame(deadline - process.now())
 			if frame is None:
 				self.closed = Closed(1006, "")
 				return self.closed
@@ -193,9 +194,9 @@ class Framed(Peer):
 
 	def read_closed(self, timeout=5.0):
 		"""Skips what comes before the end of the connection."""
-		deadline = time.monotonic() + timeout
+		deadline = process.now() + timeout
 		while not self.closed:
-			self.read_message(deadline - time.monotonic())
+			self.read_message(deadline - process.now())
 		return self.closed
 
 
