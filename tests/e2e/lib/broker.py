@@ -125,7 +125,9 @@ class Broker:
 		return [pid for pid in process.children(self.pid) if process.executable(pid) == binary]
 
 	def redis_pids(self):
-		return [pid for pid in process.children(self.pid) if "redis-server" in process.command_line(pid)]
+		workers = self.worker_pids()
+		return [
+			pid for pid in process.children(self.pid) if pid not in workers and "redis-server" in process.command_line(pid)]
 
 	def log(self):
 		with open(self.log_path, errors="replace") as f:
