@@ -51,6 +51,7 @@ struct config {
 	bool dev;
 	struct strings listen; /* "ADDR:PORT", "[v6]:PORT", ":PORT" or "unix:/path", "tls:" before it */
 	int workers;           /* 0: as many as this process may use CPUs */
+	bool sandbox;          /* workers give up system calls that they never need */
 	char *runtime_dir;     /* holds the pid file, the data and socket of the embedded Redis */
 
 	struct {

@@ -124,6 +124,12 @@ static const struct option broker_rows[] = {
          .max = 1024,
          .zero_word = "auto",
          .doc = "Worker processes; auto: one for each CPU that the broker may use."},
+	{.name = "sandbox",
+         .type = OPTION_BOOL,
+         IN_CONFIG(sandbox),
+         .fallback = "true",
+         .doc = "Workers give up system calls that they never need (seccomp): they start no program, write no file, touch no "
+                "other process."},
 	{.name = "runtime_dir",
          .type = OPTION_STRING,
          IN_CONFIG(runtime_dir),

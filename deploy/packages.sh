@@ -5,7 +5,7 @@
 
 packages_to_build="
 build-essential=cc cmake=cmake ninja-build=ninja pkg-config=pkg-config
-libev-dev libhiredis-dev libc-ares-dev libyaml-dev libssl-dev zlib1g-dev
+libev-dev libhiredis-dev libc-ares-dev libyaml-dev libssl-dev libseccomp-dev zlib1g-dev
 "
 packages_to_run="redis-server=redis-server"
 packages_to_test="

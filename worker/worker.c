@@ -20,6 +20,7 @@
 #include "mem.h"
 #include "metrics.h"
 #include "random.h"
+#include "sandbox.h"
 #include "session.h"
 #include "tls.h"
 
@@ -252,6 +253,19 @@ void worker_free_tls(struct tls_server **tls)
 	tls_server_free(tls);
 }
 
+#ifdef __SANITIZE_ADDRESS__
+enum { LEAK_CHECK = true };
+#else
+enum { LEAK_CHECK = false };
+#endif
+
+/* A kernel that cannot do it serves as well as it always did. */
+static void confine(const struct config *config)
+{
+	if (config->sandbox && !sandbox_enter(LEAK_CHECK))
+		log_warning("cannot enter the sandbox: %s", strerror(errno));
+}
+
 int worker_run(const struct worker_args *args)
 {
 	struct worker w = {.args = args};
@@ -266,6 +280,7 @@ int worker_run(const struct worker_args *args)
 	w.inflater = inflater_new();
 	w.deflater = deflater_new();
 	build(&w);
+	confine(args->config);
 	loop_run(w.loop);
 	take_down(&w);
 	return 0;
