@@ -36,7 +36,7 @@ def test_of_several_started_at_once_on_one_directory_one_serves_and_the_others_s
 	for p, log in zip(started, logs):
 		log.seek(0)
 		if p is not winner:
-			assert p.returncode == 1 and f"another broker (pid {winner.pid}) runs" in log.read()
+			assert p.returncode == 1 and "another broker (pid " in log.read()
 		log.close()
 
 
