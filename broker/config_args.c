@@ -109,7 +109,7 @@ static void hide_secrets(const struct config_args *a)
 		const struct config_flag *flag = &a->flags[i];
 
 		if (option_find(&options_of_broker, BYTES_OF_STR(flag->option))->secret)
-			hide_secret((char *)(uintptr_t)flag->value);
+			hide_secret((char *)flag->value);
 	}
 }
 
