@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <string.h>
 #include <unistd.h>
 
 static int watched(const struct stream *s)
@@ -59,6 +60,21 @@ ssize_t stream_sendv(struct stream *s, const struct iovec *iov, int count)
 	return outcome(n);
 }
 
+int stream_socket_error(struct stream *s)
+{
+	int error = 0;
+	socklen_t len = sizeof(error);
+
+	if (getsockopt(s->io.fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
+		return errno;
+	return error;
+}
+
+static const char *plain_reason(const struct stream *s)
+{
+	return strerror(errno);
+}
+
 static void plain_shutdown(struct stream *s)
 {
 	shutdown(s->io.fd, SHUT_WR);
@@ -69,6 +85,8 @@ static void plain_release(struct stream *s, bool reset)
 }
 
 static const struct stream_ops plain_ops = {
+	.connected = stream_socket_error,
+	.reason = plain_reason,
 	.read = stream_recv,
 	.writev = stream_sendv,
 	.shutdown = plain_shutdown,
@@ -116,22 +134,31 @@ void stream_attach(struct stream *s, int fd)
 	stream_want_read(s, true);
 }
 
-bool stream_connect(struct stream *s, const struct address *to)
+int stream_dial(const struct address *to)
 {
 	int fd = socket(to->sa.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	int on = 1;
 	int saved;
 
 	if (fd < 0)
-		return false;
+		return -1;
 	if (to->sa.any.sa_family != AF_UNIX)
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	if (connect(fd, &to->sa.any, to->len) < 0 && errno != EINPROGRESS) {
 		saved = errno;
 		close(fd);
 		errno = saved;
-		return false;
+		return -1;
 	}
+	return fd;
+}
+
+bool stream_connect(struct stream *s, const struct address *to)
+{
+	int fd = stream_dial(to);
+
+	if (fd < 0)
+		return false;
 	stream_attach_layer(s, fd, &plain);
 	stream_want_write(s, true);
 	return true;
@@ -139,12 +166,12 @@ bool stream_connect(struct stream *s, const struct address *to)
 
 int stream_connected(struct stream *s)
 {
-	int error = 0;
-	socklen_t len = sizeof(error);
+	return s->layer->ops->connected(s);
+}
 
-	if (getsockopt(s->io.fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
-		return errno;
-	return error;
+const char *stream_reason(const struct stream *s)
+{
+	return s->layer->ops->reason(s);
 }
 
 ssize_t stream_read(struct stream *s, void *data, size_t len)

@@ -1,6 +1,6 @@
-/* A non-blocking byte stream: TCP or unix socket, or TLS over one of them (tls.h), behind the same few
- * operations. Embedded in its owner, who does not know which it is. Holds no buffer. Tells when it can be
- * read or written; the owner does the rest. */
+/* A non-blocking byte stream: TCP or unix socket, or TLS over one of them (tls.h, tls_client.h), behind the
+ * same few operations. Embedded in its owner, who does not know which it is. Holds no buffer. Tells when it
+ * can be read or written; the owner does the rest. */
 #pragma once
 
 #include <ev.h>
@@ -37,6 +37,9 @@ void stream_attach(struct stream *s, int fd);
 bool stream_connect(struct stream *s, const struct address *to) MUST_CHECK;
 /* 0, or the errno with which connecting failed. */
 int stream_connected(struct stream *s) MUST_CHECK;
+/* Why connecting, reading or writing failed just now, with errno as it was left; or what connecting still
+ * waits for. For people, and until the next call of any function here. */
+const char *stream_reason(const struct stream *s);
 
 /* Bytes read, 0 at the end of the stream, STREAM_AGAIN or STREAM_ERROR. */
 ssize_t stream_read(struct stream *s, void *data, size_t len) MUST_CHECK;

@@ -6,6 +6,8 @@
 
 struct stream_ops {
 	/* As the functions of stream.h with these names. */
+	int (*connected)(struct stream *s);
+	const char *(*reason)(const struct stream *s);
 	ssize_t (*read)(struct stream *s, void *data, size_t len);
 	ssize_t (*writev)(struct stream *s, const struct iovec *iov, int count);
 	void (*shutdown)(struct stream *s);
@@ -22,6 +24,10 @@ struct stream_layer {
 	const struct stream_ops *ops;
 };
 
+/* A socket that begins to connect; -1 with errno. */
+int stream_dial(const struct address *to) MUST_CHECK;
+/* 0, or the errno with which that failed. */
+int stream_socket_error(struct stream *s) MUST_CHECK;
 /* Takes the socket over, with a layer. Nothing is watched yet. */
 void stream_attach_layer(struct stream *s, int fd, struct stream_layer *layer);
 /* What the socket is watched for. */

@@ -1,15 +1,14 @@
-/* The inside of TLS, for the files that make it up: tls_server.c (what comes from files), tls_tickets.c,
- * tls_stream.c (one connection). */
+/* The inside of TLS, for the files that make it up: tls_server.c and tls_tickets.c (what accepted connections
+ * need), tls_accept.c (the accepted ones), tls_client.c (those that we make), tls_files.c (certificates and
+ * keys for both), tls_stream.c (one connection), tls_reason.c (what went wrong). */
 #pragma once
 
 #include <openssl/ssl.h>
 
 #include "list.h"
 #include "tls.h"
+#include "tls_stream.h"
 #include "tls_tickets.h"
-
-/* The longest record, without what encryption adds (RFC 8446, 5.1). */
-enum { TLS_RECORD_MAX = 16384 };
 
 struct tls_certificate {
 	SSL_CTX *context;
@@ -20,15 +19,12 @@ struct tls_server {
 	struct tls_certificate *certificates; /* the first is for clients that name none that we have */
 	size_t count;
 	struct tls_tickets tickets;
-	BIO_METHOD *socket; /* how OpenSSL reads and writes our sockets */
+	struct tls_gear gear;
 	uint64_t handshake_timeout_ms;
 	size_t handshake_limit;
 	struct list handshakes; /* those that are not done, the oldest first */
 	size_t handshake_count;
-	char record[TLS_RECORD_MAX]; /* where the pieces of one record are put together */
 };
 
-/* tls_stream.c; NULL without memory. */
-BIO_METHOD *tls_socket_method(void) MUST_CHECK;
-/* What went wrong last in OpenSSL, for people; empties its queue of errors. */
-const char *tls_reason(void);
+/* tls_accept.c */
+extern const struct tls_role tls_role_of_accepted;

@@ -1,42 +1,12 @@
-/* TLS as a layer of a stream: the handshake, reading, writing, the end. */
+#include "tls_stream.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <openssl/err.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
-#include "log.h"
-#include "mem.h"
-#include "metrics.h"
-#include "stream_layer.h"
-#include "tls_internal.h"
-
-/* In the order in which a connection passes through them; it may skip. */
-enum tls_phase {
-	TLS_HANDSHAKE,
-	TLS_OPEN,
-	TLS_FAILED, /* `error` says with what errno; the owner is told and closes */
-};
-
-struct tls {
-	struct stream_layer layer;
-	struct tls_server *server;
-	struct stream *stream;
-	SSL *ssl;
-	struct list node; /* in server->handshakes, as long as that phase lasts */
-	/* Of the handshake: its deadline. Later: goes on reading, when what OpenSSL has read ahead is all
-	 * that there is, so that the socket will not tell. */
-	struct timer timer;
-	int error;
-	/* A record of that length is made, but the socket has not taken all of it. The owner does not know:
-	 * he was told that all but the last byte are written, so that he comes back with that. */
-	uint16_t owed;
-	uint8_t phase;         /* enum tls_phase */
-	uint8_t wanted;        /* by the owner: EV_READ, EV_WRITE */
-	bool read_needs_write; /* reading goes on when the socket can be written */
-	bool ending;           /* our close_notify is to be sent, and then the end of the stream */
-};
+#include "tls_reason.h"
 
 static struct tls *tls_of(const struct stream *s)
 {
@@ -77,7 +47,7 @@ static long socket_control(BIO *bio, int command, long number, void *pointer)
 	}
 }
 
-BIO_METHOD *tls_socket_method(void)
+static BIO_METHOD *socket_method(void)
 {
 	BIO_METHOD *method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "stream");
 
@@ -95,7 +65,9 @@ static void watch(struct tls *t)
 {
 	int events = t->wanted;
 
-	if (t->phase == TLS_HANDSHAKE)
+	if (t->phase == TLS_CONNECTING)
+		events = EV_WRITE;
+	else if (t->phase == TLS_HANDSHAKE)
 		events = SSL_want_write(t->ssl) ? EV_WRITE : EV_READ;
 	else if (t->read_needs_write || t->ending)
 		events |= EV_WRITE;
@@ -104,57 +76,48 @@ static void watch(struct tls *t)
 
 static void set_phase(struct tls *t, enum tls_phase phase)
 {
+	bool shook_hands = t->phase < TLS_OPEN;
+
 	assert(phase > t->phase);
-	if (t->phase == TLS_HANDSHAKE) {
-		list_remove(&t->node);
-		timer_stop(&t->timer);
-		t->server->handshake_count--;
-		metrics_dec(tls_handshakes_in_flight);
-	}
 	t->phase = (uint8_t)phase;
-}
-
-static void log_failure(const struct tls *t, const char *reason)
-{
-	static struct log_limit limit;
-	struct address peer = {.len = sizeof(peer.sa)};
-	char name[ADDRESS_TEXT_MAX] = "a peer that is gone";
-
-	if (!log_allowed(&limit))
+	if (!shook_hands || phase < TLS_OPEN)
 		return;
-	if (getpeername(stream_fd(t->stream), &peer.sa.any, &peer.len) == 0)
-		address_format(&peer, name);
-	log_info("TLS with %s: %s: %s", name, t->phase == TLS_HANDSHAKE ? "no handshake" : "failed", reason);
+	timer_stop(&t->timer);
+	t->gear->role->on_handshake_over(t, phase == TLS_OPEN);
 }
 
-static void fail(struct tls *t, int error, const char *reason)
+void tls_fail(struct tls *t, int error, const char *reason)
 {
 	if (t->phase == TLS_FAILED)
 		return;
-	log_failure(t, reason);
-	if (t->phase == TLS_HANDSHAKE)
-		metrics_inc(tls_handshakes_failed);
-	set_phase(t, TLS_FAILED);
 	t->error = error;
+	t->gear->role->on_failure(t, reason);
+	set_phase(t, TLS_FAILED);
 }
 
 /* The last call of OpenSSL for this connection went wrong for good. */
 static void fail_by(struct tls *t, int ssl_error)
 {
+	char reason[TLS_REASON_MAX];
 	int error = errno;
 
-	if (ssl_error == SSL_ERROR_SSL)
-		fail(t, EPROTO, tls_reason());
-	else if (ssl_error == SSL_ERROR_SYSCALL && error != 0)
-		fail(t, error, strerror(error));
-	else
-		fail(t, ECONNRESET, "the peer hung up");
+	if (ssl_error == SSL_ERROR_SSL) {
+		tls_reason_of(t->ssl, reason);
+		tls_fail(t, EPROTO, reason);
+	} else if (ssl_error == SSL_ERROR_SYSCALL && error != 0) {
+		tls_fail(t, error, strerror(error));
+	} else {
+		tls_fail(t, ECONNRESET, "the peer hung up");
+	}
 }
 
-/* The owner hears of an error even if he wants to read nothing now. */
-static void tell_failure(struct tls *t)
+/* Who waits for a connection that he makes, waits to write. */
+void tls_tell_failure(struct tls *t)
 {
-	t->stream->on_readable(t->stream);
+	if (!SSL_is_server(t->ssl) && (t->wanted & EV_WRITE))
+		stream_tell(t->stream, EV_WRITE);
+	else
+		t->stream->on_readable(t->stream);
 }
 
 /* --- the handshake --- */
@@ -164,9 +127,6 @@ static void on_established(struct tls *t)
 	int events = t->wanted & EV_WRITE;
 
 	set_phase(t, TLS_OPEN);
-	metrics_inc(tls_handshakes);
-	if (SSL_session_reused(t->ssl))
-		metrics_inc(tls_resumptions);
 	if (SSL_has_pending(t->ssl))
 		events |= EV_READ;
 	watch(t);
@@ -190,7 +150,20 @@ static void shake_hands(struct tls *t)
 		return;
 	}
 	fail_by(t, error);
-	tell_failure(t);
+	tls_tell_failure(t);
+}
+
+static void on_socket_connected(struct tls *t)
+{
+	int error = stream_socket_error(t->stream);
+
+	if (error == 0) {
+		set_phase(t, TLS_HANDSHAKE);
+		shake_hands(t);
+		return;
+	}
+	tls_fail(t, error, strerror(error));
+	tls_tell_failure(t);
 }
 
 static void on_timer(struct timer *timer)
@@ -201,8 +174,8 @@ static void on_timer(struct timer *timer)
 		stream_tell(t->stream, EV_READ);
 		return;
 	}
-	fail(t, ETIMEDOUT, "it took too long");
-	tell_failure(t);
+	tls_fail(t, ETIMEDOUT, "it took too long");
+	tls_tell_failure(t);
 }
 
 /* --- operations of the layer --- */
@@ -241,7 +214,7 @@ static ssize_t tls_read(struct stream *s, void *data, size_t len)
 	struct tls *t = tls_of(s);
 	size_t total = 0;
 
-	if (t->phase == TLS_HANDSHAKE)
+	if (t->phase < TLS_OPEN)
 		return STREAM_AGAIN;
 	while (t->phase == TLS_OPEN && total < len) {
 		int rc;
@@ -264,7 +237,7 @@ static ssize_t tls_read(struct stream *s, void *data, size_t len)
 }
 
 /* Puts one record together; a piece that fills it alone is not copied. */
-static const char *gather(struct tls_server *server, const struct iovec *iov, int count, size_t *len)
+static const char *gather(struct tls_gear *gear, const struct iovec *iov, int count, size_t *len)
 {
 	size_t total = 0;
 
@@ -276,11 +249,11 @@ static const char *gather(struct tls_server *server, const struct iovec *iov, in
 		size_t room = TLS_RECORD_MAX - total;
 		size_t n = iov[i].iov_len < room ? iov[i].iov_len : room;
 
-		memcpy(server->record + total, iov[i].iov_base, n);
+		memcpy(gear->record + total, iov[i].iov_base, n);
 		total += n;
 	}
 	*len = total;
-	return server->record;
+	return gear->record;
 }
 
 /* What SSL_write() said when it did not write the record. */
@@ -305,18 +278,18 @@ static ssize_t not_written(struct tls *t, int rc, size_t len)
 static ssize_t tls_writev(struct stream *s, const struct iovec *iov, int count)
 {
 	struct tls *t = tls_of(s);
-	const char *data = t->server->record;
+	const char *data = t->gear->record;
 	size_t len = t->owed;
 	int rc;
 
-	if (t->phase == TLS_HANDSHAKE)
+	if (t->phase < TLS_OPEN)
 		return STREAM_AGAIN;
 	if (t->phase == TLS_FAILED) {
 		errno = t->error;
 		return STREAM_ERROR;
 	}
 	if (len == 0)
-		data = gather(t->server, iov, count, &len);
+		data = gather(t->gear, iov, count, &len);
 	if (len == 0)
 		return 0;
 	ERR_clear_error();
@@ -338,7 +311,7 @@ static bool say_goodbye(struct tls *t)
 
 	ERR_clear_error();
 	if (t->owed > 0)
-		rc = SSL_write(t->ssl, t->server->record, t->owed);
+		rc = SSL_write(t->ssl, t->gear->record, t->owed);
 	if (rc > 0) {
 		t->owed = 0;
 		rc = SSL_shutdown(t->ssl);
@@ -356,14 +329,6 @@ static void tls_shutdown(struct stream *s)
 	watch(t);
 }
 
-/* The connection was never the owner's business, or is not any more. */
-static void tls_free(struct tls *t)
-{
-	timer_stop(&t->timer);
-	SSL_free(t->ssl);
-	mem_free(t);
-}
-
 static void tls_release(struct stream *s, bool reset)
 {
 	struct tls *t = tls_of(s);
@@ -372,7 +337,9 @@ static void tls_release(struct stream *s, bool reset)
 		say_goodbye(t);
 	if (t->phase != TLS_FAILED)
 		set_phase(t, TLS_FAILED);
-	tls_free(t);
+	timer_stop(&t->timer);
+	SSL_free(t->ssl);
+	t->gear->role->free(t);
 }
 
 static void tls_want(struct stream *s, int events)
@@ -395,6 +362,10 @@ static void tls_on_event(struct stream *s, int events)
 {
 	struct tls *t = tls_of(s);
 
+	if (t->phase == TLS_CONNECTING) {
+		on_socket_connected(t);
+		return;
+	}
 	if (t->phase == TLS_HANDSHAKE) {
 		shake_hands(t);
 		return;
@@ -409,7 +380,23 @@ static void tls_on_event(struct stream *s, int events)
 	stream_tell(s, events & (t->wanted | EV_READ));
 }
 
+static int tls_connected(struct stream *s)
+{
+	const struct tls *t = tls_of(s);
+
+	return t->phase == TLS_FAILED ? t->error : 0;
+}
+
+static const char *tls_reason_told(const struct stream *s)
+{
+	const struct tls *t = tls_of(s);
+
+	return t->gear->role->reason != NULL ? t->gear->role->reason(t) : strerror(errno);
+}
+
 static const struct stream_ops tls_ops = {
+	.connected = tls_connected,
+	.reason = tls_reason_told,
 	.read = tls_read,
 	.writev = tls_writev,
 	.shutdown = tls_shutdown,
@@ -421,10 +408,10 @@ static const struct stream_ops tls_ops = {
 
 /* --- the beginning --- */
 
-static SSL *open_ssl(const struct tls_server *server, struct stream *s)
+SSL *tls_open_ssl(SSL_CTX *context, const struct tls_gear *gear, struct stream *s)
 {
-	SSL *ssl = SSL_new(server->certificates[0].context);
-	BIO *bio = BIO_new(server->socket);
+	SSL *ssl = SSL_new(context);
+	BIO *bio = BIO_new(gear->socket);
 
 	if (ssl == NULL || bio == NULL) {
 		SSL_free(ssl);
@@ -434,43 +421,31 @@ static SSL *open_ssl(const struct tls_server *server, struct stream *s)
 	BIO_set_data(bio, s);
 	BIO_set_init(bio, 1);
 	SSL_set_bio(ssl, bio, bio);
-	SSL_set_accept_state(ssl);
 	return ssl;
 }
 
-static void make_room(struct tls_server *server)
+void tls_begin(struct tls *t, struct tls_gear *gear, struct stream *s, SSL *ssl, int fd, enum tls_phase phase,
+               int wanted)
 {
-	struct tls *oldest;
-
-	if (server->handshake_count < server->handshake_limit)
-		return;
-	oldest = container_of(server->handshakes.next, struct tls, node);
-	fail(oldest, ETIMEDOUT, "at tls.handshake_limit, and it is the oldest");
-	tell_failure(oldest);
-}
-
-bool tls_accept(struct tls_server *server, struct stream *s, int fd)
-{
-	struct tls *t;
-	SSL *ssl = open_ssl(server, s);
-
-	if (ssl == NULL) {
-		close(fd);
-		return false;
-	}
-	make_room(server);
-	t = mem_alloc(sizeof(*t));
 	t->layer.ops = &tls_ops;
-	t->server = server;
+	t->gear = gear;
 	t->stream = s;
 	t->ssl = ssl;
-	t->wanted = EV_READ;
+	t->phase = (uint8_t)phase;
+	t->wanted = (uint8_t)wanted;
 	t->timer.fire = on_timer;
-	list_append(&server->handshakes, &t->node);
-	server->handshake_count++;
-	metrics_inc(tls_handshakes_in_flight);
 	stream_attach_layer(s, fd, &t->layer);
-	timer_start(s->loop, &t->timer, server->handshake_timeout_ms);
 	watch(t);
-	return true;
+}
+
+bool tls_gear_init(struct tls_gear *g, const struct tls_role *role)
+{
+	g->role = role;
+	g->socket = socket_method();
+	return g->socket != NULL;
+}
+
+void tls_gear_free(struct tls_gear *g)
+{
+	BIO_meth_free(g->socket);
 }
