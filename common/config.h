@@ -47,6 +47,15 @@ struct compression_options {
 	uint64_t min_size; /* bytes of a message that is worth it */
 };
 
+/* TLS to a server that we connect to. */
+struct tls_client_options {
+	char *cert_pem_file;      /* NULL: we show none */
+	char *key_pem_file;       /* NULL: in the same file */
+	char *server_ca_pem_file; /* NULL: the authorities of the system */
+	char *server_name;        /* NULL: the host that we connect to */
+	bool insecure_skip_verify;
+};
+
 struct config {
 	bool dev;
 	struct strings listen; /* "ADDR:PORT", "[v6]:PORT", ":PORT" or "unix:/path", "tls:" before it */

@@ -47,6 +47,16 @@ static void put_distrust(const SSL *ssl, char out[TLS_REASON_MAX])
 	         X509_verify_cert_error_string(result));
 }
 
+/* The other side's last word (RFC 8446, 6.2). OpenSSL says "tlsv13 alert certificate required", with a
+ * version that tells nothing. */
+static void put_alert(const char *text, char out[TLS_REASON_MAX])
+{
+	static const char mark[] = " alert ";
+	const char *alert = strstr(text, mark);
+
+	snprintf(out, TLS_REASON_MAX, "it refuses: %s", alert != NULL ? alert + strlen(mark) : text);
+}
+
 void tls_reason_of(const SSL *ssl, char out[TLS_REASON_MAX])
 {
 	unsigned long error = ERR_peek_last_error();
@@ -57,9 +67,8 @@ void tls_reason_of(const SSL *ssl, char out[TLS_REASON_MAX])
 		put_distrust(ssl, out);
 	else if (reason == SSL_R_WRONG_VERSION_NUMBER)
 		snprintf(out, TLS_REASON_MAX, "it does not speak TLS");
-	else if (reason >= SSL_AD_REASON_OFFSET) /* RFC 8446, 6.2: an alert */
-		snprintf(out, TLS_REASON_MAX, "it refuses: %s",
-		         SSL_alert_desc_string_long(reason - SSL_AD_REASON_OFFSET));
+	else if (reason >= SSL_AD_REASON_OFFSET)
+		put_alert(text_of(error), out);
 	else
 		snprintf(out, TLS_REASON_MAX, "%s", text_of(error));
 }
