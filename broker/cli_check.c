@@ -27,14 +27,17 @@ static bool check_files(const struct config *config)
 {
 	enum { TEXT_MAX = 65536 };
 	struct tls_server *tls;
+	struct tls_client *redis_tls;
 	struct buf errors;
 	bool ok;
 
 	buf_init(&errors, TEXT_MAX);
 	ok = worker_load_tls(config, &tls, &errors);
+	ok = worker_load_redis_tls(config, &redis_tls, &errors) && ok;
 	if (!ok)
 		fprintf(stderr, "%.*s", BYTES_FMT(buf_bytes(&errors)));
 	worker_free_tls(&tls);
+	worker_free_redis_tls(&redis_tls);
 	buf_free(&errors);
 	return ok;
 }

@@ -29,7 +29,7 @@ const char cli_publish_help[] =
 	"Options:\n"
 	"  --text               the payload is plain text, and arrives as a JSON string\n"
 	"  --lines              with -: each line that is not empty is a publication\n"
-	"  --redis URL          redis://[USER:PASSWORD@]HOST[:PORT][/DB] or unix:/PATH\n"
+	"  --redis URL          redis[s]://[USER:PASSWORD@]HOST[:PORT][/DB] or unix:/PATH\n"
 	"  --config FILE        the configuration that the broker was started with\n"
 	"  --runtime-dir DIR    the runtime directory that the broker was started with\n"
 	"\n"

@@ -20,7 +20,7 @@ const char cli_redis_cli_help[] =
 	"options below tell which Redis, and stand before them.\n"
 	"\n"
 	"Options:\n"
-	"  --redis URL          redis://[USER:PASSWORD@]HOST[:PORT][/DB] or unix:/PATH\n"
+	"  --redis URL          redis[s]://[USER:PASSWORD@]HOST[:PORT][/DB] or unix:/PATH\n"
 	"  --config FILE        the configuration that the broker was started with\n"
 	"  --runtime-dir DIR    the runtime directory that the broker was started with\n"
 	"\n"

@@ -32,7 +32,8 @@ struct master {
 	struct ev_loop *loop;
 	struct pid_file *pid_file;
 	struct listeners *listeners;
-	struct tls_server *tls; /* NULL: no certificates are configured */
+	struct tls_server *tls;       /* NULL: no certificates are configured */
+	struct tls_client *redis_tls; /* NULL: Redis is not spoken to over TLS */
 	struct metrics_slot *metrics;
 	struct embedded_redis *redis; /* NULL: Redis is somebody else's */
 	struct supervisor *supervisor;
@@ -235,12 +236,17 @@ static bool load_tls(struct master *m)
 
 	buf_init(&errors, TEXT_MAX);
 	ok = worker_load_tls(m->config, &m->tls, &errors);
+	ok = worker_load_redis_tls(m->config, &m->redis_tls, &errors) && ok;
 	for (size_t at = 0, len; at < errors.len; at += len + 1) {
 		len = (size_t)((const char *)memchr(errors.data + at, '\n', errors.len - at) - errors.data) -
 		      at;
 		log_error("%.*s", (int)len, errors.data + at);
 	}
 	buf_free(&errors);
+	if (m->config->redis.tls.insecure_skip_verify)
+		log_warning(
+			"redis.tls.insecure_skip_verify: any certificate of Redis is taken, so that who is in "
+			"between can read and change everything");
 	return ok;
 }
 
@@ -282,6 +288,7 @@ static void make_supervisor(struct master *m)
 		.config = m->config,
 		.listeners = m->listeners,
 		.tls = m->tls,
+		.redis_tls = m->redis_tls,
 		.metrics = m->metrics,
 		.workers = m->workers,
 		.run_worker = worker_run,
@@ -327,6 +334,7 @@ static void tear_down(struct master *m)
 		ev_loop_destroy(m->loop);
 	listeners_close(&m->listeners);
 	worker_free_tls(&m->tls);
+	worker_free_redis_tls(&m->redis_tls);
 	pid_file_release(&m->pid_file);
 }
 

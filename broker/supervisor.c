@@ -217,6 +217,7 @@ static _Noreturn void become_worker(struct worker *w, int control_fd)
 		.index = w->index,
 		.control_fd = control_fd,
 		.tls = s->args.tls,
+		.redis_tls = s->args.redis_tls,
 		.metrics = s->args.metrics,
 		.metrics_count = s->args.workers,
 	};

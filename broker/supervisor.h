@@ -26,6 +26,7 @@ struct supervisor_args {
 	const struct config *config;
 	const struct listeners *listeners;
 	struct tls_server *tls;       /* worker_load_tls() */
+	struct tls_client *redis_tls; /* worker_load_redis_tls() */
 	struct metrics_slot *metrics; /* a slot for each worker */
 	unsigned workers;
 	int (*run_worker)(const struct worker_args *args); /* in the child; its result is the exit code */

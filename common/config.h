@@ -78,7 +78,8 @@ struct config {
 	} log;
 
 	struct {
-		char *address; /* NULL: the embedded Redis */
+		char *address;                 /* NULL: the embedded Redis */
+		struct tls_client_options tls; /* nothing, unless the address is rediss:// */
 		char *prefix;
 		uint64_t connect_timeout_ms;
 		uint64_t call_timeout_ms;

@@ -98,6 +98,12 @@ static bool check_file(const char *text, const char **reason)
 	return text[0] != '\0';
 }
 
+static bool check_server_name(const char *text, const char **reason)
+{
+	*reason = "must be a name or an address, without a port";
+	return text[0] != '\0' && only_holds(text, "-_.:");
+}
+
 #define IN_CONFIG(field) .offset = offsetof(struct config, field)
 
 static const struct option broker_rows[] = {
@@ -201,8 +207,8 @@ static const struct option broker_rows[] = {
          .max = 1024,
          .check = check_redis_address,
          .secret = true,
-         .doc = "redis://[USER:PASSWORD@]HOST[:PORT][/DB] or unix:/PATH; absent: the broker runs a Redis of its "
-                "own."},
+         .doc = "redis://[USER:PASSWORD@]HOST[:PORT][/DB], rediss:// for the same over TLS, or unix:/PATH; absent: the "
+                "broker runs a Redis of its own."},
 	{.name = "redis.prefix",
          .type = OPTION_STRING,
          IN_CONFIG(redis.prefix),
@@ -252,6 +258,36 @@ static const struct option broker_rows[] = {
          .reloadable = true,
          .doc = "How long a worker stays subscribed in Redis after the last subscriber left, for those who come "
                 "back."},
+	{.name = "redis.tls.cert_pem_file",
+         .type = OPTION_STRING,
+         IN_CONFIG(redis.tls.cert_pem_file),
+         .max = FILE_PATH_MAX,
+         .check = check_file,
+         .doc = "The certificate that is shown to a Redis with an address of rediss://; absent: none."},
+	{.name = "redis.tls.key_pem_file",
+         .type = OPTION_STRING,
+         IN_CONFIG(redis.tls.key_pem_file),
+         .max = FILE_PATH_MAX,
+         .check = check_file,
+         .doc = "Its private key, without a password; absent: it stands in redis.tls.cert_pem_file."},
+	{.name = "redis.tls.server_ca_pem_file",
+         .type = OPTION_STRING,
+         IN_CONFIG(redis.tls.server_ca_pem_file),
+         .max = FILE_PATH_MAX,
+         .check = check_file,
+         .doc = "Authorities that the certificate of Redis may come from; absent: those that the system trusts."},
+	{.name = "redis.tls.server_name",
+         .type = OPTION_STRING,
+         IN_CONFIG(redis.tls.server_name),
+         .max = 253,
+         .check = check_server_name,
+         .doc = "The name or the address that the certificate of Redis must be for; absent: HOST of redis.address."},
+	{.name = "redis.tls.insecure_skip_verify",
+         .type = OPTION_BOOL,
+         IN_CONFIG(redis.tls.insecure_skip_verify),
+         .fallback = "false",
+         .doc = "Takes any certificate of Redis: who is in between can read and change everything. For trying things "
+                "out."},
 
 	{.name = "client.allowed_origins",
          .type = OPTION_STRINGS,

@@ -11,6 +11,7 @@
 enum { DB_MAX = 65535, PORT_MAX = 65535, NUMBER_LEN_MAX = 5 };
 
 static const char scheme_tcp[] = "redis://";
+static const char scheme_tls[] = "rediss://";
 static const char bad_host[] = "the host must be a name, an IPv4 address or an [IPv6 address]";
 
 /* NULL for a broken escape, and for %00, which no C string can hold. */
@@ -156,10 +157,10 @@ static bool parse(const char *text, struct redis_url *out, const char **reason)
 		return parse_unix(text + 5, out, reason);
 	if (strncmp(text, scheme_tcp, strlen(scheme_tcp)) == 0)
 		return parse_tcp(text + strlen(scheme_tcp), out, reason);
-	if (strncmp(text, "rediss://", 9) == 0)
-		*reason = "rediss:// (Redis over TLS) is not supported yet";
-	else
-		*reason = "must be redis://[USER:PASSWORD@]HOST[:PORT][/DB] or unix:/PATH";
+	out->tls = strncmp(text, scheme_tls, strlen(scheme_tls)) == 0;
+	if (out->tls)
+		return parse_tcp(text + strlen(scheme_tls), out, reason);
+	*reason = "must be redis://[USER:PASSWORD@]HOST[:PORT][/DB], rediss:// for TLS, or unix:/PATH";
 	return false;
 }
 

@@ -1,5 +1,6 @@
 /* The address of a Redis as people write it:
  *     redis://[[USER]:PASSWORD@]HOST[:PORT][/DB]      HOST may be [IPv6]; port 6379, database 0
+ *     rediss://...                                    the same over TLS
  *     unix:/path, unix:///path
  * USER and PASSWORD are percent-encoded where they hold one of :/?#[]@% (RFC 3986, 3.2.1). Only parses,
  * and resolves no name. */
@@ -11,6 +12,7 @@
 
 struct redis_url {
 	bool is_unix;
+	bool tls;
 	char *host;     /* without brackets; NULL if is_unix */
 	char *port;     /* digits, 1 to 65535; NULL if is_unix */
 	char *path;     /* NULL unless is_unix */

@@ -11,6 +11,7 @@
 #include "metrics.h"
 
 struct tls_server;
+struct tls_client;
 
 /* Reads what workers need from files, before they are forked: the certificates for TLS. A successor of a
  * worker that died needs the files no more, and all take each other's session tickets. *tls is NULL when none
@@ -18,6 +19,11 @@ struct tls_server;
 bool worker_load_tls(const struct config *config, struct tls_server **tls, struct buf *errors) MUST_CHECK;
 /* Accepts NULL. */
 void worker_free_tls(struct tls_server **tls);
+/* The same for TLS to Redis: *tls is NULL when its address does not ask for it. */
+bool worker_load_redis_tls(const struct config *config, struct tls_client **tls,
+                           struct buf *errors) MUST_CHECK;
+/* Accepts NULL. */
+void worker_free_redis_tls(struct tls_client **tls);
 
 struct worker_args {
 	const struct config *config; /* redis.address is set, to the embedded Redis if need be */
@@ -26,6 +32,7 @@ struct worker_args {
 	const int *listen_fds; /* listening, non-blocking, owned by the master's address × worker grid */
 	size_t listen_count;
 	struct tls_server *tls;       /* worker_load_tls() */
+	struct tls_client *redis_tls; /* worker_load_redis_tls() */
 	struct metrics_slot *metrics; /* one slot a worker, metrics[index] is this one's */
 	size_t metrics_count;
 };

@@ -9,6 +9,7 @@ import pytest
 sys.path.insert(0, os.path.dirname(__file__))
 
 from lib import process  # noqa: E402
+from lib.certificates import Authority  # noqa: E402
 from lib.redis_server import RedisServer  # noqa: E402
 
 
@@ -21,6 +22,15 @@ def nothing_is_orphaned():
 	for pid in left:
 		os.kill(pid, signal.SIGKILL)
 	assert not left, f"left running: {left}"
+
+
+@pytest.fixture(scope="session")
+def redis_ca(tmp_path_factory):
+	"""The authority of a TlsRedisServer, "redis", and of who connects to it, "user"."""
+	authority = Authority(tmp_path_factory.mktemp("redis-ca"), "Redis CA")
+	authority.issue("redis", "DNS:localhost", "IP:127.0.0.1")
+	authority.issue("user")
+	return authority
 
 
 @pytest.fixture(scope="session")

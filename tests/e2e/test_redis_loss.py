@@ -8,14 +8,16 @@ import pytest
 from lib import process
 from lib.broker import Broker
 from lib.client import Client, ErrorReply
-from lib.redis_server import RedisClient, RedisError, RedisServer
+from lib.redis_server import RedisClient, RedisError, RedisServer, TlsRedisServer
 
 FROZEN_S = 30  # longer than every deadline of the broker: it has given up its links when Redis wakes
 
 
-@pytest.fixture
-def redis():
-	with RedisServer() as server:
+@pytest.fixture(params=["tcp", "tls"])
+def redis(request):
+	"""What holds over TCP holds over TLS."""
+	ca = request.getfixturevalue("redis_ca")
+	with TlsRedisServer(ca) if request.param == "tls" else RedisServer() as server:
 		yield server
 
 

@@ -1,5 +1,5 @@
 /* redis_url.c: what parses has all its parts; masked it is the same address with another password, and
- * masking twice masks no more. */
+ * masking twice masks no more; what begins with rediss:// and nothing else is TLS. */
 #include "fuzz.h"
 
 #include "redis_url.h"
@@ -13,6 +13,7 @@ static void check_parts(const struct redis_url *url)
 {
 	CHECK(url->is_unix == (url->path != NULL) && url->is_unix == (url->host == NULL));
 	CHECK(url->is_unix == (url->port == NULL) && url->db >= 0);
+	CHECK(!url->is_unix || !url->tls);
 	CHECK(url->user == NULL || url->password != NULL);
 	CHECK(url->password == NULL || *url->password != '\0');
 	CHECK(url->is_unix || (*url->host != '\0' && strtoul(url->port, NULL, 10) - 1 < 65535));
@@ -25,7 +26,7 @@ static void check_masked(const struct redis_url *url, const char *masked)
 
 	CHECK(redis_url_parse(masked, &other, &reason));
 	CHECK(same(url->host, other.host) && same(url->port, other.port) && same(url->path, other.path));
-	CHECK(same(url->user, other.user) && url->db == other.db);
+	CHECK(url->tls == other.tls && same(url->user, other.user) && url->db == other.db);
 	CHECK(url->password == NULL ? other.password == NULL : same(other.password, "***"));
 	redis_url_free(&other);
 }
@@ -40,6 +41,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	CHECK(strcmp(masked, twice) == 0);
 	if (redis_url_parse(text, &url, &reason)) {
+		CHECK(url.tls == (strncmp(text, "rediss://", 9) == 0));
 		check_parts(&url);
 		check_masked(&url, masked);
 		redis_url_free(&url);

@@ -77,7 +77,7 @@ static void set_up(bool uni)
 	clock_freeze(1000000, 1700000000000);
 	t.ready = true;
 	t.uni = uni;
-	t.hub = hub_new(NULL, &config, "node", NULL, &events);
+	t.hub = hub_new(NULL, &config, NULL, "node", NULL, &events);
 	t.clients = clients_new(NULL, &config, t.hub);
 	fake_conn_init(&t.conn);
 	session_upgrade(t.clients, &t.conn, &request, &(struct session_params){.uni = uni});

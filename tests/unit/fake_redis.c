@@ -35,8 +35,8 @@ struct redis_call {
 
 static struct redis *the;
 
-struct redis *redis_new(struct loop *loop, const struct config *config, const char *node_id,
-                        const struct redis_events *events)
+struct redis *redis_new(struct loop *loop, const struct config *config, struct tls_client *tls,
+                        const char *node_id, const struct redis_events *events)
 {
 	assert(the == NULL);
 	the = mem_alloc(sizeof(*the));

@@ -259,7 +259,7 @@ static UNUSED_OK void world_redis(struct world *w)
 {
 	struct redis_events events = {on_message, on_confirmed, on_ready, w};
 
-	w->redis = redis_new(w->loop, &w->config, "n1", &events);
+	w->redis = redis_new(w->loop, &w->config, NULL, "n1", &events);
 }
 
 static UNUSED_OK int remove_entry(const char *path, const struct stat *st, int type, struct FTW *at)

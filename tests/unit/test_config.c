@@ -455,10 +455,46 @@ static void a_secret_is_not_repeated(void **state)
 {
 	refuse_text("redis: {address: \"redis://:hush@\"}\n",
 	            "F:1: redis.address: the host must be a name, an IPv4 address or an [IPv6 address]\n");
-	refuse_text("redis: {address: \"rediss://:hush@x\"}\n",
-	            "F:1: redis.address: rediss:// (Redis over TLS) is not supported yet\n");
+	refuse_text("redis: {address: \"rediss://:hush@x:y\"}\n",
+	            "F:1: redis.address: the port must be a number from 1 to 65535\n");
 	refuse_flag("redis.address", "--redis", "hush",
-	            "--redis: must be redis://[USER:PASSWORD@]HOST[:PORT][/DB] or unix:/PATH\n");
+	            "--redis: must be redis://[USER:PASSWORD@]HOST[:PORT][/DB], rediss:// for TLS, or "
+	            "unix:/PATH\n");
+}
+
+static void tls_to_redis_is_asked_for_by_its_address(void **state)
+{
+	struct config *c = load_text("redis:\n"
+	                             "  address: rediss://h\n"
+	                             "  tls:\n"
+	                             "    cert_pem_file: /c\n"
+	                             "    server_ca_pem_file: /a\n"
+	                             "    server_name: redis.example.com\n"
+	                             "    insecure_skip_verify: true\n");
+
+	assert_string_equal(c->redis.tls.cert_pem_file, "/c");
+	assert_null(c->redis.tls.key_pem_file);
+	assert_string_equal(c->redis.tls.server_ca_pem_file, "/a");
+	assert_string_equal(c->redis.tls.server_name, "redis.example.com");
+	assert_true(c->redis.tls.insecure_skip_verify);
+	config_free(&c);
+	refuse_text(
+		"redis:\n  address: redis://h\n  tls:\n    server_name: x\n    insecure_skip_verify: true\n",
+		"F:4: redis.tls.server_name: is for TLS, which redis.address does not ask for: it must "
+		"begin with rediss://\n"
+		"F:5: redis.tls.insecure_skip_verify: is for TLS, which redis.address does not ask for: "
+		"it must begin with rediss://\n");
+	refuse_text("redis: {address: \"unix:/s\", tls: {server_ca_pem_file: /a}}\n",
+	            "F:1: redis.tls.server_ca_pem_file: is for TLS, which redis.address does not ask for: "
+	            "it must begin with rediss://\n");
+	refuse_variable("FANFARE_REDIS_TLS_CERT_PEM_FILE=/c",
+	                "FANFARE_REDIS_TLS_CERT_PEM_FILE: redis.tls.cert_pem_file: is for TLS, which "
+	                "redis.address does not ask for: it must begin with rediss://\n");
+	refuse_text("redis: {address: \"rediss://h\", tls: {key_pem_file: /k}}\n",
+	            "F:1: redis.tls.key_pem_file: is of use only with redis.tls.cert_pem_file\n");
+	refuse_text(
+		"redis: {address: \"rediss://h\", tls: {server_name: \"h:1/\"}}\n",
+		"F:1: redis.tls.server_name: must be a name or an address, without a port, not \"h:1/\"\n");
 }
 
 static void namespaces_have_unique_names(void **state)
@@ -848,6 +884,7 @@ int main(void)
 		cmocka_unit_test(values_of_the_wrong_type_are_refused),
 		cmocka_unit_test(values_that_cannot_be_are_refused),
 		cmocka_unit_test(a_secret_is_not_repeated),
+		cmocka_unit_test(tls_to_redis_is_asked_for_by_its_address),
 		cmocka_unit_test(namespaces_have_unique_names),
 		cmocka_unit_test(combinations_that_cannot_be_are_refused),
 		cmocka_unit_test(port_0_is_another_one_each_time),

@@ -126,7 +126,7 @@ static void build(const char *profile)
 	clock_freeze(1000000, 1700000000000);
 	t.config = load_config(profile);
 	t.loop = loop_new();
-	t.hub = hub_new(t.loop, t.config, "node", NULL, &events);
+	t.hub = hub_new(t.loop, t.config, NULL, "node", NULL, &events);
 	t.clients = clients_new(t.loop, t.config, t.hub);
 	t.http = http_new(&(struct http_params){.config = t.config, .hub = t.hub, .clients = t.clients});
 	t.conns = conns_new(&(struct conns_params){

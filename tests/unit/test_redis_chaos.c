@@ -228,7 +228,7 @@ static void a_server_out_of_its_mind_doubles_nothing_and_loses_nothing_in_silenc
 		snprintf(followers[i].channel, sizeof(followers[i].channel), "t:%s%d",
 		         followers[i].forbidden ? "no" : "", i);
 	}
-	world.redis = redis_new(world.loop, &world.config, "n1", &events);
+	world.redis = redis_new(world.loop, &world.config, NULL, "n1", &events);
 	mock.on_command = answer_at_random;
 	go_mad();
 	for (int i = 0; i < CHANNELS; i++)

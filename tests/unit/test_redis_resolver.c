@@ -172,19 +172,32 @@ static void endpoints_are_numbers_names_or_sockets(void **state)
 		{"redis://me:secret@redis.example", "redis.example:6379", true},
 		{"unix:/run/redis.sock", "unix:/run/redis.sock", false},
 	};
+	struct tls_client *some_tls = (struct tls_client *)&cases; /* nobody looks into it */
 	struct redis_endpoint e;
 
 	for (unsigned i = 0; i < ARRAY_LEN(cases); i++) {
-		redis_endpoint_init(&e, cases[i].address);
+		redis_endpoint_init(&e, cases[i].address, NULL);
 		assert_null(e.error);
 		assert_string_equal(e.text, cases[i].text);
 		assert_int_equal(e.named, cases[i].named);
 		redis_endpoint_free(&e);
 	}
-	redis_endpoint_init(&e, "http://x");
+	/* TLS is spoken where it is asked for, and nothing else is then. */
+	redis_endpoint_init(&e, "redis://h", some_tls);
+	assert_null(e.error);
+	assert_null(e.tls);
+	redis_endpoint_free(&e);
+	redis_endpoint_init(&e, "rediss://h", some_tls);
+	assert_null(e.error);
+	assert_ptr_equal(e.tls, some_tls);
+	redis_endpoint_free(&e);
+	redis_endpoint_init(&e, "rediss://h", NULL);
 	assert_non_null(e.error);
 	redis_endpoint_free(&e);
-	redis_endpoint_init(&e, NULL);
+	redis_endpoint_init(&e, "http://x", NULL);
+	assert_non_null(e.error);
+	redis_endpoint_free(&e);
+	redis_endpoint_init(&e, NULL, NULL);
 	assert_non_null(e.error);
 	redis_endpoint_free(&e);
 }

@@ -89,7 +89,7 @@ static int setup(void **state)
 	t.config.channel.without_namespace = namespaces[0];
 	t.config.channel.namespaces = namespaces;
 	t.config.channel.namespace_count = sizeof(namespaces) / sizeof(namespaces[0]);
-	t.hub = hub_new(NULL, &t.config, "node", NULL, &events);
+	t.hub = hub_new(NULL, &t.config, NULL, "node", NULL, &events);
 	t.clients = clients_new(NULL, &t.config, t.hub);
 	fake_redis_confirm_at_once(true);
 	open_conn(&t.conn, &(struct session_params){0});

@@ -79,8 +79,8 @@ static void on_ready(void *ctx, bool ready, const char *reason)
 	h->events.ready(h->events.ctx, ready, reason);
 }
 
-struct hub *hub_new(struct loop *loop, const struct config *config, const char *node_id,
-                    struct deflater *deflater, const struct hub_events *events)
+struct hub *hub_new(struct loop *loop, const struct config *config, struct tls_client *redis_tls,
+                    const char *node_id, struct deflater *deflater, const struct hub_events *events)
 {
 	struct hub *h = mem_alloc(sizeof(*h));
 	const struct redis_events redis_events = {
@@ -95,7 +95,7 @@ struct hub *hub_new(struct loop *loop, const struct config *config, const char *
 	map_init(&h->channels);
 	list_init(&h->unsure);
 	fanout_init(&h->fanout, config, deflater);
-	h->redis = redis_new(loop, config, node_id, &redis_events);
+	h->redis = redis_new(loop, config, redis_tls, node_id, &redis_events);
 	return h;
 }
 

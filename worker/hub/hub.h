@@ -19,6 +19,7 @@ struct config;
 struct hub;
 struct channel;
 struct deflater;
+struct tls_client;
 
 /* The forms in which a push goes over the wire; each publication is encoded at most once for each, and
  * compressed at most once for each and each window. */
@@ -49,8 +50,9 @@ struct hub_events {
 	void *ctx;
 };
 
-struct hub *hub_new(struct loop *loop, const struct config *config, const char *node_id,
-                    struct deflater *deflater, const struct hub_events *events);
+/* redis_tls: as for redis_new(). */
+struct hub *hub_new(struct loop *loop, const struct config *config, struct tls_client *redis_tls,
+                    const char *node_id, struct deflater *deflater, const struct hub_events *events);
 /* All subscriptions and calls must be gone. */
 void hub_free(struct hub **h);
 bool hub_ready(const struct hub *h, const char **reason);

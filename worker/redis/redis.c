@@ -186,8 +186,8 @@ static char *make_node_channel(const char *prefix, const char *node_id)
 	return mem_printf("%.*s%ccanary.%s", (int)base, prefix, separator, node_id);
 }
 
-struct redis *redis_new(struct loop *loop, const struct config *config, const char *node_id,
-                        const struct redis_events *events)
+struct redis *redis_new(struct loop *loop, const struct config *config, struct tls_client *tls,
+                        const char *node_id, const struct redis_events *events)
 {
 	struct redis *r = mem_alloc(sizeof(*r));
 	struct redis_subs_setup setup;
@@ -197,7 +197,7 @@ struct redis *redis_new(struct loop *loop, const struct config *config, const ch
 	r->look.run = on_look;
 	r->since_ms = clock_ms();
 	r->trouble = REDIS_CONNECTING;
-	redis_endpoint_init(&r->endpoint, config->redis.address);
+	redis_endpoint_init(&r->endpoint, config->redis.address, tls);
 	describe(r, REDIS_CONNECTING, "");
 	r->node_channel = make_node_channel(config->redis.prefix, node_id);
 	r->calls_name = mem_printf("fanfare.%s.calls", node_id);

@@ -19,6 +19,7 @@ struct redis;
 struct redis_sub;
 struct redis_call;
 struct config;
+struct tls_client;
 
 struct redis_events {
 	/* A message on a subscription; `owner` is that of redis_sub_open(). The payload lives until the
@@ -34,9 +35,10 @@ struct redis_events {
 };
 
 /* Starts to connect at once and for ever, with jittered backoff. node_id (unique among all workers
- * everywhere) names the canary channel. The config must outlive it. */
-struct redis *redis_new(struct loop *loop, const struct config *config, const char *node_id,
-                        const struct redis_events *events);
+ * everywhere) names the canary channel. tls: for an address of rediss://, otherwise not looked at. The config
+ * and tls must outlive it. */
+struct redis *redis_new(struct loop *loop, const struct config *config, struct tls_client *tls,
+                        const char *node_id, const struct redis_events *events);
 /* All subscriptions must be closed and all calls cancelled or done. */
 void redis_free(struct redis **r);
 /* True while both links are up, everything wanted is confirmed or being confirmed in time, and the canary is

@@ -29,7 +29,7 @@ static void find_socket(struct redis_endpoint *e)
 		e->error = NULL;
 }
 
-void redis_endpoint_init(struct redis_endpoint *e, const char *address)
+void redis_endpoint_init(struct redis_endpoint *e, const char *address, struct tls_client *tls)
 {
 	*e = (struct redis_endpoint){.text = "(no address)"};
 	if (address == NULL) {
@@ -45,6 +45,11 @@ void redis_endpoint_init(struct redis_endpoint *e, const char *address)
 		find_socket(e);
 	else
 		find_host(e);
+	if (!e->url.tls)
+		return;
+	e->tls = tls;
+	if (tls == NULL)
+		e->error = "TLS is not set up";
 }
 
 void redis_endpoint_free(struct redis_endpoint *e)

@@ -7,14 +7,18 @@
 #include "address.h"
 #include "redis_url.h"
 
+struct tls_client;
+
 struct redis_endpoint {
 	struct redis_url url;
-	bool named; /* url.host is to be resolved; otherwise there is an address */
+	struct tls_client *tls; /* how TLS is spoken there; NULL: it is not */
+	bool named;             /* url.host is to be resolved; otherwise there is an address */
 	struct address address;
 	char text[ADDRESS_TEXT_MAX]; /* for humans, without the password */
 	const char *error;           /* why one cannot connect to it at all; NULL: one can */
 };
 
-/* Takes the address as the configuration has it; problems are kept in `error` and met when connecting. */
-void redis_endpoint_init(struct redis_endpoint *e, const char *address);
+/* Takes the address as the configuration has it; problems are kept in `error` and met when connecting. Lends
+ * tls, which an address of rediss:// needs and others do not look at. */
+void redis_endpoint_init(struct redis_endpoint *e, const char *address, struct tls_client *tls);
 void redis_endpoint_free(struct redis_endpoint *e);

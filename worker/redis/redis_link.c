@@ -11,6 +11,10 @@
 
 #include "clock.h"
 #include "mem.h"
+#include "tls_client.h"
+
+static const char hung_up[] =
+	"closed by Redis without an answer; if it expects TLS, its address is rediss://";
 
 /* Memory for output that is kept while there is none. */
 enum { OUT_KEPT = 64 << 10 };
@@ -65,12 +69,46 @@ void redis_link_fail(struct redis_link *l, enum redis_trouble trouble, const cha
 	go_down(l, trouble);
 }
 
-static void fail_away(struct redis_link *l, const char *why)
+static void fail_with(struct redis_link *l, enum redis_trouble trouble, const char *why)
 {
 	snprintf(l->error, sizeof(l->error), "%s Redis at %s: %s",
 	         l->phase == LINK_UP ? "lost the connection to" : "cannot connect to", l->endpoint->text,
 	         why);
-	go_down(l, REDIS_AWAY);
+	go_down(l, trouble);
+}
+
+static void fail_away(struct redis_link *l, const char *why)
+{
+	fail_with(l, REDIS_AWAY, why);
+}
+
+/* As a Redis does that expects TLS and gets none. */
+static bool hung_up_on_greeting(const struct redis_link *l)
+{
+	return l->endpoint->tls == NULL && l->phase == LINK_LOGIN && l->login == l->login_steps;
+}
+
+/* The stream failed, and errno tells with what. One that speaks TLS, but not with us, will not do so by being
+ * asked often. */
+static void fail_broken(struct redis_link *l)
+{
+	if (errno == EPROTO && l->endpoint->tls != NULL)
+		fail_with(l, REDIS_REFUSING, stream_reason(&l->stream));
+	else if (errno == ECONNRESET && hung_up_on_greeting(l))
+		fail_away(l, hung_up);
+	else
+		fail_away(l, stream_reason(&l->stream));
+}
+
+static void fail_at_end(struct redis_link *l)
+{
+	fail_away(l, hung_up_on_greeting(l) ? hung_up : "closed by Redis");
+}
+
+static void fail_slow(struct redis_link *l)
+{
+	errno = ETIMEDOUT;
+	fail_away(l, stream_reason(&l->stream));
 }
 
 static void on_deadline(struct timer *t)
@@ -82,7 +120,7 @@ static void on_deadline(struct timer *t)
 	else if (l->phase == LINK_RESOLVING)
 		fail_away(l, "the name servers do not answer");
 	else if (l->phase == LINK_CONNECTING)
-		fail_away(l, "timed out");
+		fail_slow(l);
 	else
 		redis_link_fail(l, REDIS_SILENT, "does not answer");
 }
@@ -105,7 +143,7 @@ static void flush(struct redis_link *l)
 	ssize_t n = stream_writev(&l->stream, &iov, 1);
 
 	if (n == STREAM_ERROR) {
-		fail_away(l, strerror(errno));
+		fail_broken(l);
 		return;
 	}
 	if (n > 0)
@@ -279,8 +317,12 @@ static void on_readable(struct stream *s)
 
 		if (n == STREAM_AGAIN)
 			return;
-		if (n <= 0) {
-			fail_away(l, n == 0 ? "closed by Redis" : strerror(errno));
+		if (n == STREAM_ERROR) {
+			fail_broken(l);
+			return;
+		}
+		if (n == 0) {
+			fail_at_end(l);
 			return;
 		}
 		take(l, (size_t)n);
@@ -317,7 +359,8 @@ static void on_connected(struct redis_link *l)
 	int error = stream_connected(&l->stream);
 
 	if (error != 0) {
-		fail_away(l, strerror(error));
+		errno = error;
+		fail_broken(l);
 		return;
 	}
 	tune_tcp(l);
@@ -345,8 +388,10 @@ static void fail_soon(struct redis_link *l, const char *why)
 
 static void connect_to(struct redis_link *l, const struct address *to)
 {
+	struct tls_client *tls = l->endpoint->tls;
+
 	l->phase = LINK_CONNECTING;
-	if (!stream_connect(&l->stream, to))
+	if (!(tls != NULL ? tls_connect(tls, &l->stream, to) : stream_connect(&l->stream, to)))
 		fail_soon(l, strerror(errno));
 }
 

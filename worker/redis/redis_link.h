@@ -24,7 +24,7 @@ enum redis_trouble {
 	REDIS_SILENT,     /* connected, but it does not answer */
 	REDIS_AWAY,       /* cannot be connected to, or went away */
 	REDIS_UNFIT,      /* loading its data, a replica, without the database asked for */
-	REDIS_REFUSING,   /* does not let us in, or not do what we must */
+	REDIS_REFUSING,   /* does not let us in, or not do what we must; or we do not trust it */
 };
 
 struct redis_link;

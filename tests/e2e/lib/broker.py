@@ -65,8 +65,9 @@ class Broker:
 		self.log_path = os.path.join(self.folder.name, "log")
 		self.config_path = os.path.join(self.folder.name, "config.yaml")
 		self.runtime_path = os.path.join(self.folder.name, "run")
+		known = getattr(redis, "config", {})
 		with open(self.config_path, "w") as f:
-			json.dump(merge(merge(QUICK_END, base), config or {}), f, indent=1)  # JSON is YAML, too
+			json.dump(merge(merge(merge(QUICK_END, base), known), config or {}), f, indent=1)  # JSON is YAML, too
 		self.arguments = [
 			"serve", "--config", self.config_path, "--listen", f"127.0.0.1:{self.port}", "--workers", workers,
 			"--runtime-dir", self.runtime_path, *arguments]

@@ -24,7 +24,7 @@ class Authority:
 	def path(self, name):
 		return os.path.join(self.folder, name)
 
-	def issue(self, name, *alt_names, rsa=False):
+	def issue(self, name, *alt_names, rsa=False, days=3):
 		"""Makes NAME.pem and NAME.key, and NAME.both.pem with both. Returns the path without ".pem"."""
 		base = self.path(name)
 		kind = ["rsa:2048"] if rsa else ["ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
@@ -34,7 +34,7 @@ class Authority:
 			if alt_names:
 				f.write(f"subjectAltName={','.join(alt_names)}\n")
 		openssl(
-			"x509", "-req", "-in", base + ".csr", "-CA", self.file, "-CAkey", self.path("ca.key"), "-CAcreateserial", "-days", 3,
+			"x509", "-req", "-in", base + ".csr", "-CA", self.file, "-CAkey", self.path("ca.key"), "-CAcreateserial", "-days", days,
 			"-extfile", base + ".ext", "-out", base + ".pem")
 		with open(base + ".both.pem", "w") as both:
 			for part in (".pem", ".key"):

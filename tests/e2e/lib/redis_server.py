@@ -53,8 +53,8 @@ class RedisClient:
 class RedisServer:
 	"""Starts on a port of its own and keeps it over kill() and start()."""
 
-	def __init__(self, *arguments):
-		self.port = process.free_port()
+	def __init__(self, *arguments, port=None):
+		self.port = port or process.free_port()
 		self.folder = tempfile.TemporaryDirectory(prefix="fanfare-redis-")
 		self.arguments = arguments
 		self.process = None
@@ -64,6 +64,11 @@ class RedisServer:
 	@property
 	def url(self):
 		return f"redis://127.0.0.1:{self.port}"
+
+	@property
+	def config(self):
+		"""What a broker needs to know beside the url, as a part of its configuration."""
+		return {}
 
 	def start(self):
 		log = os.path.join(self.folder.name, "log")
@@ -115,3 +120,28 @@ class RedisServer:
 
 	def __exit__(self, *_):
 		self.stop()
+
+
+class TlsRedisServer(RedisServer):
+	"""Speaks TLS on tls_port, and asks for certificates of the authority; on `port` it is plain, for what the test itself does."""
+
+	def __init__(self, authority, *arguments, certificate="redis", clients="yes", port=None, tls_port=None):
+		self.authority = authority
+		self.tls_port = tls_port or process.free_port()
+		super().__init__(*arguments, *self.tls_arguments(certificate, clients), port=port)
+
+	def tls_arguments(self, certificate, clients):
+		base = self.authority.path(certificate)
+		return [
+			"--tls-port", self.tls_port, "--tls-cert-file", base + ".pem", "--tls-key-file", base + ".key",
+			"--tls-ca-cert-file", self.authority.file, "--tls-auth-clients", clients]
+
+	@property
+	def url(self):
+		return f"rediss://127.0.0.1:{self.tls_port}"
+
+	@property
+	def config(self):
+		return {"redis": {"tls": {
+			"server_ca_pem_file": self.authority.file, "cert_pem_file": self.authority.path("user.pem"),
+			"key_pem_file": self.authority.path("user.key")}}}
