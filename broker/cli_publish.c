@@ -4,8 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <hiredis/hiredis.h>
-
 #include "args.h"
 #include "buf.h"
 #include "bytes.h"
@@ -29,7 +27,8 @@ const char cli_publish_help[] =
 	"Options:\n"
 	"  --text               the payload is plain text, and arrives as a JSON string\n"
 	"  --lines              with -: each line that is not empty is a publication\n"
-	"  --redis URL          redis[s]://[USER:PASSWORD@]HOST[:PORT][/DB] or unix:/PATH\n"
+	"  --redis URL          redis://[USER:PASSWORD@]HOST[:PORT][/DB], the same with\n"
+	"                       rediss:// for TLS, or unix:/PATH\n"
 	"  --config FILE        the configuration that the broker was started with\n"
 	"  --runtime-dir DIR    the runtime directory that the broker was started with\n"
 	"\n"
@@ -56,7 +55,7 @@ struct publish {
 	const char *channel;
 	const char *payload; /* "-": standard input */
 	struct redis_access access;
-	struct redisContext *redis;
+	struct redis_errand *redis;
 	struct buf key;     /* the channel's name in Redis */
 	struct buf message; /* what goes there */
 	size_t line;        /* of standard input, with --lines; 0: not in one */
@@ -109,21 +108,14 @@ static bool make_message(struct publish *p, struct bytes payload)
 
 static bool send_message(struct publish *p)
 {
-	const char *argv[] = {"PUBLISH", p->key.data, p->message.data};
-	size_t lens[] = {7, p->key.len, p->message.len};
-	redisReply *reply = redisCommandArgv(p->redis, 3, argv, lens);
-	bool ok;
+	int64_t receivers;
 
-	ok = reply != NULL && reply->type == REDIS_REPLY_INTEGER;
-	if (ok)
-		printf("delivered to %lld worker%s\n", reply->integer, reply->integer == 1 ? "" : "s");
-	else
-		complain(p, "Redis: %s",
-		         reply == NULL                      ? p->redis->errstr
-		         : reply->type == REDIS_REPLY_ERROR ? reply->str
-		                                            : "no number of workers");
-	freeReplyObject(reply);
-	return ok;
+	if (!redis_errand_publish(p->redis, buf_bytes(&p->key), buf_bytes(&p->message), &receivers)) {
+		complain(p, "%s", redis_errand_why(p->redis));
+		return false;
+	}
+	printf("delivered to %lld worker%s\n", (long long)receivers, receivers == 1 ? "" : "s");
+	return true;
 }
 
 static bool publish_one(struct publish *p, struct bytes payload)
@@ -139,7 +131,7 @@ static bool publish_lines(struct publish *p)
 	bool all_well = true;
 	ssize_t n;
 
-	while (p->redis->err == 0 && (n = getline(&line, &cap, stdin)) >= 0) {
+	while (redis_errand_connected(p->redis) && (n = getline(&line, &cap, stdin)) >= 0) {
 		p->line++;
 		while (n > 0 && (line[n - 1] == '\n' || line[n - 1] == '\r'))
 			n--;
@@ -221,7 +213,7 @@ static int publish(struct publish *p)
 	if (p->redis == NULL)
 		return EXIT_FAILED;
 	ok = publish_all(p);
-	redisFree(p->redis);
+	redis_errand_close(&p->redis);
 	return ok ? EXIT_OK : EXIT_FAILED;
 }
 

@@ -25,16 +25,17 @@ enum { CONFIG_ARGS_COUNT = 8, CONFIG_ARGS_FLAGS_MAX = 128 };
 	}
 
 /* For the help of a command that takes all of them. */
-#define CONFIG_ARGS_HELP                                                                      \
-	"  --config FILE        the configuration file (else that of FANFARE_CONFIG)\n"       \
-	"  --dev                dev mode: everybody may do everything, for trying out\n"      \
-	"  --listen ADDRESS     IPV4:PORT, [IPV6]:PORT, localhost:PORT, :PORT or\n"           \
-	"                       unix:/PATH; repeatable\n"                                     \
-	"  --workers N          worker processes; auto: one for each usable CPU\n"            \
-	"  --redis URL          redis[s]://[USER:PASSWORD@]HOST[:PORT][/DB] or unix:/PATH;\n" \
-	"                       without one the broker runs a Redis of its own\n"             \
-	"  --runtime-dir DIR    holds the pid file and the embedded Redis\n"                  \
-	"  --log-format FORMAT  text or json\n"                                               \
+#define CONFIG_ARGS_HELP                                                                    \
+	"  --config FILE        the configuration file (else that of FANFARE_CONFIG)\n"     \
+	"  --dev                dev mode: everybody may do everything, for trying out\n"    \
+	"  --listen ADDRESS     IPV4:PORT, [IPV6]:PORT, localhost:PORT, :PORT or\n"         \
+	"                       unix:/PATH; repeatable\n"                                   \
+	"  --workers N          worker processes; auto: one for each usable CPU\n"          \
+	"  --redis URL          redis://[USER:PASSWORD@]HOST[:PORT][/DB], the same with\n"  \
+	"                       rediss:// for TLS, or unix:/PATH; without one the broker\n" \
+	"                       runs a Redis of its own\n"                                  \
+	"  --runtime-dir DIR    holds the pid file and the embedded Redis\n"                \
+	"  --log-format FORMAT  text or json\n"                                             \
 	"  --log-level LEVEL    debug, info, warning or error\n"
 
 struct config_args {

@@ -1,16 +1,16 @@
 #include "redis_access.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/time.h>
 
-#include <hiredis/hiredis.h>
-
+#include "buf.h"
+#include "bytes.h"
 #include "cli.h"
 #include "embedded_redis.h"
 #include "mem.h"
 #include "terminal.h"
+
+enum { REASONS_MAX = 65536, REASON_MAX = 8192 };
 
 int redis_access_open(const char *command, const struct config_args *args, struct redis_access *out)
 {
@@ -37,79 +37,35 @@ void redis_access_close(struct redis_access *a)
 	config_free(&a->config);
 }
 
-static void tell_unreachable(const char *command, const struct redis_access *a, const char *reason)
+static void tell_unreachable(const char *command, const struct redis_access *a, struct bytes reasons)
 {
-	char *masked = redis_url_mask(a->address);
+	while (reasons.len > 0) {
+		struct bytes line = bytes_first(
+			reasons,
+			(size_t)((const char *)memchr(reasons.ptr, '\n', reasons.len) - reasons.ptr));
+		char text[REASON_MAX];
 
-	fprintf(stderr, "fanfare %s: cannot reach Redis at %s: ", command, masked);
-	terminal_print(stderr, reason);
-	fprintf(stderr, "%s\n",
-	        a->is_embedded ? " (the embedded Redis: is `fanfare serve` running? --redis, --config and "
-	                         "--runtime-dir tell where to look)"
-	                       : "");
-	mem_free(masked);
-}
-
-static struct redisContext *connect_to(const struct redis_url *url)
-{
-	struct timeval limit = {.tv_sec = REDIS_ACCESS_TIMEOUT_MS / 1000};
-
-	if (url->is_unix)
-		return redisConnectUnixWithTimeout(url->path, limit);
-	return redisConnectWithTimeout(url->host, (int)strtol(url->port, NULL, 10), limit);
-}
-
-/* NULL when the call went well, else why not; the text lives as long as the context. */
-static const char *call(struct redisContext *c, int argc, const char **argv)
-{
-	redisReply *reply = redisCommandArgv(c, argc, argv, NULL);
-	const char *reason = NULL;
-
-	if (reply == NULL)
-		return c->errstr[0] != '\0' ? c->errstr : "no answer";
-	if (reply->type == REDIS_REPLY_ERROR) {
-		snprintf(c->errstr, sizeof(c->errstr), "%s", reply->str);
-		reason = c->errstr;
+		snprintf(text, sizeof(text), "%.*s", BYTES_FMT(line));
+		fprintf(stderr, "fanfare %s: ", command);
+		terminal_print(stderr, text);
+		fprintf(stderr, "%s\n",
+		        a->is_embedded
+		                ? " (the embedded Redis: is `fanfare serve` running? --redis, --config and "
+		                  "--runtime-dir tell where to look)"
+		                : "");
+		reasons = bytes_skip(reasons, line.len + 1);
 	}
-	freeReplyObject(reply);
-	return reason;
 }
 
-static const char *log_in(struct redisContext *c, const struct redis_url *url)
+struct redis_errand *redis_access_connect(const char *command, const struct redis_access *a)
 {
-	const char *with_user[] = {"AUTH", url->user, url->password};
-	const char *without[] = {"AUTH", url->password};
+	struct redis_errand *errand;
+	struct buf why;
 
-	if (url->password == NULL)
-		return NULL;
-	return url->user != NULL ? call(c, 3, with_user) : call(c, 2, without);
-}
-
-static const char *choose_db(struct redisContext *c, const struct redis_url *url)
-{
-	char number[16];
-	const char *argv[] = {"SELECT", number};
-
-	snprintf(number, sizeof(number), "%d", url->db);
-	return url->db != 0 ? call(c, 2, argv) : NULL;
-}
-
-struct redisContext *redis_access_connect(const char *command, const struct redis_access *a)
-{
-	struct timeval limit = {.tv_sec = REDIS_ACCESS_TIMEOUT_MS / 1000};
-	struct redisContext *c = connect_to(&a->url);
-	const char *reason = c == NULL ? "out of memory" : c->err != 0 ? c->errstr : NULL;
-
-	if (reason == NULL && redisSetTimeout(c, limit) != REDIS_OK)
-		reason = c->errstr;
-	if (reason == NULL)
-		reason = log_in(c, &a->url);
-	if (reason == NULL)
-		reason = choose_db(c, &a->url);
-	if (reason == NULL)
-		return c;
-	tell_unreachable(command, a, reason);
-	if (c != NULL)
-		redisFree(c);
-	return NULL;
+	buf_init(&why, REASONS_MAX);
+	errand = redis_errand_open(a->config, a->address, REDIS_ACCESS_TIMEOUT_MS, &why);
+	if (errand == NULL)
+		tell_unreachable(command, a, buf_bytes(&why));
+	buf_free(&why);
+	return errand;
 }

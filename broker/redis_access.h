@@ -8,6 +8,7 @@
 #include "compiler.h"
 #include "config.h"
 #include "config_args.h"
+#include "redis_errand.h"
 #include "redis_url.h"
 
 struct redis_access {
@@ -22,8 +23,7 @@ int redis_access_open(const char *command, const struct config_args *args,
                       struct redis_access *out) MUST_CHECK;
 void redis_access_close(struct redis_access *a);
 
-struct redisContext;
 enum { REDIS_ACCESS_TIMEOUT_MS = 5000 }; /* of connecting, and of each call */
 
-/* Connected, logged in and in its database. NULL after telling what is wrong. Free it with redisFree(). */
-struct redisContext *redis_access_connect(const char *command, const struct redis_access *a) MUST_CHECK;
+/* Connected, logged in and in its database. NULL after telling what is wrong. */
+struct redis_errand *redis_access_connect(const char *command, const struct redis_access *a) MUST_CHECK;

@@ -93,7 +93,7 @@ def test_the_runtime_directory_of_nobody_is_explained():
 	for arguments in (["publish", "news", "1"], ["redis-cli", "ping"]):
 		result = run(arguments[0], "--runtime-dir", "/nosuch", *arguments[1:])
 		assert (result.returncode, result.stdout) == (FAILED, "")
-		assert "cannot reach Redis at unix:/nosuch/" in result.stderr
+		assert "cannot connect to Redis at unix:/nosuch/" in result.stderr
 		assert "is `fanfare serve` running?" in result.stderr
 
 

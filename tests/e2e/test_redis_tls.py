@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import re
+import subprocess
 import uuid
 
 import pytest
@@ -257,3 +258,65 @@ def test_a_worker_that_is_replaced_needs_the_files_no_more(tmp_path):
 		process.wait_until(lambda: broker.worker_pids() not in ([], old), "a successor")
 		broker.wait_ready()
 		expect_works(broker, redis)
+
+
+# The command line
+
+@pytest.fixture
+def config_file(tls_redis, tmp_path):
+	"""Of a broker with this Redis, by name and with a password."""
+	tls_redis.call("ACL", "SETUSER", "me", "on", ">hush", "~*", "&*", "+@all")
+	config = tls_redis.config
+	config["redis"]["address"] = f"rediss://me:hush@localhost:{tls_redis.tls_port}/2"
+	path = tmp_path / "fanfare.yaml"
+	path.write_text(json.dumps(config))
+	return path
+
+
+def test_publish_reaches_it(tls_redis, config_file):
+	with Broker(redis=tls_redis) as broker, Client(broker.port) as client:
+		client.subscribe("news")
+		done = broker_module.run("publish", "--config", config_file, "news", '{"price": 42}')
+		assert (done.returncode, done.stdout, done.stderr) == (0, "delivered to 1 worker\n", "")
+		assert client.publication() == ("news", {"price": 42})
+		done = broker_module.run("publish", "--config", config_file, "--lines", "news", "-", input="1\n2\n3\n")
+		assert (done.returncode, done.stdout) == (0, "delivered to 1 worker\n" * 3)
+		assert [data for _, data in client.publications(3)] == [1, 2, 3]
+
+
+def test_publish_takes_the_longest_payload(tls_redis, config_file):
+	payload = '"' + "p" * ((16 << 20) - 2) + '"'
+	done = broker_module.run("publish", "--config", config_file, "news", "-", input=payload)
+	assert (done.returncode, done.stdout) == (0, "delivered to 0 workers\n"), done.stderr
+
+
+def test_redis_cli_reaches_it_and_nobody_sees_the_password(tls_redis, config_file):
+	done = broker_module.run("redis-cli", "--config", config_file, "CLIENT", "INFO")
+	assert done.returncode == 0, done.stderr
+	assert " db=2 " in done.stdout and " user=me " in done.stdout
+	command = [broker_module.BINARY, "redis-cli", "--config", config_file]
+	with process.spawn(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as interactive:
+		interactive.stdin.write("PING\n")
+		interactive.stdin.flush()
+		assert interactive.stdout.readline() == "PONG\n"
+		shown = process.command_line(interactive.pid)
+		assert shown.startswith("redis-cli") and "--tls" in shown and "--sni localhost" in shown
+		assert "hush" not in shown
+		interactive.stdin.close()
+
+
+@pytest.mark.parametrize("arguments", [["publish", "news", "1"], ["redis-cli", "PING"]])
+def test_commands_tell_whom_they_do_not_trust(ca, arguments):
+	with TlsRedisServer(ca, certificate="elsewhere", clients="no") as redis:
+		url = redis.url.replace("//", "//:hush@")
+		env = {"FANFARE_REDIS_TLS_SERVER_CA_PEM_FILE": ca.file, "FANFARE_REDIS_ADDRESS": url}
+		done = broker_module.run(*arguments, env=env)
+		assert (done.returncode, done.stdout) == (1, "")
+		assert done.stderr == (
+			f"fanfare {arguments[0]}: cannot connect to Redis at 127.0.0.1:{redis.tls_port}: "
+			"its certificate is for another name than 127.0.0.1\n")
+		env["FANFARE_REDIS_TLS_SERVER_CA_PEM_FILE"] = "/nosuch.pem"
+		done = broker_module.run(*arguments, env=env)
+		assert done.returncode == 1
+		assert done.stderr == (
+			f"fanfare {arguments[0]}: redis.tls.server_ca_pem_file: /nosuch.pem: No such file or directory\n")

@@ -192,6 +192,32 @@ def test_publish_takes_lines_and_tells_of_each(broker, redis):
 		assert [client.publication()[1] for _ in range(2)] == [1, "two"]
 
 
+def test_publish_ends_when_redis_is_lost_between_lines():
+	with RedisServer() as redis:
+		command = [BINARY, "publish", "--lines", "news", "-", "--redis", redis.url]
+		with process.spawn(
+				command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+				env=os.environ | ENVIRONMENT) as publisher:
+			publisher.stdin.write("1\n")
+			publisher.stdin.flush()
+			assert publisher.stdout.readline() == "delivered to 0 workers\n"
+			redis.kill()
+			publisher.stdin.write("2\n3\n")
+			publisher.stdin.flush()
+			told = publisher.stderr.read()
+			assert told.startswith(f"fanfare publish: line 2: lost the connection to Redis at 127.0.0.1:{redis.port}: ")
+			assert len(told.splitlines()) == 1
+			assert publisher.wait(10) == FAILED
+
+
+def test_publish_gives_up_a_redis_that_does_not_answer():
+	with RedisServer() as redis:
+		redis.freeze()
+		result = run("publish", "news", "1", "--redis", redis.url)
+		assert (result.returncode, result.stdout) == (FAILED, "")
+		assert result.stderr == f"fanfare publish: Redis at 127.0.0.1:{redis.port} does not answer\n"
+
+
 @pytest.mark.parametrize("text", ["Hello", "42", '{"a": 1}', 'quote " and \\ é', ""])
 def test_published_text_arrives_as_a_string(broker, redis, text):
 	with Client(broker.port) as client:

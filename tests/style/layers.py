@@ -7,11 +7,10 @@ import re
 
 from sources import PRODUCT, c_files, report, text
 
-# Who may use which library. A header that matches no pattern here may be used everywhere. More than the picture of
-# the layers allows: the command line (broker/) speaks to Redis for the user, with the library that the worker uses.
+# Who may use which library. A header that matches no pattern here may be used everywhere.
 LIBRARIES = {
     "libev": (r"ev\.h", {"worker/net", "worker/redis", "worker", "broker"}),
-    "hiredis": (r"hiredis/.*", {"worker/redis", "broker"}),
+    "hiredis": (r"hiredis/.*", {"worker/redis"}),
     "jansson": (r"jansson\.h", set()),  # tests compare with it
     "zlib": (r"zlib\.h", {"worker/proto"}),
     "YAML": (r"yaml\.h|cyaml/.*", {"common"}),

@@ -1,0 +1,30 @@
+/* One-off business with Redis, for the command line: a link of worker/redis in a loop of its own, used as if
+ * it blocked. What a worker can reach (by name, by socket, over TLS, with a password) a command can reach by
+ * the same code, and is told the same words when it cannot. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "buf.h"
+#include "bytes.h"
+#include "compiler.h"
+#include "config.h"
+
+struct redis_errand;
+
+enum { REDIS_ERRAND_OUT_MAX = 20 << 20 }; /* bytes of a channel and a message together */
+
+/* Connects to the address, with what config->redis.tls says if it is of rediss://, logs in, and selects the
+ * database. timeout_ms is for this, and for each call later. NULL with the reasons in `why`, a line each. */
+struct redis_errand *redis_errand_open(const struct config *config, const char *address, uint64_t timeout_ms,
+                                       struct buf *why) MUST_CHECK;
+void redis_errand_close(struct redis_errand **e);
+
+/* PUBLISH. False when Redis has refused it, or the connection is lost: redis_errand_why() tells. */
+bool redis_errand_publish(struct redis_errand *e, struct bytes channel, struct bytes message,
+                          int64_t *receivers) MUST_CHECK;
+/* What went wrong last. */
+const char *redis_errand_why(const struct redis_errand *e);
+/* False when the connection is lost, so that nothing more will go well. */
+bool redis_errand_connected(const struct redis_errand *e);
