@@ -1,13 +1,15 @@
 /* A Redis that misbehaves: a small server in the test's own loop that does what a Redis does for
- * worker/redis, unless the test answers a command in another way. */
+ * worker/redis, unless the test answers a command in another way. Over TLS, too. */
 #pragma once
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <strings.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
 #include "buf.h"
+#include "redis_tls.h"
 #include "redis_world.h"
 
 enum { MOCK_CHANNELS = 600 };
@@ -20,6 +22,8 @@ struct mock_conn {
 	struct ev_io readable;
 	struct ev_io writable;
 	redisReader *reader;
+	SSL *ssl;         /* NULL: plain */
+	size_t retry_len; /* what OpenSSL wants to be asked for again; 0: nothing */
 	struct buf out;
 	char *channels[MOCK_CHANNELS];
 	size_t channel_count;
@@ -31,7 +35,9 @@ struct mock {
 	struct ev_io acceptable;
 	struct mock_conn *conns; /* newest first */
 	unsigned accepted;
+	SSL_CTX *tls; /* NULL: plain */
 	bool byte_by_byte;
+	bool changes_keys; /* with every write, over TLS */
 	/* True: the test has answered, or wants silence. */
 	bool (*on_command)(struct mock_conn *c, const redisReply *command);
 	bool refuse; /* closes each connection at once */
@@ -44,6 +50,7 @@ static void mock_close(struct mock_conn *c)
 	c->open = false;
 	ev_io_stop(loop_ev(c->mock->world->loop), &c->readable);
 	ev_io_stop(loop_ev(c->mock->world->loop), &c->writable);
+	SSL_free(c->ssl);
 	close(c->readable.fd);
 	buf_free(&c->out);
 	redisReaderFree(c->reader);
@@ -66,15 +73,37 @@ static void mock_bulk(struct mock_conn *c, const char *text)
 	mock_send(c, "");
 }
 
+static ssize_t mock_write(struct mock_conn *c, size_t len)
+{
+	ssize_t n;
+
+	if (c->ssl == NULL)
+		return send(c->writable.fd, c->out.data, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (c->retry_len > 0)
+		len = c->retry_len;
+	else if (c->mock->changes_keys && SSL_version(c->ssl) == TLS1_3_VERSION)
+		SSL_key_update(c->ssl, SSL_KEY_UPDATE_REQUESTED);
+	n = mock_tls_outcome(c->ssl, SSL_write(c->ssl, c->out.data, (int)len));
+	c->retry_len = n < 0 ? len : 0;
+	return n;
+}
+
+static ssize_t mock_read(struct mock_conn *c, char *data, size_t len)
+{
+	if (c->ssl == NULL)
+		return recv(c->readable.fd, data, len, MSG_DONTWAIT);
+	return mock_tls_outcome(c->ssl, SSL_read(c->ssl, data, (int)len));
+}
+
 static void on_fake_writable(struct ev_loop *ev, struct ev_io *io, int events)
 {
 	struct mock_conn *c = container_of(io, struct mock_conn, writable);
 	size_t len = c->mock->byte_by_byte && c->out.len > 1 ? 1 : c->out.len;
-	ssize_t n = send(io->fd, c->out.data, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+	ssize_t n = mock_write(c, len);
 
 	if (n < 0 && errno == EAGAIN)
 		return;
-	if (n < 0) {
+	if (n <= 0) {
 		mock_close(c);
 		return;
 	}
@@ -174,8 +203,8 @@ static void mock_do(struct mock_conn *c, const redisReply *command)
 static void on_fake_readable(struct ev_loop *ev, struct ev_io *io, int events)
 {
 	struct mock_conn *c = container_of(io, struct mock_conn, readable);
-	char data[16384];
-	ssize_t n = recv(io->fd, data, sizeof(data), MSG_DONTWAIT);
+	char data[16384]; /* a record of TLS fits in: nothing is left of which the socket does not tell */
+	ssize_t n = mock_read(c, data, sizeof(data));
 	redisReply *command;
 
 	if (n < 0 && errno == EAGAIN)
@@ -208,12 +237,22 @@ static void on_fake_acceptable(struct ev_loop *ev, struct ev_io *io, int events)
 	c->mock = f;
 	c->open = true;
 	c->reader = redisReaderCreate();
+	if (f->tls != NULL)
+		c->ssl = mock_tls_open(f->tls, fd);
 	buf_init(&c->out, 100 << 20);
 	c->next = f->conns;
 	f->conns = c;
 	ev_io_init(&c->readable, on_fake_readable, fd, EV_READ);
 	ev_io_init(&c->writable, on_fake_writable, fd, EV_WRITE);
 	ev_io_start(ev, &c->readable);
+}
+
+static void mock_listen(struct mock *f, struct world *w, int fd)
+{
+	f->world = w;
+	assert_int_equal(listen(fd, 64), 0);
+	ev_io_init(&f->acceptable, on_fake_acceptable, fd, EV_READ);
+	ev_io_start(loop_ev(w->loop), &f->acceptable);
 }
 
 /* Listens where the world's config points. */
@@ -223,12 +262,32 @@ static UNUSED_OK void mock_start(struct mock *f, struct world *w)
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	memset(f, 0, sizeof(*f));
-	f->world = w;
 	snprintf(un.sun_path, sizeof(un.sun_path), "%s", w->socket);
 	assert_int_equal(bind(fd, (struct sockaddr *)&un, sizeof(un)), 0);
-	assert_int_equal(listen(fd, 64), 0);
-	ev_io_init(&f->acceptable, on_fake_acceptable, fd, EV_READ);
-	ev_io_start(loop_ev(w->loop), &f->acceptable);
+	mock_listen(f, w, fd);
+}
+
+/* Listens for TLS on a port, and points the world's config there. */
+static UNUSED_OK void mock_start_tls(struct mock *f, struct world *w)
+{
+	struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t len = sizeof(in);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	char ca_file[96];
+	struct buf errors = {.max = 1000};
+
+	memset(f, 0, sizeof(*f));
+	assert_int_equal(bind(fd, (struct sockaddr *)&in, sizeof(in)), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&in, &len), 0);
+	snprintf(w->address, sizeof(w->address), "rediss://127.0.0.1:%d", ntohs(in.sin_port));
+	snprintf(ca_file, sizeof(ca_file), "%s/ca.pem", w->dir);
+	f->tls = mock_tls_context(ca_file);
+	w->config.redis.tls.server_ca_pem_file = ca_file;
+	w->tls = tls_client_new(&w->config.redis.tls, "redis.tls", "127.0.0.1", &errors);
+	w->config.redis.tls.server_ca_pem_file = NULL;
+	assert_non_null(w->tls);
+	signal(SIGPIPE, SIG_IGN); /* OpenSSL's own sockets are not asked for MSG_NOSIGNAL */
+	mock_listen(f, w, fd);
 }
 
 static UNUSED_OK void mock_stop(struct mock *f)
@@ -241,6 +300,7 @@ static UNUSED_OK void mock_stop(struct mock *f)
 	}
 	ev_io_stop(loop_ev(f->world->loop), &f->acceptable);
 	close(f->acceptable.fd);
+	SSL_CTX_free(f->tls);
 }
 
 /* The newest open connection that is subscribed to the channel. */

@@ -28,6 +28,7 @@
 #include "mem.h"
 #include "metrics.h"
 #include "redis.h"
+#include "tls_client.h"
 
 #define UNUSED_OK __attribute__((unused))
 
@@ -39,6 +40,7 @@ struct world {
 	char prefix[8];
 	pid_t server;
 	struct config config;
+	struct tls_client *tls; /* for an address of rediss:// */
 	struct redis *redis;
 	unsigned ready_changes;
 	struct ev_timer tick;
@@ -259,7 +261,7 @@ static UNUSED_OK void world_redis(struct world *w)
 {
 	struct redis_events events = {on_message, on_confirmed, on_ready, w};
 
-	w->redis = redis_new(w->loop, &w->config, NULL, "n1", &events);
+	w->redis = redis_new(w->loop, &w->config, w->tls, "n1", &events);
 }
 
 static UNUSED_OK int remove_entry(const char *path, const struct stat *st, int type, struct FTW *at)
@@ -270,6 +272,7 @@ static UNUSED_OK int remove_entry(const char *path, const struct stat *st, int t
 static UNUSED_OK void world_free(struct world *w)
 {
 	redis_free(&w->redis);
+	tls_client_free(&w->tls);
 	server_stop(w);
 	ev_timer_stop(loop_ev(w->loop), &w->tick);
 	loop_free(&w->loop);

@@ -141,6 +141,7 @@ static void change_mood(void)
 
 	mood = rand() % 2 == 0 ? DEAF : (enum mood)(rand() % MOODS);
 	mock.byte_by_byte = mood == SLOW;
+	mock.changes_keys = rand() % 2 == 0;
 	mock.refuse = mood == MAD && rand() % 2;
 	if (mood != CRUEL)
 		return;
@@ -214,7 +215,7 @@ static void go_mad(void)
 	mock.refuse = false;
 }
 
-static void a_server_out_of_its_mind_doubles_nothing_and_loses_nothing_in_silence(void **state)
+static void be_out_of_its_mind(void)
 {
 	const struct redis_events events = {on_number, on_sure, on_ready, &world};
 	const char *given = getenv("TEST_SEED");
@@ -223,12 +224,14 @@ static void a_server_out_of_its_mind_doubles_nothing_and_loses_nothing_in_silenc
 
 	print_message("TEST_SEED=%u\n", seed);
 	srand(seed);
+	memset(followers, 0, sizeof(followers));
+	calls_made = calls_answered = 0;
 	for (int i = 0; i < CHANNELS; i++) {
 		followers[i].forbidden = i % 10 == 9;
 		snprintf(followers[i].channel, sizeof(followers[i].channel), "t:%s%d",
 		         followers[i].forbidden ? "no" : "", i);
 	}
-	world.redis = redis_new(world.loop, &world.config, NULL, "n1", &events);
+	world.redis = redis_new(world.loop, &world.config, world.tls, "n1", &events);
 	mock.on_command = answer_at_random;
 	go_mad();
 	for (int i = 0; i < CHANNELS; i++)
@@ -244,11 +247,29 @@ static void a_server_out_of_its_mind_doubles_nothing_and_loses_nothing_in_silenc
 		redis_sub_close(&followers[i].sub);
 }
 
+static void a_server_out_of_its_mind_doubles_nothing_and_loses_nothing_in_silence(void **state)
+{
+	be_out_of_its_mind();
+}
+
+static void over_tls_it_does_neither(void **state)
+{
+	be_out_of_its_mind();
+}
+
 static int setup(void **state)
 {
 	world_init(&world);
 	world.config.redis.unsubscribe_linger_ms = 50;
 	mock_start(&mock, &world);
+	return 0;
+}
+
+static int setup_tls(void **state)
+{
+	world_init(&world);
+	world.config.redis.unsubscribe_linger_ms = 50;
+	mock_start_tls(&mock, &world);
 	return 0;
 }
 
@@ -266,6 +287,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			a_server_out_of_its_mind_doubles_nothing_and_loses_nothing_in_silence, setup,
 			teardown),
+		cmocka_unit_test_setup_teardown(over_tls_it_does_neither, setup_tls, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
