@@ -236,17 +236,8 @@ static bool load_tls(struct master *m)
 
 	buf_init(&errors, TEXT_MAX);
 	ok = worker_load_tls(m->config, &m->tls, &errors);
-	ok = worker_load_redis_tls(m->config, &m->redis_tls, &errors) && ok;
-	for (size_t at = 0, len; at < errors.len; at += len + 1) {
-		len = (size_t)((const char *)memchr(errors.data + at, '\n', errors.len - at) - errors.data) -
-		      at;
-		log_error("%.*s", (int)len, errors.data + at);
-	}
+	log_lines(LOG_ERROR, errors.data, errors.len);
 	buf_free(&errors);
-	if (m->config->redis.tls.insecure_skip_verify)
-		log_warning(
-			"redis.tls.insecure_skip_verify: any certificate of Redis is taken, so that who is in "
-			"between can read and change everything");
 	return ok;
 }
 
@@ -267,6 +258,23 @@ static bool prepare_redis(struct master *m)
 		return false;
 	m->config->redis.address = embedded_redis_address(m->config->runtime_dir);
 	return true;
+}
+
+static bool load_redis_tls(struct master *m)
+{
+	enum { TEXT_MAX = 65536 };
+	struct buf errors;
+	bool ok;
+
+	buf_init(&errors, TEXT_MAX);
+	ok = worker_load_redis_tls(m->config, &m->redis_tls, &errors);
+	log_lines(LOG_ERROR, errors.data, errors.len);
+	buf_free(&errors);
+	if (m->config->redis.tls.insecure_skip_verify)
+		log_warning(
+			"redis.tls.insecure_skip_verify: any certificate of Redis is taken, so that who is in "
+			"between can read and change everything");
+	return ok;
 }
 
 static bool open_loop(struct master *m)
@@ -305,7 +313,7 @@ static bool prepare(struct master *m)
 {
 	m->workers = m->config->workers > 0 ? (unsigned)m->config->workers : usable_cpus();
 	if (!take_runtime_dir(m) || !load_tls(m) || !open_listeners(m) || !open_metrics(m) || !open_loop(m) ||
-	    !prepare_redis(m))
+	    !load_redis_tls(m) || !prepare_redis(m))
 		return false;
 	make_supervisor(m);
 	return true;

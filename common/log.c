@@ -180,6 +180,17 @@ void log_line(enum log_level level, const char *subject, const char *fmt, ...)
 	errno = saved;
 }
 
+void log_lines(enum log_level level, const char *text, size_t len)
+{
+	for (size_t at = 0; at < len;) {
+		const char *newline = memchr(text + at, '\n', len - at);
+		size_t line_len = newline != NULL ? (size_t)(newline - text) - at : len - at;
+
+		log_line(level, NULL, "%.*s", (int)line_len, text + at);
+		at += line_len + 1;
+	}
+}
+
 bool log_allowed(struct log_limit *limit)
 {
 	uint64_t now = clock_ms();

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "compiler.h"
@@ -21,6 +22,9 @@ enum log_level log_level(void);
 
 /* `subject` names what the line is about ("conn 17 127.0.0.1:4711", "channel news"), NULL for none. */
 void log_line(enum log_level level, const char *subject, const char *fmt, ...) PRINTF_LIKE(3, 4);
+
+/* A line of the log for each line of the text. */
+void log_lines(enum log_level level, const char *text, size_t len);
 
 #define log_debug(...)   (log_level() <= LOG_DEBUG ? log_line(LOG_DEBUG, NULL, __VA_ARGS__) : (void)0)
 #define log_info(...)    log_line(LOG_INFO, NULL, __VA_ARGS__)

@@ -21,10 +21,8 @@
 #include "metrics.h"
 #include "random.h"
 #include "sandbox.h"
-#include "redis_url.h"
 #include "session.h"
 #include "tls.h"
-#include "tls_client.h"
 
 struct worker {
 	const struct worker_args *args;
@@ -266,27 +264,6 @@ static void confine(const struct config *config)
 {
 	if (config->sandbox && !sandbox_enter(LEAK_CHECK))
 		log_warning("cannot enter the sandbox: %s", strerror(errno));
-}
-
-bool worker_load_redis_tls(const struct config *config, struct tls_client **tls, struct buf *errors)
-{
-	struct redis_url url;
-	const char *reason;
-	bool ok;
-
-	*tls = NULL;
-	if (config->redis.address == NULL || !redis_url_parse(config->redis.address, &url, &reason))
-		return true;
-	if (url.tls)
-		*tls = tls_client_new(&config->redis.tls, "redis.tls", url.host, errors);
-	ok = !url.tls || *tls != NULL;
-	redis_url_free(&url);
-	return ok;
-}
-
-void worker_free_redis_tls(struct tls_client **tls)
-{
-	tls_client_free(tls);
 }
 
 int worker_run(const struct worker_args *args)

@@ -125,12 +125,29 @@ static void what_a_peer_can_cause_is_logged_a_few_times_in_ten_seconds_and_then_
 	assert_non_null(strstr(logged(), "95 similar lines were not logged"));
 }
 
+static void a_text_of_lines_is_as_many_lines_of_the_log(void **state)
+{
+	const char *lines, *second;
+
+	log_lines(LOG_ERROR, "one\nand two\n", 12);
+	lines = logged();
+	assert_non_null(strstr(lines, " error one\n"));
+	second = strchr(lines, '\n') + 1;
+	assert_non_null(strstr(second, " error and two\n"));
+	assert_ptr_equal(strchr(second, '\n') + 1, second + strlen(second));
+	log_lines(LOG_ERROR, NULL, 0);
+	assert_string_equal(logged(), "");
+	log_lines(LOG_ERROR, "no end", 6);
+	assert_non_null(strstr(logged(), " error no end\n"));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		TEST(a_line_has_time_level_process_and_subject),
 		TEST(what_a_peer_sent_stays_in_its_line),
+		TEST(a_text_of_lines_is_as_many_lines_of_the_log),
 		TEST(a_json_line_is_json_whatever_is_in_it_and_however_long),
 		TEST(a_reader_who_does_not_read_loses_lines_but_stops_nobody),
 		TEST(what_a_peer_can_cause_is_logged_a_few_times_in_ten_seconds_and_then_counted),
