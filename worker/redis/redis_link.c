@@ -88,11 +88,11 @@ static bool hung_up_on_greeting(const struct redis_link *l)
 	return l->endpoint->tls == NULL && l->phase == LINK_LOGIN && l->login == l->login_steps;
 }
 
-/* The stream failed, and errno tells with what. One that speaks TLS, but not with us, will not do so by being
- * asked often. */
+/* The stream failed, and errno tells with what. Who does not come to terms with us over TLS in the beginning
+ * will not do so by being asked often. */
 static void fail_broken(struct redis_link *l)
 {
-	if (errno == EPROTO && l->endpoint->tls != NULL)
+	if (errno == EPROTO && l->endpoint->tls != NULL && l->phase != LINK_UP)
 		fail_with(l, REDIS_REFUSING, stream_reason(&l->stream));
 	else if (errno == ECONNRESET && hung_up_on_greeting(l))
 		fail_away(l, hung_up);
