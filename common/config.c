@@ -28,3 +28,8 @@ const struct channel_options *config_channel(const struct config *c, const char 
 	}
 	return NULL;
 }
+
+bool config_has_history(const struct channel_options *o)
+{
+	return o->history_size > 0 && o->history_ttl_ms > 0;
+}

@@ -17,6 +17,8 @@ struct strings {
 /* What may go over a channel as payload: anything that is not empty, JSON, or a JSON object. */
 enum data_format { DATA_FORMAT_ANY, DATA_FORMAT_JSON, DATA_FORMAT_JSON_OBJECT, DATA_FORMAT_BINARY };
 
+enum recovery_mode { RECOVERY_STREAM, RECOVERY_CACHE };
+
 /* Options of the channels of one namespace (client protocol 18). */
 struct channel_options {
 	char *name; /* of the namespace; NULL for the channels without one */
@@ -26,6 +28,18 @@ struct channel_options {
 	bool allow_publish_for_subscriber;
 	bool allow_publish_for_anonymous;
 	bool allow_user_limited_channels;
+	int history_size;
+	uint64_t history_ttl_ms;
+	uint64_t history_meta_ttl_ms;
+	bool force_positioning;
+	bool allow_positioning;
+	bool force_recovery;
+	bool allow_recovery;
+	int force_recovery_mode; /* enum recovery_mode */
+	bool auto_cache_recover;
+	bool allow_history_for_client;
+	bool allow_history_for_subscriber;
+	bool allow_history_for_anonymous;
 	int publication_data_format; /* enum data_format */
 };
 
@@ -57,6 +71,7 @@ struct tls_client_options {
 };
 
 struct config {
+	uint64_t loaded_ms; /* Unix time at which it was loaded: of two, the later one is the newer */
 	bool dev;
 	struct strings listen; /* "ADDR:PORT", "[v6]:PORT", ":PORT" or "unix:/path", "tls:" before it */
 	int workers;           /* 0: as many as this process may use CPUs */
@@ -98,6 +113,8 @@ struct config {
 		uint64_t queue_max_size; /* bytes of output waiting for one connection */
 		int channel_limit;
 		int connection_limit; /* of one worker; 0: none */
+		int history_max_publication_limit;
+		int recovery_max_publication_limit;
 	} client;
 
 	struct {
@@ -128,6 +145,9 @@ struct config {
 /* The options for a channel name: those of its namespace, or of the channels without one. The namespace is
  * the text before the first ':', without a leading '$'; empty is none. NULL when it is not configured. */
 const struct channel_options *config_channel(const struct config *c, const char *name, size_t len);
+
+/* Whether publications of these channels are kept, and have offsets. */
+bool config_has_history(const struct channel_options *o);
 
 struct config_flag {
 	const char *option; /* dotted name of the option table, "redis.address" */

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "address.h"
+#include "clock.h"
 #include "config.h"
 #include "config_loader.h"
 #include "mem.h"
@@ -157,10 +158,14 @@ static void check_redis_tls(struct loader *l)
 
 static void check_together(struct loader *l)
 {
+	const struct scope channel = {&options_of_channel, &l->config->channel.without_namespace,
+	                              "channel.without_namespace.", l->channel_places};
+
 	check_pings(l);
 	check_paths(l);
 	check_listen(l);
 	check_redis_tls(l);
+	loader_check_channel(l, &channel);
 }
 
 /* --- the runtime directory --- */
@@ -215,6 +220,7 @@ struct config *config_load(const struct config_sources *sources, struct buf *err
 
 	l.config = mem_alloc(sizeof(*l.config));
 	l.places = mem_alloc(options_of_broker.count * sizeof(*l.places));
+	l.channel_places = mem_alloc(options_of_channel.count * sizeof(*l.channel_places));
 	options_set_defaults(&options_of_broker, l.config, dev);
 	l.config->dev = dev;
 	if (has_file)
@@ -222,11 +228,13 @@ struct config *config_load(const struct config_sources *sources, struct buf *err
 	loader_read_environment(&l);
 	loader_read_flags(&l);
 	l.config->dev = dev;
+	l.config->loaded_ms = clock_unix_ms();
 	set_runtime_dir(&l);
 	check_together(&l);
 	if (has_file)
 		yaml_document_delete(&file);
 	mem_free(l.places);
+	mem_free(l.channel_places);
 	if (l.problems > 0)
 		config_free(&l.config);
 	return l.config;

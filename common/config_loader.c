@@ -48,10 +48,14 @@ void loader_problem_of(struct loader *l, struct place at, const struct scope *sc
 	loader_problem(l, at, key, "%s", text);
 }
 
-void loader_remember(struct loader *l, const struct scope *scope, const struct option *o, struct place at)
+void loader_remember(const struct scope *scope, const struct option *o, struct place at)
 {
-	if (scope->table == &options_of_broker)
-		l->places[o - options_of_broker.rows] = at;
+	scope->places[o - scope->table->rows] = at;
+}
+
+struct place loader_place_in(const struct scope *scope, const char *name)
+{
+	return scope->places[option_find(scope->table, BYTES_OF_STR(name)) - scope->table->rows];
 }
 
 struct place loader_place(const struct loader *l, const char *name)

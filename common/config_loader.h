@@ -30,14 +30,16 @@ struct loader {
 	struct config *config;
 	struct buf *errors;
 	unsigned problems;
-	struct place *places; /* of the rows of options_of_broker */
+	struct place *places;         /* of the rows of options_of_broker */
+	struct place *channel_places; /* of the rows of options_of_channel, for without_namespace */
 };
 
-/* A table, the struct that it is about, and how its keys are called in messages. */
+/* A table, the struct that it is about, how its keys are called in messages, and where they came from. */
 struct scope {
 	const struct option_table *table;
 	void *base;
-	const char *prefix; /* "", "channel.without_namespace." */
+	const char *prefix;   /* "", "channel.without_namespace." */
+	struct place *places; /* of the rows of the table */
 };
 
 /* Tells a problem, with the key if there is one, and counts it. */
@@ -46,8 +48,9 @@ void loader_problem(struct loader *l, struct place at, const char *key, const ch
 /* The same for an option, named as the user knows it. */
 void loader_problem_of(struct loader *l, struct place at, const struct scope *scope, const struct option *o,
                        const char *fmt, ...) PRINTF_LIKE(5, 6);
-/* For what is found out later: loader_place(). Only options of the broker are remembered. */
-void loader_remember(struct loader *l, const struct scope *scope, const struct option *o, struct place at);
+/* For what is found out later: loader_place_in(), and loader_place() for options of the broker. */
+void loader_remember(const struct scope *scope, const struct option *o, struct place at);
+struct place loader_place_in(const struct scope *scope, const char *name);
 struct place loader_place(const struct loader *l, const char *name);
 /* Calls option_set() and tells what it refuses. */
 void loader_set(struct loader *l, const struct scope *scope, const struct option *o, struct bytes text,
@@ -55,6 +58,9 @@ void loader_set(struct loader *l, const struct scope *scope, const struct option
 /* The same for an item of a list, counted from 0, and option_add(): the message names the item. */
 void loader_add(struct loader *l, const struct scope *scope, const struct option *o, size_t i,
                 struct bytes item, struct place at);
+
+/* config_channel.c: tells what the options of one kind of channels may not say together. */
+void loader_check_channel(struct loader *l, const struct scope *scope);
 
 /* config_yaml.c: a document, called `source` in messages. False with the problem told. Free it with
  * yaml_document_delete() otherwise. */

@@ -69,7 +69,7 @@ static void read_value(struct loader *l, const struct scope *scope, const struct
 		loader_read_yaml(l, scope, o, value, source);
 		return;
 	}
-	loader_remember(l, scope, o, at);
+	loader_remember(scope, o, at);
 	if (o->type == OPTION_STRINGS)
 		read_items(l, scope, o, value, at);
 	else
@@ -138,7 +138,7 @@ static void read_variable(struct loader *l, const struct scope *broker, struct b
 		return;
 	if (o != NULL && rest.len > 0) {
 		struct scope channel = {&options_of_channel, option_at(o, broker->base),
-		                        "channel.without_namespace."};
+		                        "channel.without_namespace.", l->channel_places};
 
 		o = find_variable(channel.table, rest, &rest);
 		if (o != NULL)
@@ -163,7 +163,7 @@ const char *loader_variable(const struct config_sources *sources, const char *na
 
 void loader_read_environment(struct loader *l)
 {
-	const struct scope broker = {&options_of_broker, l->config, ""};
+	const struct scope broker = {&options_of_broker, l->config, "", l->places};
 	size_t skipped = strlen(prefix);
 
 	for (char *const *entry = l->sources->environment; entry != NULL && *entry != NULL; entry++) {
@@ -207,7 +207,7 @@ static void read_flag(struct loader *l, const struct scope *broker, size_t i)
 		loader_problem(l, at, NULL, "unknown option");
 		return;
 	}
-	loader_remember(l, broker, o, at);
+	loader_remember(broker, o, at);
 	/* A flag that is repeated adds to the list that the first one began. */
 	if (o->type == OPTION_STRINGS && is_first_of_option(l, i))
 		option_clear(o, broker->base);
@@ -219,7 +219,7 @@ static void read_flag(struct loader *l, const struct scope *broker, size_t i)
 
 void loader_read_flags(struct loader *l)
 {
-	const struct scope broker = {&options_of_broker, l->config, ""};
+	const struct scope broker = {&options_of_broker, l->config, "", l->places};
 
 	for (size_t i = 0; i < l->sources->flag_count; i++)
 		read_flag(l, &broker, i);

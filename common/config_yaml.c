@@ -122,7 +122,8 @@ static void read_channel(const struct reader *r, const struct scope *scope, cons
                          yaml_node_t *node)
 {
 	char prefix[LOADER_NAME_SIZE];
-	struct scope inner = {&options_of_channel, option_at(o, scope->base), prefix};
+	struct scope inner = {&options_of_channel, option_at(o, scope->base), prefix,
+	                      r->loader->channel_places};
 
 	snprintf(prefix, sizeof(prefix), "%s.", o->name);
 	if (!is_null(node))
@@ -142,7 +143,8 @@ static void read_namespace(const struct reader *r, const struct option *o, struc
                            size_t i, yaml_node_t *node)
 {
 	char prefix[LOADER_NAME_SIZE];
-	struct scope scope = {&options_of_namespace, &namespaces[i], prefix};
+	struct scope scope = {&options_of_namespace, &namespaces[i], prefix,
+	                      mem_alloc(options_of_namespace.count * sizeof(struct place))};
 	unsigned problems = r->loader->problems;
 
 	snprintf(prefix, sizeof(prefix), "%s[%zu].", o->name, i);
@@ -154,6 +156,9 @@ static void read_namespace(const struct reader *r, const struct option *o, struc
 	if (namespaces[i].name != NULL && name_is_taken(namespaces, i))
 		loader_problem_of(r->loader, place_of_node(r, node), &scope, options_of_namespace.rows,
 		                  "must be unique, there is another namespace \"%s\"", namespaces[i].name);
+	if (r->loader->problems == problems)
+		loader_check_channel(r->loader, &scope);
+	mem_free(scope.places);
 }
 
 static void read_namespaces(const struct reader *r, const struct scope *scope, const struct option *o,
@@ -175,7 +180,7 @@ static void read_namespaces(const struct reader *r, const struct scope *scope, c
 static void read_option(const struct reader *r, const struct scope *scope, const struct option *o,
                         yaml_node_t *node)
 {
-	loader_remember(r->loader, scope, o, place_of_node(r, node));
+	loader_remember(scope, o, place_of_node(r, node));
 	switch (o->type) {
 	case OPTION_STRINGS: read_list(r, scope, o, node); return;
 	case OPTION_CHANNEL: read_channel(r, scope, o, node); return;
@@ -421,7 +426,7 @@ bool loader_open_file(struct loader *l, const char *path, yaml_document_t *doc)
 void loader_read_file(struct loader *l, struct bytes source, yaml_document_t *doc)
 {
 	const struct reader r = {l, doc, source};
-	struct scope broker = {&options_of_broker, l->config, ""};
+	struct scope broker = {&options_of_broker, l->config, "", l->places};
 	yaml_node_t *root = yaml_document_get_root_node(doc);
 
 	if (root != NULL && !is_null(root))

@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "clock.h"
 #include "config.h"
 #include "log.h"
 #include "options.h"
@@ -497,6 +498,52 @@ static void tls_to_redis_is_asked_for_by_its_address(void **state)
 		"F:1: redis.tls.server_name: must be a name or an address, without a port, not \"h:1/\"\n");
 }
 
+static void history_options_that_do_not_go_together_are_refused(void **state)
+{
+	refuse_text(
+		"channel:\n  without_namespace:\n    force_recovery: true\n",
+		"F:3: channel.without_namespace.force_recovery: needs history: set history_size and history_ttl, "
+		"too\n");
+	refuse_text(
+		"channel:\n  namespaces:\n    - name: x\n      allow_history_for_client: true\n    - name: y\n",
+		"F:4: channel.namespaces[0].allow_history_for_client: needs history: set history_size and "
+		"history_ttl, too\n");
+	refuse_text("channel:\n  namespaces:\n    - name: y\n    - name: x\n      history_size: 5\n"
+	            "      allow_recovery: true\n",
+	            "F:5: channel.namespaces[1].history_size: needs history_ttl, too\n");
+	refuse_text("channel: {without_namespace: {history_ttl: 5s}}\n",
+	            "F:1: channel.without_namespace.history_ttl: needs history_size, too\n");
+	refuse_text("channel: {without_namespace: {history_size: 1, history_ttl: 721h}}\n",
+	            "F:1: channel.without_namespace.history_ttl: must not be longer than history_meta_ttl\n");
+	refuse_text("channel: {without_namespace: {history_size: 1, history_ttl: 1m, force_recovery: true,\n"
+	            "  auto_cache_recover: true}}\n",
+	            "F:2: channel.without_namespace.auto_cache_recover: needs force_recovery_mode: cache\n");
+	refuse_text(
+		"channel: {without_namespace: {history_size: 1, history_ttl: 1m,\n"
+		"  force_recovery_mode: cache}}\n",
+		"F:2: channel.without_namespace.force_recovery_mode: needs force_recovery or allow_recovery\n");
+}
+
+static void history_is_on_when_it_has_a_size_and_a_time(void **state)
+{
+	struct config *c = load_text(
+		"channel:\n  without_namespace: {history_size: 10, history_ttl: 1m}\n"
+		"  namespaces: [{name: x, history_size: 3, history_ttl: 2s, history_meta_ttl: "
+		"1h,\n    force_recovery: true, force_recovery_mode: cache, auto_cache_recover: "
+		"true}, {name: y}]\n");
+
+	assert_true(config_has_history(&c->channel.without_namespace));
+	assert_true(config_has_history(&c->channel.namespaces[0]));
+	assert_false(config_has_history(&c->channel.namespaces[1]));
+	assert_int_equal(c->channel.without_namespace.history_meta_ttl_ms, 720ull * 3600 * 1000);
+	assert_int_equal(c->channel.namespaces[0].history_meta_ttl_ms, 3600 * 1000);
+	assert_int_equal(c->channel.namespaces[0].force_recovery_mode, RECOVERY_CACHE);
+	assert_int_equal(c->client.history_max_publication_limit, 300);
+	assert_int_equal(c->client.recovery_max_publication_limit, 300);
+	assert_int_equal(c->loaded_ms, clock_unix_ms());
+	config_free(&c);
+}
+
 static void namespaces_have_unique_names(void **state)
 {
 	refuse_text("channel:\n  namespaces:\n    - allow_publish_for_client: true\n",
@@ -885,6 +932,8 @@ int main(void)
 		cmocka_unit_test(values_that_cannot_be_are_refused),
 		cmocka_unit_test(a_secret_is_not_repeated),
 		cmocka_unit_test(tls_to_redis_is_asked_for_by_its_address),
+		cmocka_unit_test(history_options_that_do_not_go_together_are_refused),
+		cmocka_unit_test(history_is_on_when_it_has_a_size_and_a_time),
 		cmocka_unit_test(namespaces_have_unique_names),
 		cmocka_unit_test(combinations_that_cannot_be_are_refused),
 		cmocka_unit_test(port_0_is_another_one_each_time),

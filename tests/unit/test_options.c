@@ -139,7 +139,7 @@ static size_t size_of(const struct option *o)
 }
 
 /* What no row fills may only be padding, which is shorter than the widest type. */
-static void check_fields(const struct option_table *table, size_t size)
+static void check_fields(const struct option_table *table, size_t first, size_t size)
 {
 	bool *filled = calloc(size, sizeof(*filled));
 	size_t unfilled = 0;
@@ -154,7 +154,7 @@ static void check_fields(const struct option_table *table, size_t size)
 			filled[at] = true;
 		}
 	}
-	for (size_t at = 0; at < size; at++) {
+	for (size_t at = first; at < size; at++) {
 		unfilled = filled[at] ? 0 : unfilled + 1;
 		assert_true(unfilled < sizeof(uint64_t));
 	}
@@ -163,8 +163,9 @@ static void check_fields(const struct option_table *table, size_t size)
 
 static void each_field_has_one_row(void **state)
 {
-	check_fields(&options_of_broker, sizeof(struct config));
-	check_fields(&options_of_namespace, sizeof(struct channel_options));
+	/* When it was loaded is no option. */
+	check_fields(&options_of_broker, offsetof(struct config, dev), sizeof(struct config));
+	check_fields(&options_of_namespace, 0, sizeof(struct channel_options));
 }
 
 static bool set(const struct option *o, void *base, const char *text)
