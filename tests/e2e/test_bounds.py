@@ -148,7 +148,7 @@ DROPPED = {
 	"nothing": b"",
 	"an envelope of another version": b'{"fanfare":2,"data":1}',
 	"an envelope without data": b'{"fanfare":1,"tags":{}}',
-	"an envelope with data twice": b'{"fanfare":1,"data":1,"data":2}',
+	"an envelope with an offset twice": b'{"fanfare":1,"offset":1,"offset":2,"data":1}',
 	"an envelope with tags that are none": b'{"fanfare":1,"tags":[1],"data":1}',
 	"an envelope with a negative offset": b'{"fanfare":1,"offset":-1,"data":1}',
 	"an envelope with info that is none": b'{"fanfare":1,"info":"root","data":1}',

@@ -4,6 +4,7 @@
 
 #include "envelope.h"
 #include "json_reader.h"
+#include "json_writer.h"
 #include "utf8.h"
 
 /* Of text that is not JSON each byte may become an escape. */
@@ -74,6 +75,37 @@ static void check_round_trip(const struct publication *p)
 	buf_free(&second);
 }
 
+/* As data in an envelope that somebody made without looking at it, the input is what it is without one, and
+ * nothing but data. */
+static void check_as_data(struct bytes data)
+{
+	static const char head[] = "{\"fanfare\":1,\"offset\":17,\"epoch\":\"Xo2P\",\"data\":";
+	struct buf payload, scratch, want;
+	struct json_value value;
+	struct envelope e;
+	const char *reason;
+	bool good;
+
+	buf_init(&payload, sizeof(head) + data.len + 1);
+	buf_init(&scratch, scratch_max(data.len));
+	buf_init(&want, scratch_max(data.len));
+	buf_puts(&payload, head);
+	buf_put_bytes(&payload, data);
+	buf_putc(&payload, '}');
+	good = envelope_decode(buf_bytes(&payload), &scratch, &e, &reason);
+	CHECK(e.publication.offset == 17 && bytes_eq(e.publication.epoch, BYTES("Xo2P")));
+	CHECK(e.publication.tag_count == 0 && e.publication.info == NULL);
+	if (json_parse(data, &value))
+		json_put_compact(&want, value.text);
+	else if (good)
+		json_put_string(&want, data);
+	CHECK(good == (want.len > 0));
+	CHECK(!good || bytes_eq(e.publication.data, buf_bytes(&want)));
+	buf_free(&payload);
+	buf_free(&scratch);
+	buf_free(&want);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	char *copy = fuzz_copy(data, size);
@@ -88,6 +120,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	} else {
 		CHECK(reason != NULL && strcmp(reason, "too large") != 0);
 	}
+	check_as_data((struct bytes){copy, size});
 	buf_free(&scratch);
 	mem_free(copy);
 	return 0;

@@ -14,6 +14,7 @@
 #include "json_writer.h"
 #include "mem.h"
 #include "message_json.h"
+#include "utf8.h"
 
 /* A decoded envelope as JSON, for comparing: the members in one order, empty ones left out. */
 static void say(struct buf *out, const struct publication *p)
@@ -66,20 +67,42 @@ static const struct {
          "\"conn_info\":{\"n\":1},\"chan_info\":[]},\"tags\":{\"a\":\"b\",\"c\":\"\\n\"}}"},
 	{BYTES("{\"fanfare\":1,\"data\":{\"fanfare\":1,\"offset\":5,\"data\":1}}"),
          "{\"data\":{\"fanfare\":1,\"offset\":5,\"data\":1}}"},
-	{BYTES("{\"fanfare\":1,\"later\":{},\"later\":1,\"data\":1,\"offset\":18446744073709551615}"),
+	{BYTES("{\"fanfare\":1,\"later\":{},\"later\":1,\"offset\":18446744073709551615,\"data\":1}"),
          "{\"data\":1,\"offset\":18446744073709551615}"},
 	{BYTES("{\"fanfare\":1,\"epoch\":null,\"tags\":null,\"info\":null,\"offset\":null,\"data\":1}"),
          "{\"data\":1}"},
 	{BYTES("{\"fanfare\":1,\"info\":{},\"tags\":{},\"data\":1}"),
          "{\"data\":1,\"info\":{\"user\":\"\",\"client\":\"\"}}"},
+	/* Data that is not JSON, and data that would like to be more than data. */
+	{BYTES("{\"fanfare\":1,\"offset\":1,\"epoch\":\"e\",\"data\":hello}"),
+         "{\"data\":\"hello\",\"offset\":1,\"epoch\":\"e\"}"},
+	{BYTES("{\"fanfare\":1,\"data\":}}} \n"), "{\"data\":\"}}\"}"},
+	{BYTES("{\"fanfare\":1,\"data\": }"), "{\"data\":\" \"}"},
+	{BYTES("{\"fanfare\":1,\"epoch\":\"\\u0065\",\"tags\":{\"\\n\":\"\\t\"},\"data\":a\"\n\0}"),
+         "{\"data\":\"a\\\"\\n\\u0000\",\"epoch\":\"e\",\"tags\":{\"\\n\":\"\\t\"}}"},
+	{BYTES("{\"fanfare\":1,\"data\":1,\"data\":2}"), "{\"data\":\"1,\\\"data\\\":2\"}"},
+	{BYTES("{\"fanfare\":1,\"data\":1,\"offset\":99}"), "{\"data\":\"1,\\\"offset\\\":99\"}"},
+	{BYTES("{\"fanfare\":1,\"offset\":1,\"data\":\"},\"offset\":99,\"x\":{\"data\":1}"),
+         "{\"data\":\"\\\"},\\\"offset\\\":99,\\\"x\\\":{\\\"data\\\":1\",\"offset\":1}"},
+	{BYTES("{\"fanfare\":1,\"d\\u0061ta\":1,\"tags\":{\"a\":\"b\"}}"),
+         "{\"data\":\"1,\\\"tags\\\":{\\\"a\\\":\\\"b\\\"}\"}"},
+	{BYTES("{\"fanfare\":1,\"tags\":{\"data\":\"b\"},\"data\":2}"),
+         "{\"data\":2,\"tags\":{\"data\":\"b\"}}"},
+	{BYTES("{\"fanfare\":1,\"data\":\"}"), "{\"data\":\"\\\"\"}"},
+	{BYTES("{\"fanfare\":1,\"data\":}"), "empty"},
+	{BYTES("{\"fanfare\":1,\"data\":\xff}"), "invalid UTF-8"},
+	{BYTES("{\"fanfare\":1,\"epoch\":\"\xff\",\"data\":1}"), "invalid UTF-8"},
+	{BYTES("{\"fanfare\":1,\"data\":1"), "{\"data\":\"{\\\"fanfare\\\":1,\\\"data\\\":1\"}"},
+	{BYTES("{\"fanfare\":1,offset:1,\"data\":1}"),
+         "{\"data\":\"{\\\"fanfare\\\":1,offset:1,\\\"data\\\":1}\"}"},
+	{BYTES("{\"fanfare\":2,\"data\":x}"), "envelope of another version"},
 	{BYTES("{\"fanfare\":2,\"data\":1}"), "envelope of another version"},
 	{BYTES("{\"fanfare\":1.0,\"data\":1}"), "envelope of another version"},
 	{BYTES("{\"fanfare\":\"1\",\"data\":1}"), "envelope of another version"},
 	{BYTES("{\"fanfare\":null,\"data\":1}"), "envelope of another version"},
 	{BYTES("{\"fanfare\":1}"), "envelope without data"},
 	{BYTES("{\"fanfare\":1,\"fanfare\":1,\"data\":1}"), "malformed envelope"},
-	{BYTES("{\"fanfare\":1,\"data\":1,\"data\":2}"), "malformed envelope"},
-	{BYTES("{\"fanfare\":1,\"data\":1,\"d\\u0061ta\":2}"), "malformed envelope"},
+	{BYTES("{\"fanfare\":1,\"off\\u0073et\":1,\"offset\":1,\"data\":1}"), "malformed envelope"},
 	{BYTES("{\"fanfare\":1,\"offset\":-1,\"data\":1}"), "malformed envelope"},
 	{BYTES("{\"fanfare\":1,\"offset\":18446744073709551616,\"data\":1}"), "malformed envelope"},
 	{BYTES("{\"fanfare\":1,\"offset\":\"1\",\"data\":1}"), "malformed envelope"},
@@ -122,6 +145,73 @@ static void test_decode(void **state)
 	}
 	buf_free(&scratch);
 	buf_free(&said);
+}
+
+/* Who reads the history has to know the place even of what cannot be delivered. */
+static void test_an_envelope_with_bad_data_still_tells_its_position(void **state)
+{
+	static const struct bytes bad[] = {
+		BYTES("{\"fanfare\":1,\"offset\":17,\"epoch\":\"Xo2P\",\"data\":\xff}"),
+		BYTES("{\"fanfare\":1,\"offset\":17,\"epoch\":\"\\u0058o2P\",\"data\":}"),
+	};
+	struct envelope envelope;
+	struct buf scratch;
+	const char *reason;
+
+	buf_init(&scratch, 1000);
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		assert_false(envelope_decode(bad[i], &scratch, &envelope, &reason));
+		assert_int_equal(envelope.publication.offset, 17);
+		assert_true(bytes_eq(envelope.publication.epoch, BYTES("Xo2P")));
+	}
+	assert_false(envelope_decode(BYTES("{\"fanfare\":1,\"offset\":17,\"epoch\":1,\"data\":1}"), &scratch,
+	                             &envelope, &reason));
+	assert_int_equal(envelope.publication.offset, 0);
+	buf_free(&scratch);
+}
+
+/* What the function library does: the header, the data as it is, a brace. */
+static void test_whatever_stands_as_data_is_read_as_without_an_envelope(void **state)
+{
+	struct buf payload;
+	struct buf scratch;
+	struct buf bare;
+	struct buf inside;
+
+	buf_init(&payload, 10000);
+	buf_init(&scratch, 10000);
+	buf_init(&bare, 10000);
+	buf_init(&inside, 10000);
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct bytes data = cases[i].payload;
+		struct json_value value;
+		struct envelope envelope;
+		const char *reason;
+		bool good;
+
+		buf_reset(&payload);
+		buf_puts(&payload, "{\"fanfare\":1,\"offset\":17,\"epoch\":\"Xo2P\",\"data\":");
+		buf_put_bytes(&payload, data);
+		buf_putc(&payload, '}');
+		good = envelope_decode(buf_bytes(&payload), &scratch, &envelope, &reason);
+		assert_int_equal(envelope.publication.offset, 17);
+		assert_int_equal(envelope.publication.tag_count, 0);
+		assert_null(envelope.publication.info);
+		buf_reset(&inside);
+		if (good)
+			buf_put_bytes(&inside, envelope.publication.data);
+		buf_reset(&bare);
+		if (json_parse(data, &value))
+			json_put_compact(&bare, value.text);
+		else if (data.len > 0 && utf8_valid(data))
+			json_put_string(&bare, data);
+		assert_int_equal(good, bare.len > 0);
+		assert_true(bytes_eq(buf_bytes(&inside), buf_bytes(&bare)));
+	}
+	buf_free(&payload);
+	buf_free(&scratch);
+	buf_free(&bare);
+	buf_free(&inside);
 }
 
 static void put_many_tags(struct buf *out, int count)
@@ -328,6 +418,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_decode),
+		cmocka_unit_test(test_an_envelope_with_bad_data_still_tells_its_position),
+		cmocka_unit_test(test_whatever_stands_as_data_is_read_as_without_an_envelope),
 		cmocka_unit_test(test_tags_have_a_ceiling),
 		cmocka_unit_test(test_json_that_is_nested_too_deeply_is_neither_data_nor_text),
 		cmocka_unit_test(test_scratch_has_a_ceiling),

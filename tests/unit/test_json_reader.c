@@ -446,9 +446,41 @@ static void test_every_truncation_is_survived(void **state)
 	buf_free(&text);
 }
 
+/* What is behind the value may be anything, and is left alone. */
+static void test_a_value_is_taken_off_the_front(void **state)
+{
+	static const struct {
+		struct bytes text, value, rest;
+	} good[] = {
+		{BYTES("1"), BYTES("1"), BYTES("")},
+		{BYTES(" {\"a\":[1]} \n,x"), BYTES("{\"a\":[1]}"), BYTES(",x")},
+		{BYTES("\"a\\\"\":}"), BYTES("\"a\\\"\""), BYTES(":}")},
+		{BYTES("null\xff"), BYTES("null"), BYTES("\xff")},
+		{BYTES("1 2"), BYTES("1"), BYTES("2")},
+		{BYTES("truex"), BYTES("true"), BYTES("x")},
+	};
+	static const struct bytes wrong[] = {BYTES(""),    BYTES(" "),   BYTES("x"),       BYTES("[1"),
+	                                     BYTES("\"a"), BYTES("{a}"), BYTES("\"\\x\""), BYTES("]")};
+	struct json_value value;
+
+	for (size_t i = 0; i < ARRAY_LEN(good); i++) {
+		struct bytes text = good[i].text;
+
+		assert_int_equal(json_take(&text, &value), JSON_GOOD);
+		assert_true(bytes_eq(value.text, good[i].value) && bytes_eq(text, good[i].rest));
+	}
+	for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+		struct bytes text = wrong[i];
+
+		assert_int_equal(json_take(&text, &value), JSON_BAD);
+		assert_true(text.ptr == wrong[i].ptr && text.len == wrong[i].len);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_a_value_is_taken_off_the_front),
 		cmocka_unit_test(test_verdicts),
 		cmocka_unit_test(test_depth_has_a_ceiling),
 		cmocka_unit_test(test_depth_of_a_value),

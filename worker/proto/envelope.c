@@ -15,7 +15,13 @@ struct members {
 	struct bytes epoch;
 	struct json_value tags;
 	struct json_value info;
-	struct bytes data;
+};
+
+/* A payload that is an envelope, taken apart. */
+struct parts {
+	struct json_value version;
+	struct bytes header; /* the members before data, from behind the brace */
+	struct bytes data;   /* whatever it is */
 };
 
 static const struct json_field members_fields[] = {
@@ -24,7 +30,6 @@ static const struct json_field members_fields[] = {
 	{"epoch", offsetof(struct members, epoch), json_read_string},
 	{"tags", offsetof(struct members, tags), json_read_value},
 	{"info", offsetof(struct members, info), json_read_value},
-	{"data", offsetof(struct members, data), json_read_raw},
 };
 static const struct json_struct members_struct = {members_fields, ARRAY_LEN(members_fields)};
 
@@ -36,18 +41,87 @@ static const struct json_field info_fields[] = {
 };
 static const struct json_struct info_struct = {info_fields, ARRAY_LEN(info_fields)};
 
-/* Whether a valid object is an envelope. The key counts only when written exactly so, on both ways: what
- * envelope_encode() lets pass bare is never taken for an envelope. */
-static bool is_envelope(struct json_value value, struct json_value *version)
+/* --- taking apart --- */
+
+static bool is_space(char c)
 {
-	struct json_iter it;
+	return c == ' ' || c == '\n' || c == '\t' || c == '\r';
+}
+
+static bool take_char(struct bytes *text, char c)
+{
+	if (text->len == 0 || text->ptr[0] != c)
+		return false;
+	*text = bytes_skip(*text, 1);
+	return true;
+}
+
+static bool take_brace(struct bytes *text)
+{
+	while (text->len > 0 && is_space(text->ptr[0]))
+		*text = bytes_skip(*text, 1);
+	return take_char(text, '{');
+}
+
+/* A name and the colon; the key is without its quotes. */
+static bool take_key(struct bytes *text, struct bytes *key)
+{
+	struct json_value name;
+
+	if (json_take(text, &name) != JSON_GOOD || name.type != JSON_VALUE_STRING)
+		return false;
+	*key = (struct bytes){name.text.ptr + 1, name.text.len - 2};
+	return take_char(text, ':');
+}
+
+/* The first key counts only when written exactly so, on both ways: what envelope_encode() lets pass bare is
+ * never taken for an envelope. */
+static bool begins_envelope(struct bytes text)
+{
 	struct bytes key;
 
-	if (value.type != JSON_VALUE_OBJECT)
-		return false;
-	it = json_iter(value);
-	return json_next_member(&it, &key, version) && bytes_eq(key, BYTES(FIRST_KEY));
+	return take_brace(&text) && take_key(&text, &key) && bytes_eq(key, BYTES(FIRST_KEY));
 }
+
+/* The next member before data; false when that is next, with the text at its value, or if this is not JSON.
+ */
+static bool take_member(struct bytes *text, struct bytes *key, struct json_value *value)
+{
+	return take_key(text, key) && !json_key_is(*key, "data") && json_take(text, value) == JSON_GOOD &&
+	       take_char(text, ',');
+}
+
+static bool take_data(struct bytes text, struct bytes *data)
+{
+	while (text.len > 0 && is_space(text.ptr[text.len - 1]))
+		text.len--;
+	if (text.len == 0 || text.ptr[text.len - 1] != '}')
+		return false;
+	*data = bytes_first(text, text.len - 1);
+	return true;
+}
+
+/* False when it is no envelope, or one without data. */
+static bool split(struct bytes payload, struct parts *out)
+{
+	struct json_value value;
+	struct bytes text = payload;
+	struct bytes key = BYTES_NONE;
+
+	if (!begins_envelope(payload) || !take_brace(&text))
+		return false;
+	out->header = text;
+	if (!take_member(&text, &key, &out->version))
+		return false;
+	while (take_member(&text, &key, &value))
+		;
+	if (!json_key_is(key, "data"))
+		return false;
+	out->header.len = (size_t)(text.ptr - out->header.ptr);
+	return take_data(text, &out->data);
+}
+
+/* --- the parts --- */
 
 /* Takes raw newlines out of a raw value, if it has any. */
 static void compact(struct bytes *raw, struct buf *scratch)
@@ -102,74 +176,120 @@ static const char *read_info(struct json_value info, struct buf *scratch, struct
 	return NULL;
 }
 
-static const char *read_members(struct json_value object, struct buf *scratch, struct envelope *out)
+static const char *read_members(struct bytes header, struct buf *scratch, struct members *out)
 {
-	struct members m = {0};
-	const char *reason = NULL;
+	struct json_value value;
+	struct bytes key;
+	uint32_t seen = 0;
 
-	if (!json_read_struct(object, &members_struct, scratch, &m))
-		return "malformed envelope";
-	if (m.data.ptr == NULL)
-		return "envelope without data";
-	if (m.info.text.ptr != NULL)
-		reason = read_info(m.info, scratch, out);
-	if (reason == NULL && m.tags.text.ptr != NULL)
-		reason = read_tags(m.tags, scratch, out);
-	compact(&m.data, scratch);
-	out->publication.data = m.data;
-	out->publication.offset = m.offset;
-	out->publication.epoch = m.epoch;
-	return reason;
+	if (!utf8_valid(header))
+		return "invalid UTF-8";
+	while (take_member(&header, &key, &value)) {
+		if (!json_read_member(key, value, &members_struct, &seen, scratch, out))
+			return "malformed envelope";
+	}
+	return NULL;
 }
 
-static const char *decode_envelope(struct json_value object, struct json_value version, struct buf *scratch,
-                                   struct envelope *out)
+/* Nothing in scratch may move any more, and neither resolving escapes nor dropping newlines makes a header
+ * longer. */
+static bool reserve_scratch(struct buf *scratch, struct bytes header)
+{
+	if (memchr(header.ptr, '\\', header.len) == NULL && memchr(header.ptr, '\n', header.len) == NULL)
+		return true;
+	return buf_reserve(scratch, header.len) != NULL;
+}
+
+static bool is_our_version(struct json_value version)
 {
 	uint64_t number;
 
-	if (!json_uint(version, UINT64_MAX, &number) || number != ENVELOPE_VERSION)
-		return "envelope of another version";
-	return read_members(object, scratch, out);
+	return json_uint(version, UINT64_MAX, &number) && number == ENVELOPE_VERSION;
 }
 
-static const char *decode_text(struct bytes text, struct buf *scratch, struct envelope *out)
+static const char *read_header(const struct parts *parts, struct buf *scratch, struct envelope *out)
 {
-	if (!utf8_valid(text))
-		return "invalid UTF-8";
-	json_put_string(scratch, text);
-	if (!buf_ok(scratch))
+	struct members m = {0};
+	const char *reason;
+
+	if (!is_our_version(parts->version))
+		return "envelope of another version";
+	if (!reserve_scratch(scratch, parts->header))
 		return "too large";
-	out->publication.data = buf_bytes(scratch);
+	reason = read_members(parts->header, scratch, &m);
+	if (reason == NULL && m.info.text.ptr != NULL)
+		reason = read_info(m.info, scratch, out);
+	if (reason == NULL && m.tags.text.ptr != NULL)
+		reason = read_tags(m.tags, scratch, out);
+	if (reason != NULL)
+		return reason;
+	out->publication.offset = m.offset;
+	out->publication.epoch = m.epoch;
 	return NULL;
 }
 
-/* Nothing in scratch may move, and neither resolving escapes nor dropping newlines makes anything longer. */
-static bool reserve_scratch(struct buf *scratch, struct bytes payload)
-{
-	if (memchr(payload.ptr, '\\', payload.len) == NULL && memchr(payload.ptr, '\n', payload.len) == NULL)
-		return true;
-	return buf_reserve(scratch, payload.len) != NULL;
-}
-
-static const char *decode(struct bytes payload, struct buf *scratch, struct envelope *out)
+/* Text that is not JSON, and JSON that has newlines, is put at the beginning of scratch; the rest is left in
+ * the payload. */
+static const char *read_data(struct bytes data, struct buf *scratch, struct bytes *out)
 {
 	struct json_value value;
-	struct json_value version;
 
-	if (payload.len == 0)
+	if (data.len == 0)
 		return "empty";
-	switch (json_check(payload, &value)) {
+	switch (json_check(data, &value)) {
 	case JSON_GOOD: break;
-	case JSON_BAD: return decode_text(payload, scratch, out);
 	case JSON_TOO_DEEP: return "JSON that is nested too deeply";
+	case JSON_BAD:
+		if (!utf8_valid(data))
+			return "invalid UTF-8";
+		json_put_string(scratch, data);
+		*out = BYTES_NONE;
+		return buf_ok(scratch) ? NULL : "too large";
 	}
-	if (!reserve_scratch(scratch, payload))
-		return "too large";
-	if (is_envelope(value, &version))
-		return decode_envelope(value, version, scratch, out);
-	out->publication.data = value.text;
-	compact(&out->publication.data, scratch);
+	*out = value.text;
+	if (memchr(out->ptr, '\n', out->len) == NULL)
+		return NULL;
+	json_put_compact(scratch, *out);
+	*out = BYTES_NONE;
+	return buf_ok(scratch) ? NULL : "too large";
+}
+
+static const char *decode_bare(struct bytes payload, struct buf *scratch, struct envelope *out)
+{
+	struct bytes *data = &out->publication.data;
+	const char *reason = read_data(payload, scratch, data);
+
+	if (reason == NULL && data->ptr == NULL)
+		*data = buf_bytes(scratch);
+	return reason;
+}
+
+static const char *decode_envelope(const struct parts *parts, struct buf *scratch, struct envelope *out)
+{
+	struct bytes data = BYTES_NONE;
+	const char *data_reason = read_data(parts->data, scratch, &data);
+	size_t data_len = scratch->len;
+	const char *reason = read_header(parts, scratch, out);
+
+	if (data.ptr == NULL)
+		data = (struct bytes){scratch->data, data_len};
+	if (reason != NULL || data_reason != NULL)
+		return reason != NULL ? reason : data_reason;
+	out->publication.data = data;
 	return NULL;
+}
+
+/* Text that begins like an envelope and goes on otherwise is text. */
+static const char *decode(struct bytes payload, struct buf *scratch, struct envelope *out)
+{
+	struct parts parts;
+	struct json_value value;
+
+	if (split(payload, &parts))
+		return decode_envelope(&parts, scratch, out);
+	if (begins_envelope(payload) && json_parse(payload, &value))
+		return "envelope without data";
+	return decode_bare(payload, scratch, out);
 }
 
 bool envelope_decode(struct bytes payload, struct buf *scratch, struct envelope *out, const char **reason)
@@ -183,12 +303,8 @@ bool envelope_decode(struct bytes payload, struct buf *scratch, struct envelope 
 
 static bool can_be_bare(const struct publication *p)
 {
-	struct json_value value;
-	struct json_value version;
-
-	if (p->info != NULL || p->offset != 0 || p->epoch.len != 0 || p->tag_count != 0)
-		return false;
-	return json_parse(p->data, &value) && !is_envelope(value, &version);
+	return p->info == NULL && p->offset == 0 && p->epoch.len == 0 && p->tag_count == 0 &&
+	       !begins_envelope(p->data);
 }
 
 void envelope_encode(struct buf *out, const struct publication *p)

@@ -2,7 +2,11 @@
  * object whose first key is "fanfare" is an envelope
  * {"fanfare":1,"offset":17,"epoch":"Xo2P","tags":{…},"info":{…},"data":…} with `data` last; text that is not
  * JSON is delivered as a JSON string. Not trusted: validated like
- * client input. */
+ * client input.
+ *
+ * What follows "data": up to the last brace is the data, under the same rules as a payload without an
+ * envelope: it need not be JSON, and so whoever makes an envelope need not look at it. Whatever it holds, it
+ * cannot add to the members before it. */
 #pragma once
 
 #include "buf.h"
@@ -25,7 +29,10 @@ struct envelope {
  * False with a constant reason: invalid UTF-8, an empty payload, JSON nested deeper than JSON_MAX_DEPTH, an
  * envelope of another version, without data, with a known member twice or of the wrong type; unknown members
  * are for later versions and are ignored. Also when scratch may not grow to the length of the payload, or to
- * six times that for text that is not JSON. */
+ * six times that for text that is not JSON.
+ *
+ * When only the data of an envelope is to blame, its offset and epoch are there all the same: this
+ * publication has a place in the history, and will be met there again. Otherwise they are 0 and empty. */
 bool envelope_decode(struct bytes payload, struct buf *scratch, struct envelope *out,
                      const char **reason) MUST_CHECK;
 /* Appends the payload to publish. publication->data is valid JSON. It goes bare if there is nothing else and

@@ -228,25 +228,37 @@ static enum json_value_type type_of(char first)
 	}
 }
 
-enum json_verdict json_check(struct bytes text, struct json_value *value)
+enum json_verdict json_take(struct bytes *text, struct json_value *value)
 {
 	struct nesting nesting = {0};
-	const char *end = text.ptr + text.len;
+	const char *end = text->ptr + text->len;
 	const char *start;
 	const char *p;
 
-	if (text.len == 0 || !utf8_valid(text))
+	if (text->len == 0)
 		return JSON_BAD;
-	start = skip_space(text.ptr, end);
+	start = skip_space(text->ptr, end);
 	p = scan_item(start, end, &nesting);
 	while (p != NULL && nesting.depth > 0)
 		p = scan_step(p, end, &nesting);
 	if (nesting.too_deep)
 		return JSON_TOO_DEEP;
-	if (p == NULL || skip_space(p, end) != end)
+	if (p == NULL)
 		return JSON_BAD;
 	*value = (struct json_value){type_of(*start), {start, (size_t)(p - start)}};
+	p = skip_space(p, end);
+	*text = (struct bytes){p, (size_t)(end - p)};
 	return JSON_GOOD;
+}
+
+enum json_verdict json_check(struct bytes text, struct json_value *value)
+{
+	enum json_verdict verdict;
+
+	if (!utf8_valid(text))
+		return JSON_BAD;
+	verdict = json_take(&text, value);
+	return verdict == JSON_GOOD && text.len > 0 ? JSON_BAD : verdict;
 }
 
 bool json_parse(struct bytes text, struct json_value *value)

@@ -38,6 +38,10 @@ enum json_verdict json_check(struct bytes text, struct json_value *value) MUST_C
 /* The same, where it does not matter why not. */
 bool json_parse(struct bytes text, struct json_value *value) MUST_CHECK;
 
+/* Takes one value off the front of a text of which nothing is known, not even whether it is UTF-8, and the
+ * white space before and behind it. Not JSON_GOOD: then *text and *value are as they were. */
+enum json_verdict json_take(struct bytes *text, struct json_value *value) MUST_CHECK;
+
 /* Walks the members of an object, or the elements of an array, that json_parse() or another walk has given:
  *     struct json_iter it = json_iter(value);
  *     while (json_next_member(&it, &key, &member)) …

@@ -21,6 +21,19 @@ static bool read_field(const struct json_field *field, struct json_value value, 
 	return field->read(value, scratch, (char *)out + field->offset);
 }
 
+bool json_read_member(struct bytes key, struct json_value value, const struct json_struct *type,
+                      uint32_t *seen, struct buf *scratch, void *out)
+{
+	size_t i = find_field(type, key);
+
+	if (i == type->count)
+		return true;
+	if (*seen & 1U << i)
+		return false;
+	*seen |= 1U << i;
+	return read_field(&type->fields[i], value, scratch, out);
+}
+
 bool json_read_struct(struct json_value object, const struct json_struct *type, struct buf *scratch,
                       void *out)
 {
@@ -28,20 +41,13 @@ bool json_read_struct(struct json_value object, const struct json_struct *type, 
 	struct json_value value;
 	struct bytes key;
 	uint32_t seen = 0;
-	size_t i;
 
 	assert(type->count <= MAX_FIELDS);
 	if (object.type != JSON_VALUE_OBJECT)
 		return false;
 	it = json_iter(object);
 	while (json_next_member(&it, &key, &value)) {
-		i = find_field(type, key);
-		if (i == type->count)
-			continue;
-		if (seen & 1U << i)
-			return false;
-		seen |= 1U << i;
-		if (!read_field(&type->fields[i], value, scratch, out))
+		if (!json_read_member(key, value, type, &seen, scratch, out))
 			return false;
 	}
 	return true;

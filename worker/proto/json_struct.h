@@ -30,6 +30,11 @@ struct json_struct {
 bool json_read_struct(struct json_value object, const struct json_struct *type, struct buf *scratch,
                       void *out) MUST_CHECK;
 
+/* The same, member by member: reads one with that name, if the struct has it. *seen is zero before the first.
+ */
+bool json_read_member(struct bytes key, struct json_value value, const struct json_struct *type,
+                      uint32_t *seen, struct buf *scratch, void *out) MUST_CHECK;
+
 /* The name of a member, as json_next_member() gives it, with escapes resolved. */
 bool json_read_key(struct bytes key, struct buf *scratch, struct bytes *out) MUST_CHECK;
 
