@@ -6,7 +6,7 @@ from sources import ROOT, PRODUCT, c_files, files, report
 TOP_LEVEL = {"CMakeLists.txt", "CMakePresets.json", "README.md", "broker", "worker", "common", "tests", "deploy", "build"}
 MAX_BYTES = 512 * 1024
 LEFT_FOR_LATER = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b")
-SOURCES = {".c", ".h", ".py", ".js", ".mjs", ".html", ".css", ".txt", ".md", ".sh", ".cmake", ".json", ".yaml", ".yml", ".svg", ""}
+SOURCES = {".c", ".h", ".py", ".js", ".mjs", ".html", ".css", ".txt", ".md", ".sh", ".cmake", ".json", ".yaml", ".yml", ".svg", ".lua", ""}
 THIRD_PARTY = {"vendor", "third_party", "3rdparty", "external", "node_modules"}
 
 

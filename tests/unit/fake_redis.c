@@ -9,7 +9,7 @@
 #include "list.h"
 #include "mem.h"
 
-enum { CALL_TEXT_MAX = 128 << 10 };
+enum { CALL_TEXT_MAX = 128 << 10, FAKE_ARGS_MAX = 32 };
 
 struct redis {
 	struct redis_events events;
@@ -183,6 +183,18 @@ void redis_call_cancel(struct redis_call **c)
 	list_remove(&(*c)->node);
 	mem_free(*c);
 	*c = NULL;
+}
+
+/* A call of a function looks as it goes to Redis. */
+struct redis_call *redis_fcall(struct redis *r, const char *function, const struct bytes *argv, size_t argc,
+                               void (*done)(void *arg, const struct redis_reply *reply), void *arg)
+{
+	struct bytes all[FAKE_ARGS_MAX] = {BYTES("FCALL"), BYTES_OF_STR(function), BYTES("1")};
+
+	assert(argc + 3 <= FAKE_ARGS_MAX);
+	for (size_t i = 0; i < argc; i++)
+		all[3 + i] = argv[i];
+	return redis_call(r, all, argc + 3, done, arg);
 }
 
 size_t fake_redis_calls(void)

@@ -503,7 +503,8 @@ static void the_log_says_it_once_and_not_at_each_try(void **state)
 	assert_int_equal(count_lines(path, "warning"), 1);
 	assert_int_equal(count_lines(path, "lost the connection to Redis"), 1);
 	assert_int_equal(count_lines(path, "is back, after"), 1);
-	assert_int_equal(count_lines(path, ""), 3);
+	assert_int_equal(count_lines(path, "loaded the function library"), 2);
+	assert_int_equal(count_lines(path, ""), 5);
 	close(fd);
 	close(saved);
 }

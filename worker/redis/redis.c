@@ -11,6 +11,7 @@
 #include "redis_calls.h"
 #include "redis_canary.h"
 #include "redis_endpoint.h"
+#include "redis_functions.h"
 #include "redis_subs.h"
 
 enum { REDIS_START_MS = 500 };
@@ -20,6 +21,7 @@ struct redis {
 	struct redis_events events;
 	struct redis_endpoint endpoint;
 	struct redis_calls calls;
+	struct redis_functions functions;
 	struct redis_subs subs;
 	struct redis_canary canary;
 	char *node_channel;
@@ -59,6 +61,8 @@ static enum redis_trouble find_trouble(struct redis *r, char text[REDIS_ERROR_MA
 	enum redis_trouble calls = redis_calls_trouble(&r->calls);
 	enum redis_trouble subs = redis_subs_trouble(&r->subs, &subs_text);
 	enum redis_trouble canary = redis_canary_trouble(&r->canary);
+	const char *functions_text;
+	enum redis_trouble functions = redis_functions_trouble(&r->functions, &functions_text);
 
 	if (calls != REDIS_FINE && calls >= subs) {
 		if (redis_link_up(&r->calls.link))
@@ -70,6 +74,10 @@ static enum redis_trouble find_trouble(struct redis *r, char text[REDIS_ERROR_MA
 	if (subs != REDIS_FINE) {
 		snprintf(text, REDIS_ERROR_MAX, "%s", subs_text);
 		return subs;
+	}
+	if (functions != REDIS_FINE && functions >= canary) {
+		snprintf(text, REDIS_ERROR_MAX, "%s", functions_text);
+		return functions;
 	}
 	if (canary == REDIS_REFUSING)
 		snprintf(text, REDIS_ERROR_MAX, "Redis refuses to publish: %s", r->canary.refusal);
@@ -149,6 +157,7 @@ static void on_calls_change(void *ctx)
 {
 	struct redis *r = ctx;
 
+	redis_functions_link_changed(&r->functions);
 	if (!redis_link_up(&r->calls.link))
 		redis_canary_renew(&r->canary);
 	else
@@ -204,6 +213,7 @@ struct redis *redis_new(struct loop *loop, const struct config *config, struct t
 	r->subs_name = mem_printf("fanfare.%s.subs", node_id);
 	metrics_set(redis_ready, 0);
 	redis_calls_init(&r->calls, loop, &r->endpoint, config, r->calls_name, on_calls_change, r);
+	redis_functions_init(&r->functions, loop, &r->calls, config, look_later, r);
 	setup = (struct redis_subs_setup){
 		.calls = &r->calls,
 		.endpoint = &r->endpoint,
@@ -230,6 +240,7 @@ void redis_free(struct redis **redis)
 	task_cancel(&r->look);
 	redis_canary_free(&r->canary);
 	redis_subs_free(&r->subs);
+	redis_functions_free(&r->functions);
 	redis_calls_free(&r->calls);
 	redis_endpoint_free(&r->endpoint);
 	mem_free(r->node_channel);
@@ -247,4 +258,10 @@ struct redis_call *redis_call(struct redis *r, const struct bytes *argv, size_t 
                               void (*done)(void *arg, const struct redis_reply *reply), void *arg)
 {
 	return redis_calls_send(&r->calls, argv, argc, done, arg);
+}
+
+struct redis_call *redis_fcall(struct redis *r, const char *function, const struct bytes *argv, size_t argc,
+                               void (*done)(void *arg, const struct redis_reply *reply), void *arg)
+{
+	return redis_functions_call(&r->functions, function, argv, argc, done, arg);
 }

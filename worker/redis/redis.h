@@ -1,7 +1,8 @@
 /* A worker's way to Redis: one subscriber link and one command link, both pipelined, both watched. The face
  * of this layer; knows nothing of channels in Fanfare's sense beyond their names in Redis. Inside, redis_link
- * is a connection, redis_calls the command link, redis_subs what is wanted, redis_feed one subscriber link,
- * redis_handover the change from one to the next, redis_canary the proof that it hears.
+ * is a connection, redis_calls the command link, redis_functions what is loaded into Redis and called there,
+ * redis_subs what is wanted, redis_feed one subscriber link, redis_handover the change from one to the next,
+ * redis_canary the proof that it hears.
  *
  * Promises: every call is answered exactly once or cancelled; no wait is without a deadline; a worker that
  * does not hear Redis any more knows it within canary_interval + canary_timeout, says so (redis_ready), and
@@ -70,5 +71,14 @@ struct redis_reply {
  * carried out in their order. Not for what changes how the connection talks: SUBSCRIBE, MULTI, HELLO. */
 struct redis_call *redis_call(struct redis *r, const struct bytes *argv, size_t argc,
                               void (*done)(void *arg, const struct redis_reply *reply), void *arg);
+/* Calls a function of the library `fanfare` (functions.lua), which is loaded into Redis before:
+ * "fanfare_publish", a constant. argv begins with the key, the Redis channel, and goes on with the arguments.
+ * As redis_call(); while the library is being loaded the call waits, which may make its deadline twice as
+ * long. Redis carries calls of functions out in their order, but may do so after commands that were sent
+ * later; when it loses its functions, those under way may change places. A function that the library there
+ * does not have, or that Redis does not let us call, is answered by the error that Redis gives; no library at
+ * all by NULL. */
+struct redis_call *redis_fcall(struct redis *r, const char *function, const struct bytes *argv, size_t argc,
+                               void (*done)(void *arg, const struct redis_reply *reply), void *arg);
 /* `done` will not be called; the command may be carried out. Sets *c to NULL. Not in or after `done`. */
 void redis_call_cancel(struct redis_call **c);

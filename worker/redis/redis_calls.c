@@ -8,7 +8,8 @@
 #include "metrics.h"
 
 /* Owned by the list it is in; the caller holds a pointer until it is answered. */
-struct redis_call {
+struct sent_call {
+	struct redis_call handle;
 	struct list node;
 	void (*done)(void *arg, const struct redis_reply *reply); /* NULL: nobody waits any more */
 	void *arg;
@@ -18,7 +19,7 @@ struct redis_call {
 
 /* --- one call --- */
 
-static void answer(struct redis_call *call, const struct redis_reply *reply)
+static void answer(struct sent_call *call, const struct redis_reply *reply)
 {
 	void (*done)(void *, const struct redis_reply *) = call->done;
 
@@ -30,7 +31,7 @@ static void answer(struct redis_call *call, const struct redis_reply *reply)
 	done(call->arg, reply);
 }
 
-static void forget(struct redis_calls *c, struct redis_call *call)
+static void forget(struct redis_calls *c, struct sent_call *call)
 {
 	if (call->size > 0) {
 		c->count--;
@@ -45,7 +46,7 @@ static void answer_all(struct redis_calls *c, struct list *calls)
 	struct list *node;
 
 	while ((node = list_pop(calls)) != NULL) {
-		struct redis_call *call = container_of(node, struct redis_call, node);
+		struct sent_call *call = container_of(node, struct sent_call, node);
 
 		answer(call, NULL);
 		forget(c, call);
@@ -59,30 +60,36 @@ static void on_answer_refused(struct task *t)
 	answer_all(c, &c->refused);
 }
 
+static void cancel(struct redis_call *handle)
+{
+	struct sent_call *call = container_of(handle, struct sent_call, handle);
+
+	assert(call->done != NULL);
+	call->done = NULL;
+	/* What was sent waits for its reply, what was not goes with the others that were refused. */
+}
+
 void redis_call_cancel(struct redis_call **call)
 {
 	struct redis_call *gone = *call;
 
 	*call = NULL;
-	if (gone == NULL)
-		return;
-	assert(gone->done != NULL);
-	gone->done = NULL;
-	/* What was sent waits for its reply, what was not goes with the others that were refused. */
+	if (gone != NULL)
+		gone->cancel(gone);
 }
 
 /* --- deadlines --- */
 
-static struct redis_call *first(const struct list *calls)
+static struct sent_call *first(const struct list *calls)
 {
-	return list_empty(calls) ? NULL : container_of(calls->next, struct redis_call, node);
+	return list_empty(calls) ? NULL : container_of(calls->next, struct sent_call, node);
 }
 
 /* The next moment at which something is to be done: when a call becomes overdue, or when the link has been
  * silent for a period after that. */
 static void arm(struct redis_calls *c)
 {
-	const struct redis_call *oldest = first(&c->waiting);
+	const struct sent_call *oldest = first(&c->waiting);
 	uint64_t due_ms = UINT64_MAX;
 	uint64_t now = clock_ms();
 
@@ -103,7 +110,7 @@ static void arm(struct redis_calls *c)
 
 static bool silent_for_too_long(const struct redis_calls *c)
 {
-	const struct redis_call *oldest = first(&c->overdue);
+	const struct sent_call *oldest = first(&c->overdue);
 	uint64_t now = clock_ms();
 
 	return oldest != NULL && now >= oldest->due_ms + c->timeout_ms &&
@@ -114,7 +121,7 @@ static void on_deadline(struct timer *t)
 {
 	struct redis_calls *c = container_of(t, struct redis_calls, deadline);
 	bool was_fine = redis_calls_trouble(c) == REDIS_FINE;
-	struct redis_call *call;
+	struct sent_call *call;
 
 	while ((call = first(&c->waiting)) != NULL && call->due_ms <= clock_ms()) {
 		list_remove(&call->node);
@@ -145,7 +152,7 @@ static void on_reply(struct redis_link *l, const struct redis_reply *reply)
 {
 	struct redis_calls *c = container_of(l, struct redis_calls, link);
 	bool was_overdue = !list_empty(&c->overdue);
-	struct redis_call *call = first(was_overdue ? &c->overdue : &c->waiting);
+	struct sent_call *call = first(was_overdue ? &c->overdue : &c->waiting);
 
 	if (call == NULL) {
 		redis_link_fail(l, REDIS_AWAY, "sent a reply to nothing");
@@ -201,16 +208,17 @@ static bool may_send(const struct redis_calls *c, size_t size)
 struct redis_call *redis_calls_send(struct redis_calls *c, const struct bytes *argv, size_t argc,
                                     void (*done)(void *arg, const struct redis_reply *reply), void *arg)
 {
-	struct redis_call *call = mem_alloc(sizeof(*call));
+	struct sent_call *call = mem_alloc(sizeof(*call));
 	size_t size = resp_command_size(argv, argc);
 
 	assert(argc > 0 && done != NULL);
+	call->handle.cancel = cancel;
 	call->done = done;
 	call->arg = arg;
 	if (!may_send(c, size)) {
 		list_append(&c->refused, &call->node);
 		loop_defer(c->loop, &c->answer_refused);
-		return call;
+		return &call->handle;
 	}
 	resp_put_command(redis_link_out(&c->link), argv, argc);
 	call->size = size;
@@ -220,7 +228,7 @@ struct redis_call *redis_calls_send(struct redis_calls *c, const struct bytes *a
 	list_append(&c->waiting, &call->node);
 	if (!timer_armed(&c->deadline))
 		arm(c);
-	return call;
+	return &call->handle;
 }
 
 void redis_calls_init(struct redis_calls *c, struct loop *loop, const struct redis_endpoint *endpoint,
@@ -246,7 +254,7 @@ void redis_calls_init(struct redis_calls *c, struct loop *loop, const struct red
 /* Nobody may wait any more; what is left are calls without a caller. */
 static void forget_all(struct redis_calls *c, struct list *calls)
 {
-	struct redis_call *call;
+	struct sent_call *call;
 
 	while ((call = first(calls)) != NULL) {
 		assert(call->done == NULL);

@@ -16,6 +16,11 @@
 /* What may be under way; calls beyond are answered by NULL. */
 enum { REDIS_CALLS_MAX = 64 << 10, REDIS_CALLS_MAX_BYTES = 16 << 20 };
 
+/* What a caller holds: the first member of whatever stands for his call. */
+struct redis_call {
+	void (*cancel)(struct redis_call *call);
+};
+
 struct redis_calls {
 	struct loop *loop;
 	struct redis_link link;

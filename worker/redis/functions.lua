@@ -1,0 +1,558 @@
+-- The function library `fanfare`: what has to happen in Redis in one piece when a publication goes into the
+-- history of a channel, or is read from there. The worker puts POLICY before it and loads it (redis_functions.c),
+-- as a library of functions, or as a script for EVALSHA whose first argument is the name of the function.
+--
+-- Each function has one key, the Redis channel, e.g. fanfare:news. What it keeps stands beside it:
+--   {fanfare:news}.meta           hash: epoch, offset (of the newest publication), version, version_epoch
+--   {fanfare:news}.stream         stream: entries <offset>-0 with one field m, the envelope as it was published
+--   {fanfare:news}.idem.<sha1>    string: the result of the publication that had this idempotency key
+--
+-- Nothing is written before everything that can be refused was checked, and a write that Redis may refuse for
+-- want of memory comes first: a call succeeds, or it has done nothing.
+
+local VERSION = 1
+
+local EXACT_MAX = 9007199254740991 -- 2^53 - 1: numbers of Lua are exact up to here
+local SECONDS_MAX = 1000000000
+local TAGS_MAX = 64
+local DEPTH_MAX = 64
+local DEFAULT_META_TTL = 30 * 24 * 3600
+local DEFAULT_IDEMPOTENCY_TTL = 300
+
+-- Ends the call with an error that the caller gets.
+local function refuse(text, ...)
+	error({refusal = 'ERR ' .. string.format(text, ...)}, 0)
+end
+
+local function exact(number)
+	return string.format('%.0f', number)
+end
+
+-- --- UTF-8 and JSON ---
+
+-- A sequence begins with a byte that can only begin one, so they can be taken out kind by kind.
+local UTF8_SEQUENCES = {
+	'[\194-\223][\128-\191]',
+	'\224[\160-\191][\128-\191]', '[\225-\236\238\239][\128-\191][\128-\191]', '\237[\128-\159][\128-\191]',
+	'\240[\144-\191][\128-\191][\128-\191]', '[\241-\243][\128-\191][\128-\191][\128-\191]',
+	'\244[\128-\143][\128-\191][\128-\191]',
+}
+
+local function is_utf8(text)
+	if not text:find('[\128-\255]') then
+		return true
+	end
+	for _, sequence in ipairs(UTF8_SEQUENCES) do
+		text = text:gsub(sequence, ' ')
+	end
+	return not text:find('[\128-\255]')
+end
+
+-- The skip functions return the place behind what begins at the place, nil if it is not JSON (RFC 8259). Not
+-- cjson: it takes more for JSON than the worker does, and numbers would not come out of it as they went in.
+
+local SPACE = '[ \t\r\n]*'
+local BEGIN, END = '^' .. SPACE .. '()', '^' .. SPACE .. '$'
+local COLON, COMMA = '^' .. SPACE .. ':' .. SPACE .. '()', '^' .. SPACE .. ',' .. SPACE .. '()'
+local OPEN_OBJECT, CLOSE_OBJECT = '^' .. SPACE .. '{()', '^' .. SPACE .. '}()'
+local CLOSE_ARRAY = '^' .. SPACE .. '%]()'
+
+local function skip_string(text, at)
+	local behind = text:match('^"[^"\\%z\1-\31]*"()', at)
+	if behind or text:sub(at, at) ~= '"' then
+		return behind
+	end
+	at = at + 1
+	while true do
+		at = text:match('^[^"\\%z\1-\31]*()', at)
+		if text:sub(at, at) == '"' then
+			return at + 1
+		end
+		at = text:match('^\\["\\/bfnrt]()', at) or text:match('^\\u%x%x%x%x()', at)
+		if not at then
+			return nil
+		end
+	end
+end
+
+local function skip_number(text, at)
+	at = text:match('^%-?[1-9]%d*()', at) or text:match('^%-?0()', at)
+	at = at and (text:match('^%.%d+()', at) or at)
+	return at and (text:match('^[eE][+-]?%d+()', at) or at)
+end
+
+local skip_value
+
+-- From behind the opening bracket to behind the closing one. Calls visit(key, value) for each member of an object, with
+-- their texts.
+local function skip_items(text, at, depth, close, visit)
+	local behind = text:match(close, at)
+	if behind then
+		return behind
+	end
+	at = text:match(BEGIN, at)
+	while true do
+		local key
+		if close == CLOSE_OBJECT then
+			behind = skip_string(text, at)
+			key = behind and visit and text:sub(at, behind - 1)
+			at = behind and text:match(COLON, behind)
+		end
+		behind = at and skip_value(text, at, depth + 1)
+		if not behind then
+			return nil
+		end
+		if visit then
+			visit(key, text:sub(at, behind - 1))
+		end
+		at = text:match(COMMA, behind)
+		if not at then
+			return text:match(close, behind)
+		end
+	end
+end
+
+skip_value = function(text, at, depth)
+	local first = text:sub(at, at)
+	if first == '"' then
+		return skip_string(text, at)
+	elseif depth > DEPTH_MAX then
+		return nil
+	elseif first == '{' then
+		return skip_items(text, at + 1, depth, CLOSE_OBJECT)
+	elseif first == '[' then
+		return skip_items(text, at + 1, depth, CLOSE_ARRAY)
+	end
+	return skip_number(text, at) or text:match('^true()', at) or text:match('^false()', at) or text:match('^null()', at)
+end
+
+-- Visits the members of a text that is a JSON object, and nothing else; false if it is not.
+local function each_member(text, visit)
+	local at = text:match(OPEN_OBJECT)
+	at = at and is_utf8(text) and skip_items(text, at, 1, CLOSE_OBJECT, visit)
+	return at and text:match(END, at) ~= nil
+end
+
+-- --- options ---
+
+local function whole_number(name, value, min, max)
+	local number = #value <= 16 and value:find('^%d+$') and tonumber(value)
+	if not number or number < min or number > max then
+		refuse('%s must be a whole number from %s to %s', name, exact(min), exact(max))
+	end
+	return number
+end
+
+local function number_from(min, max)
+	return function(name, value)
+		return whole_number(name, value, min, max)
+	end
+end
+
+local function flag(name, value)
+	if value == 'true' or value == '1' then
+		return true
+	elseif value == 'false' or value == '0' then
+		return false
+	end
+	refuse('%s must be true or false', name)
+end
+
+local function text(_, value)
+	return value
+end
+
+-- Names of tags that differ only in how they are written are one name. What cjson cannot read has an escape that
+-- stands for half a character.
+local function tag_name(key)
+	local good, decoded = pcall(cjson.decode, '[' .. key .. ']')
+	if not good then
+		refuse('tags: the name %s is malformed', key)
+	end
+	return decoded[1]
+end
+
+local function tags(name, value)
+	local seen, count, wrong = {}, 0, nil
+	local good = each_member(value, function(key, member)
+		local tag = tag_name(key)
+		wrong = wrong or (member:sub(1, 1) ~= '"' and 'a tag must be a string') or
+			(seen[tag] and 'a tag occurs twice')
+		seen[tag] = true
+		count = count + 1
+	end)
+	if not good then
+		refuse('%s must be a JSON object', name)
+	elseif wrong or count > TAGS_MAX then
+		refuse('%s: %s', name, wrong or 'more than 64 tags')
+	end
+	return count > 0 and value or nil
+end
+
+local INFO_MEMBERS = {['"user"'] = 'string', ['"client"'] = 'string', ['"conn_info"'] = 'any', ['"chan_info"'] = 'any'}
+
+local function info(name, value)
+	local seen, wrong = {}, nil
+	local good = each_member(value, function(key, member)
+		local kind = INFO_MEMBERS[key]
+		wrong = wrong or (not kind and 'has user, client, conn_info and chan_info') or
+			(kind == 'string' and member:sub(1, 1) ~= '"' and 'user and client must be strings') or
+			(seen[key] and 'a member occurs twice')
+		seen[key] = true
+	end)
+	if not good then
+		refuse('%s must be a JSON object', name)
+	elseif wrong then
+		refuse('%s: %s', name, wrong)
+	end
+	return value
+end
+
+local PUBLISH_OPTIONS = {
+	history_size = number_from(0, EXACT_MAX),
+	history_ttl = number_from(0, SECONDS_MAX),
+	history_meta_ttl = number_from(1, SECONDS_MAX),
+	skip_history = flag,
+	idempotency_key = text,
+	idempotency_ttl = number_from(1, SECONDS_MAX),
+	version = number_from(0, EXACT_MAX),
+	version_epoch = text,
+	tags = tags,
+	info = info,
+	sharded = flag,
+	receivers = flag,
+}
+
+local HISTORY_OPTIONS = {
+	since = number_from(0, EXACT_MAX),
+	limit = number_from(0, EXACT_MAX),
+	newest = number_from(1, EXACT_MAX),
+	reverse = flag,
+	meta_ttl = number_from(1, SECONDS_MAX),
+}
+
+local function read_options(known, args, first)
+	local options = {}
+	for i = first, #args, 2 do
+		local name = args[i]
+		if not known[name] then
+			refuse('unknown option %s', name:sub(1, 40))
+		elseif args[i + 1] == nil then
+			refuse('option %s has no value', name)
+		elseif options[name] ~= nil then
+			refuse('option %s is given twice', name)
+		end
+		options[name] = known[name](name, args[i + 1])
+	end
+	return options
+end
+
+-- --- policy ---
+
+-- The options of the namespace, as {size, ttl, meta_ttl}. A channel of a namespace that is not configured does not
+-- exist: no client can subscribe to it, so what is published there is lost, and who publishes should know.
+local function policy_of(channel)
+	local prefix = POLICY.prefix
+	if channel:sub(1, #prefix) ~= prefix or #channel == #prefix then
+		refuse('no channel: the names of channels begin with %s', prefix)
+	end
+	local namespace = channel:sub(#prefix + 1):match('^%$?([^:]+):') or ''
+	return POLICY.namespaces[namespace] or refuse('unknown channel: namespace %s is not configured', namespace)
+end
+
+local function configured(channel)
+	local good, policy = pcall(policy_of, channel)
+	return good and policy or {0, 0, DEFAULT_META_TTL}
+end
+
+-- What is given in the call wins. The position may not be forgotten before the entries are.
+local function history_options(channel, options)
+	local policy = {options.history_size or 0, options.history_ttl or 0, DEFAULT_META_TTL}
+	if not options.skip_history and (not options.history_size or not options.history_ttl) then
+		policy = policy_of(channel)
+	elseif not options.history_meta_ttl then
+		policy = configured(channel)
+	end
+	local size, ttl = options.history_size or policy[1], options.history_ttl or policy[2]
+	local meta_ttl = math.max(options.history_meta_ttl or policy[3], ttl)
+	return not options.skip_history and size > 0 and ttl > 0, size, ttl, meta_ttl
+end
+
+-- --- keys ---
+
+-- A hash tag makes Redis Cluster choose the slot by what is in it, so that all keys of a channel are where the
+-- channel is. A name that has one keeps it. One without is put between braces as a whole, which does that unless
+-- it has a } in it: {fanfare:a}b}.stream belongs to the slot of fanfare:a. For those names a Cluster refuses
+-- history (CROSSSLOT); elsewhere they are as good as any. Names begin with the prefix, never with a brace, and what
+-- is put behind has a fixed length or end, so no two channels share a key.
+local function keys_of(channel)
+	local open = channel:find('{', 1, true)
+	local close = open and channel:find('}', open + 1, true)
+	local base = close and close > open + 1 and channel or '{' .. channel .. '}'
+	return {channel = channel, meta = base .. '.meta', stream = base .. '.stream', idempotency = base .. '.idem.'}
+end
+
+-- --- state ---
+
+local function read_meta(keys)
+	local meta = redis.call('HMGET', keys.meta, 'epoch', 'offset', 'version', 'version_epoch')
+	local epoch, offset = meta[1], meta[2] or '0'
+	redis.call('XLEN', keys.stream) -- an error if it is something else
+	if epoch and not (epoch:find('^%w+$') and offset:find('^%d+$') and tonumber(offset) <= EXACT_MAX) then
+		refuse('%s does not hold a position', keys.meta)
+	end
+	return {epoch = epoch, offset = epoch and tonumber(offset) or 0, version = meta[3], version_epoch = meta[4] or ''}
+end
+
+-- What was kept under a position that is forgotten cannot be told apart from what comes now.
+local function begin_epoch(keys, meta)
+	local time = redis.call('TIME')
+	meta.epoch = redis.sha1hex(time[1] .. '.' .. time[2] .. ' ' .. keys.channel):sub(1, 8)
+	redis.call('HSET', keys.meta, 'epoch', meta.epoch, 'offset', '0')
+	redis.call('UNLINK', keys.stream)
+end
+
+-- --- publish ---
+
+local OUTCOMES = {'published', 'cached', 'suppressed'}
+local PUBLISHED, CACHED, SUPPRESSED = 1, 2, 3
+
+local function result(options, offset, epoch, outcome, receivers)
+	if options.receivers then
+		return {offset, epoch, OUTCOMES[outcome], receivers or 0}
+	elseif outcome ~= PUBLISHED then
+		return {offset, epoch, OUTCOMES[outcome]}
+	end
+	return {offset, epoch}
+end
+
+-- The result that the idempotency key had, as offset and epoch.
+local function recall(key)
+	local stored = key and redis.call('GET', key)
+	if not stored then
+		return nil
+	end
+	local offset, epoch = stored:match('^(%d+):(%w*)$')
+	if not offset then
+		refuse('%s does not hold a result', key)
+	end
+	return tonumber(offset), epoch
+end
+
+local function remember(key, options, offset, epoch)
+	if key then
+		redis.call('SET', key, exact(offset) .. ':' .. epoch, 'EX', options.idempotency_ttl or DEFAULT_IDEMPOTENCY_TTL)
+	end
+end
+
+local function is_suppressed(options, meta)
+	local same = not options.version_epoch or options.version_epoch == '' or options.version_epoch == meta.version_epoch
+	return meta.version and same and tonumber(meta.version) >= options.version
+end
+
+-- data is last, and what it holds cannot end the header: the worker takes all that follows but the last brace.
+local function envelope(options, data, position)
+	local parts = {'{"fanfare":1', position}
+	if options.tags then
+		parts[#parts + 1] = ',"tags":' .. options.tags
+	end
+	if options.info then
+		parts[#parts + 1] = ',"info":' .. options.info
+	end
+	parts[#parts + 1] = ',"data":' .. data .. '}'
+	return table.concat(parts)
+end
+
+local function plain_message(options, data)
+	if options.tags or options.info or data:find('^[ \t\r\n]*{[ \t\r\n]*"fanfare"') then
+		return envelope(options, data, '')
+	end
+	return data
+end
+
+local function send(options, channel, message)
+	return redis.call(options.sharded and 'SPUBLISH' or 'PUBLISH', channel, message)
+end
+
+-- Redis checks the permissions of a user command by command; this one comes last.
+local function check_may_send(options, channel)
+	local command = options.sharded and 'SPUBLISH' or 'PUBLISH'
+	if redis.acl_check_cmd and not redis.acl_check_cmd(command, channel, '') then
+		error({refusal = 'NOPERM this user may not ' .. command .. ' to ' .. channel}, 0)
+	end
+end
+
+-- Redis refuses an entry whose id is not above all before, which somebody else has made then.
+local function append(keys, meta, size, message)
+	local added = redis.pcall('XADD', keys.stream, 'MAXLEN', '=', exact(size), exact(meta.offset) .. '-0', 'm', message)
+	if type(added) == 'table' and added.err then
+		redis.call('HINCRBY', keys.meta, 'offset', -1)
+		error({refusal = added.err}, 0)
+	end
+end
+
+local function publish_kept(options, keys, data, idempotency_key, size, ttl, meta_ttl)
+	local meta = read_meta(keys)
+	if options.version and options.version > 0 and meta.epoch and is_suppressed(options, meta) then
+		return result(options, meta.offset, meta.epoch, SUPPRESSED)
+	end
+	if meta.offset == EXACT_MAX then
+		refuse('%s has no more offsets', keys.meta)
+	elseif not meta.epoch then
+		begin_epoch(keys, meta)
+	end
+	redis.call('HINCRBY', keys.meta, 'offset', 1)
+	meta.offset = meta.offset + 1
+	if meta.offset == 1 then
+		redis.call('UNLINK', keys.stream)
+	end
+	local message =
+		envelope(options, data, ',"offset":' .. exact(meta.offset) .. ',"epoch":"' .. meta.epoch .. '"')
+	append(keys, meta, size, message)
+	if options.version and options.version > 0 then
+		redis.call('HSET', keys.meta, 'version', exact(options.version), 'version_epoch', options.version_epoch or '')
+	end
+	redis.call('EXPIRE', keys.meta, meta_ttl)
+	redis.call('EXPIRE', keys.stream, ttl)
+	remember(idempotency_key, options, meta.offset, meta.epoch)
+	return result(options, meta.offset, meta.epoch, PUBLISHED, send(options, keys.channel, message))
+end
+
+local function publish_plain(options, keys, data, idempotency_key)
+	remember(idempotency_key, options, 0, '')
+	return result(options, 0, '', PUBLISHED, send(options, keys.channel, plain_message(options, data)))
+end
+
+-- Whether it is JSON, text or neither is the worker's to find out: Redis would stand still for that, 20 us for each
+-- kilobyte. A publication of neither keeps its offset and is not delivered.
+local function check_data(data)
+	if data == nil then
+		refuse('no data')
+	elseif data == '' then
+		refuse('data is empty')
+	end
+end
+
+local function publish(channel, args)
+	local data = args[1]
+	check_data(data)
+	local options = read_options(PUBLISH_OPTIONS, args, 2)
+	local keys = keys_of(channel)
+	local kept, size, ttl, meta_ttl = history_options(channel, options)
+	local key = options.idempotency_key
+	key = key and key ~= '' and keys.idempotency .. redis.sha1hex(key) or nil
+	local offset, epoch = recall(key)
+	if offset then
+		return result(options, offset, epoch, CACHED)
+	end
+	check_may_send(options, channel)
+	if kept then
+		return publish_kept(options, keys, data, key, size, ttl, meta_ttl)
+	end
+	return publish_plain(options, keys, data, key)
+end
+
+-- --- history ---
+
+-- All offsets above since, or with reverse below it, of which limit are read, or the newest.
+local function read_entries(keys, options)
+	local since = options.since
+	local above = since and exact(since + 1) .. '-0' or '-'
+	if options.newest then
+		return redis.call('XREVRANGE', keys.stream, '+', above, 'COUNT', exact(options.newest))
+	elseif not options.limit or options.limit == 0 or (options.reverse and since == 0) then
+		return {}
+	elseif options.reverse then
+		local below = since and exact(since - 1) .. '-0' or '+'
+		return redis.call('XREVRANGE', keys.stream, below, '-', 'COUNT', exact(options.limit))
+	end
+	return redis.call('XRANGE', keys.stream, above, '+', 'COUNT', exact(options.limit))
+end
+
+-- Offset and envelope, by turns.
+local function flatten(entries, backwards)
+	local flat, count = {}, #entries
+	for i = 1, count do
+		local entry = entries[backwards and count + 1 - i or i]
+		flat[2 * i - 1] = tonumber(entry[1]:match('^%d+'))
+		flat[2 * i] = entry[2][2]
+	end
+	return flat
+end
+
+local function history(channel, args)
+	local options = read_options(HISTORY_OPTIONS, args, 1)
+	if options.newest and (options.limit or options.reverse) then
+		refuse('newest does not go together with limit and reverse')
+	end
+	local keys = keys_of(channel)
+	local meta = read_meta(keys)
+	local entries = {}
+	if meta.epoch then
+		entries = read_entries(keys, options)
+	else
+		begin_epoch(keys, meta)
+	end
+	redis.call('EXPIRE', keys.meta, options.meta_ttl or configured(channel)[3])
+	return {meta.epoch, meta.offset, flatten(entries, options.newest)}
+end
+
+-- The position goes on: who had all of it still has.
+local function history_remove(channel, args)
+	local keys = keys_of(channel)
+	read_options({}, args, 1)
+	read_meta(keys)
+	return redis.call('UNLINK', keys.stream)
+end
+
+local function version()
+	return {VERSION, POLICY.stamp, POLICY.digest}
+end
+
+-- --- the face ---
+
+local FUNCTIONS = {
+	fanfare_publish = {run = publish, keys = 1},
+	-- What is kept can be read, and be removed, when Redis is out of memory.
+	fanfare_history = {run = history, keys = 1, flags = {'allow-oom'}},
+	fanfare_history_remove = {run = history_remove, keys = 1, flags = {'allow-oom'}},
+	fanfare_version = {run = version, keys = 0, flags = {'no-writes', 'allow-oom', 'allow-stale'}},
+}
+
+local function run(name, keys, args)
+	local f = FUNCTIONS[name]
+	if not f then
+		return redis.error_reply('ERR no function ' .. tostring(name))
+	elseif #keys ~= f.keys then
+		return redis.error_reply('ERR ' .. name .. ': needs ' .. f.keys .. ' key')
+	end
+	local good, reply = pcall(f.run, f.keys == 1 and keys[1] or nil, args)
+	if good then
+		return reply
+	elseif type(reply) ~= 'table' then
+		error(reply, 0)
+	elseif reply.refusal then
+		local code, rest = reply.refusal:match('^(%u+) (.*)$')
+		return redis.error_reply(code .. ' ' .. name .. ': ' .. rest)
+	end
+	return reply
+end
+
+-- While a library is loaded there are no other functions to call than this one.
+local function register(name)
+	redis.register_function({
+		function_name = name,
+		callback = function(keys, args)
+			return run(name, keys, args)
+		end,
+		flags = FUNCTIONS[name].flags or {},
+	})
+end
+
+if not redis.register_function then
+	return run(table.remove(ARGV, 1), KEYS, ARGV)
+end
+register('fanfare_publish')
+register('fanfare_history')
+register('fanfare_history_remove')
+register('fanfare_version')
