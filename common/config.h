@@ -37,6 +37,7 @@ struct channel_options {
 	bool allow_recovery;
 	int force_recovery_mode; /* enum recovery_mode */
 	bool auto_cache_recover;
+	bool allow_channel_compaction;
 	bool allow_history_for_client;
 	bool allow_history_for_subscriber;
 	bool allow_history_for_anonymous;
@@ -115,6 +116,7 @@ struct config {
 		int connection_limit; /* of one worker; 0: none */
 		int history_max_publication_limit;
 		int recovery_max_publication_limit;
+		uint64_t channel_position_check_delay_ms; /* 0: never */
 	} client;
 
 	struct {
@@ -129,6 +131,10 @@ struct config {
 		uint64_t message_size_limit;
 		struct compression_options compression;
 	} uni_websocket;
+
+	struct {
+		uint64_t cache_size; /* bytes of recent publications that a worker keeps */
+	} history;
 
 	struct {
 		uint64_t timeout_ms; /* over which a draining worker spreads the closing of its connections */

@@ -30,6 +30,9 @@
 	COUNTER(slow_disconnects, "Connections ended because they did not read (3008)")                \
 	COUNTER(publications_received, "Publications that came from Redis")                            \
 	COUNTER(publications_invalid, "Messages from Redis that were no publication and were dropped") \
+	COUNTER(publications_repeated, "Publications that came from Redis once more and were dropped") \
+	COUNTER(publications_filled, "Publications read from the history because they were missed")    \
+	COUNTER(positions_lost, "Losses of publications that the history could not make good")         \
 	COUNTER(publications_sent, "Publications published into Redis for clients")                    \
 	COUNTER(deliveries, "Publications handed to a connection")                                     \
 	COUNTER(bytes_received, "Bytes read from clients")                                             \

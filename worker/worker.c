@@ -37,11 +37,12 @@ struct worker {
 	struct ev_io control;
 	struct timer drain_over;
 	struct timer redis_wait; /* armed until the worker serves */
+	struct timer hub_tick;
 };
 
 /* How long a starting worker waits for Redis before it serves all the same. New connections wait in the
  * sockets of the master, and then find a worker that can do what they ask for. */
-enum { REDIS_WAIT_MS = 1000 };
+enum { REDIS_WAIT_MS = 1000, HUB_TICK_MS = 250 };
 
 static void on_request(void *ctx, struct conn *c, const struct http1_request *req)
 {
@@ -167,6 +168,14 @@ static void on_ready(void *ctx, bool ready, const char *reason)
 		serve(w);
 }
 
+static void on_hub_tick(struct timer *t)
+{
+	struct worker *w = container_of(t, struct worker, hub_tick);
+
+	hub_tick(w->hub);
+	timer_start(w->loop, t, HUB_TICK_MS);
+}
+
 static void build(struct worker *w)
 {
 	const struct worker_args *args = w->args;
@@ -179,6 +188,7 @@ static void build(struct worker *w)
 	                 &(struct hub_events){
 				 .deliver = session_deliver,
 				 .subscribed = session_subscribed,
+				 .lost = session_lost,
 				 .ready = on_ready,
 				 .ctx = w,
 			 });
@@ -202,6 +212,8 @@ static void build(struct worker *w)
 	w->drain_over.fire = on_drain_over;
 	w->redis_wait.fire = on_redis_wait_over;
 	timer_start(w->loop, &w->redis_wait, REDIS_WAIT_MS);
+	w->hub_tick.fire = on_hub_tick;
+	timer_start(w->loop, &w->hub_tick, HUB_TICK_MS);
 	w->listeners = mem_alloc(args->listen_count * sizeof(struct listener *));
 	ev_io_init(&w->control, on_control, args->control_fd, EV_READ);
 	ev_io_start(loop_ev(w->loop), &w->control);
@@ -212,6 +224,7 @@ static void take_down(struct worker *w)
 	ev_io_stop(loop_ev(w->loop), &w->control);
 	timer_stop(&w->drain_over);
 	timer_stop(&w->redis_wait);
+	timer_stop(&w->hub_tick);
 	stop_listening(w);
 	mem_free(w->listeners);
 	conns_free(&w->conns);

@@ -70,7 +70,7 @@ static void on_ready(void *ctx, bool ready, const char *reason)
 static void set_up(bool uni)
 {
 	static const struct http1_request request;
-	const struct hub_events events = {session_deliver, session_subscribed, on_ready, NULL};
+	const struct hub_events events = {session_deliver, session_subscribed, session_lost, on_ready, NULL};
 
 	memset(&t, 0, sizeof(t));
 	log_setup(LOG_ERROR, LOG_TEXT);

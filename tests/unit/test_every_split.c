@@ -121,7 +121,7 @@ static struct config *load_config(const char *profile)
 
 static void build(const char *profile)
 {
-	const struct hub_events events = {session_deliver, session_subscribed, on_ready, NULL};
+	const struct hub_events events = {session_deliver, session_subscribed, session_lost, on_ready, NULL};
 
 	clock_freeze(1000000, 1700000000000);
 	t.config = load_config(profile);

@@ -74,7 +74,8 @@ static void on_ready(void *ctx, bool ready, const char *reason)
 
 static int setup(void **state)
 {
-	const struct hub_events events = {on_deliver, on_subscribed, on_ready, &t};
+	const struct hub_events events = {
+		.deliver = on_deliver, .subscribed = on_subscribed, .ready = on_ready, .ctx = &t};
 
 	memset(&t, 0, sizeof(t));
 	t.config.redis.prefix = prefix;
@@ -104,7 +105,8 @@ static struct bytes bytes_of(const char *text)
 static bool subscribe(int i, const char *channel)
 {
 	enum error_code error;
-	bool now = hub_subscribe(t.hub, bytes_of(channel), &t.clients[i].s, &error);
+	const struct want nothing = {0};
+	bool now = hub_subscribe(t.hub, bytes_of(channel), &t.clients[i].s, &nothing, &error);
 
 	assert_int_equal(error, ERROR_NONE);
 	return now;
@@ -300,7 +302,7 @@ static void without_redis_a_subscribe_fails_at_once(void **state)
 
 	fake_redis_set_ready(false);
 	assert_false(t.ready);
-	assert_false(hub_subscribe(t.hub, BYTES("news"), &t.clients[0].s, &error));
+	assert_false(hub_subscribe(t.hub, BYTES("news"), &t.clients[0].s, &(struct want){0}, &error));
 	assert_int_equal(error, ERROR_INTERNAL);
 	assert_null(t.clients[0].s.channel);
 	assert_int_equal(hub_channel_count(t.hub), 0);

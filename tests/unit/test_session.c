@@ -72,7 +72,7 @@ static void open_conn(struct conn *c, const struct session_params *params)
 
 static int setup(void **state)
 {
-	const struct hub_events events = {session_deliver, session_subscribed, on_ready, NULL};
+	const struct hub_events events = {session_deliver, session_subscribed, session_lost, on_ready, NULL};
 
 	memset(&t, 0, sizeof(t));
 	clock_freeze(1000000, 1700000000000);

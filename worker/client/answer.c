@@ -5,34 +5,70 @@
 #include "heartbeat.h"
 #include "mem.h"
 #include "metrics.h"
+#include "publications.h"
 #include "session_internal.h"
 #include "subscriptions.h"
 #include "uni.h"
 
-static struct subscribe_result subscribe_result(const struct client_subscription *cs)
+/* What a subscription begins with, and what that points to. */
+struct beginning {
+	struct subscribe_result result;
+	struct publications publications;
+};
+
+/* The subscription goes live. Where it recovers all, the client is left where it was: it moves on with the
+ * publications (client protocol 8.2). */
+static void begin(struct session *s, struct client_subscription *cs, struct beginning *b)
 {
-	return (struct subscribe_result){
+	bool recoverable = (cs->in_hub.flags & SUBSCRIPTION_RECOVERABLE) != 0;
+	struct hub_answer answer;
+
+	publications_init(&b->publications);
+	b->result = (struct subscribe_result){
 		.channel = subscription_channel(&cs->in_hub),
+		.id = subscriptions_channel_id(cs),
 		.was_recovering = (cs->in_hub.flags & SUBSCRIPTION_WAS_RECOVERING) != 0,
 	};
+	hub_begin(s->clients->hub, &cs->in_hub, &answer, &b->publications);
+	if (!cs->in_hub.positioned)
+		return;
+	b->result.positioned = true;
+	b->result.recoverable = recoverable;
+	b->result.epoch = answer.epoch;
+	b->result.offset = answer.recovered ? answer.asked_from : answer.offset;
+	b->result.recovered = answer.recovered;
+	b->result.publications = b->publications.items;
+	b->result.publication_count = b->publications.count;
 }
 
-/* The results of server-side subscriptions, which go live with this; NULL when there are none. */
-static struct subscribe_result *server_side_results(struct session *s)
+/* Those of server-side subscriptions; NULL when there are none. */
+static struct beginning *begin_all(struct session *s)
 {
-	struct subscribe_result *results;
+	struct beginning *all;
 	size_t i = 0;
 
 	if (s->subscription_count == 0)
 		return NULL;
-	results = mem_alloc(s->subscription_count * sizeof(*results));
-	list_for_each (node, &s->subscriptions) {
-		struct client_subscription *cs = container_of(node, struct client_subscription, node);
+	all = mem_alloc(s->subscription_count * sizeof(*all));
+	list_for_each (node, &s->subscriptions)
+		begin(s, container_of(node, struct client_subscription, node), &all[i++]);
+	return all;
+}
 
-		results[i++] = subscribe_result(cs);
-		cs->in_hub.live = true;
-	}
+static struct subscribe_result *results_of(const struct beginning *all, size_t count)
+{
+	struct subscribe_result *results = count > 0 ? mem_alloc(count * sizeof(*results)) : NULL;
+
+	for (size_t i = 0; i < count; i++)
+		results[i] = all[i].result;
 	return results;
+}
+
+static void free_all(struct beginning *all, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		publications_free(&all[i].publications);
+	mem_free(all);
 }
 
 static void put_connected(struct session *s, uint32_t id, const struct connect_result *result)
@@ -50,13 +86,15 @@ static void put_connected(struct session *s, uint32_t id, const struct connect_r
 static void write_connected(struct session *s, uint32_t id)
 {
 	const struct config *config = s->clients->config;
-	struct subscribe_result *subs = server_side_results(s);
+	size_t sub_count = s->subscription_count;
+	struct beginning *beginnings = begin_all(s);
+	struct subscribe_result *subs = results_of(beginnings, sub_count);
 	char client[UUID_TEXT_LEN + 1], session[UUID_TEXT_LEN + 1];
 	struct connect_result result = {
 		.client = {client, UUID_TEXT_LEN},
 		.version = BYTES(FANFARE_VERSION),
 		.subs = subs,
-		.sub_count = s->subscription_count,
+		.sub_count = sub_count,
 		.ping = heartbeat_ping_seconds(s),
 		.pong = heartbeat_wants_pong(s),
 	};
@@ -74,6 +112,7 @@ static void write_connected(struct session *s, uint32_t id)
 	buf_reset(&s->clients->out);
 	put_connected(s, id, &result);
 	mem_free(subs);
+	free_all(beginnings, sub_count);
 	session_send_out(s);
 }
 
@@ -86,10 +125,18 @@ static void write_reply(struct session *s, const struct reply *reply)
 
 static void write_subscribed(struct session *s, uint32_t id, struct client_subscription *cs)
 {
-	const struct subscribe_result result = subscribe_result(cs);
+	struct beginning b;
 
-	cs->in_hub.live = true;
-	write_reply(s, &(struct reply){.id = id, .kind = COMMAND_SUBSCRIBE, .subscribe = &result});
+	begin(s, cs, &b);
+	if (b.result.was_recovering && !b.result.recovered && (cs->in_hub.flags & SUBSCRIPTION_STRICT)) {
+		subscriptions_drop(&cs);
+		write_reply(s, &(struct reply){.id = id,
+		                               .kind = COMMAND_SUBSCRIBE,
+		                               .error = ERROR_UNRECOVERABLE_POSITION});
+	} else {
+		write_reply(s, &(struct reply){.id = id, .kind = COMMAND_SUBSCRIBE, .subscribe = &b.result});
+	}
+	publications_free(&b.publications);
 }
 
 /* Nothing more is read from a client whose connect was answered with an error, and nothing is kept for it. */
@@ -117,16 +164,17 @@ static void write_connect_answer(struct session *s, uint32_t id, enum error_code
 	write_connected(s, id);
 }
 
-void answer_write(struct session *s, enum command_kind kind, uint32_t id, enum error_code error,
-                  struct client_subscription *cs)
+void answer_write(struct session *s, const struct answer *a)
 {
 	metrics_inc(commands);
-	if (error != ERROR_NONE)
+	if (a->error != ERROR_NONE)
 		metrics_inc(command_errors);
-	if (kind == COMMAND_CONNECT)
-		write_connect_answer(s, id, error);
-	else if (cs != NULL && error == ERROR_NONE)
-		write_subscribed(s, id, cs);
+	if (a->kind == COMMAND_CONNECT)
+		write_connect_answer(s, a->id, a->error);
+	else if (a->subscription != NULL && a->error == ERROR_NONE)
+		write_subscribed(s, a->id, a->subscription);
 	else
-		write_reply(s, &(struct reply){.id = id, .kind = kind, .error = error});
+		write_reply(s,
+		            &(struct reply){
+				    .id = a->id, .kind = a->kind, .error = a->error, .history = a->history});
 }

@@ -10,7 +10,12 @@
 struct session;
 struct client_subscription;
 
-/* Sends it now. It may end the session. The subscription is that of a subscribe, which goes live; else NULL.
- */
-void answer_write(struct session *s, enum command_kind kind, uint32_t id, enum error_code error,
-                  struct client_subscription *cs);
+struct answer {
+	enum command_kind kind;
+	uint32_t id;
+	enum error_code error;
+	struct client_subscription *subscription; /* of a subscribe that was successful: goes live */
+	const struct history_result *history;     /* of a history */
+};
+/* Sends it now. It may end the session. */
+void answer_write(struct session *s, const struct answer *a);

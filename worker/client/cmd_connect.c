@@ -8,23 +8,25 @@
 
 /* Whether the client could subscribe to the channel by himself; ERROR_UNKNOWN_CHANNEL ends the session, any
  * other error leaves the channel out. A token is not looked at. */
-static enum error_code may_have(const struct session *s, const struct subscribe_request *req)
+static enum error_code may_have(const struct session *s, const struct subscribe_request *req,
+                                const struct channel_options **options)
 {
-	const struct channel_options *options;
 	enum error_code error;
 
 	if (req->channel.len == 0 || req->type != 0 || req->tf.ptr != NULL)
 		return ERROR_BAD_REQUEST;
-	error = permit_channel(s->clients->config, req->channel, &options);
-	return error != ERROR_NONE ? error : permit_subscribe(options, req->channel, session_user(s));
+	error = permit_channel(s->clients->config, req->channel, options);
+	return error != ERROR_NONE ? error : permit_subscribe(*options, req->channel, session_user(s));
 }
 
 /* Counts the channels that the client gets; false when one of them is of no namespace. */
 static bool count_subs(const struct session *s, const struct connect_request *req, size_t *count)
 {
+	const struct channel_options *options;
+
 	*count = 0;
 	for (size_t i = 0; i < req->sub_count; i++) {
-		enum error_code error = may_have(s, &req->subs[i]);
+		enum error_code error = may_have(s, &req->subs[i], &options);
 
 		if (error == ERROR_UNKNOWN_CHANNEL)
 			return false;
@@ -35,12 +37,12 @@ static bool count_subs(const struct session *s, const struct connect_request *re
 
 static bool subscribe_one(struct session *s, const struct subscribe_request *req, uint32_t *waiting)
 {
-	uint8_t flags = SUBSCRIPTION_SERVER_SIDE | (req->recover ? SUBSCRIPTION_WAS_RECOVERING : 0);
+	const struct channel_options *options;
 	struct client_subscription *cs;
 
-	if (may_have(s, req) != ERROR_NONE || subscriptions_find(s, req->channel) != NULL)
+	if (may_have(s, req, &options) != ERROR_NONE || subscriptions_find(s, req->channel) != NULL)
 		return true;
-	cs = subscriptions_add(s, req->channel, flags);
+	cs = subscriptions_add(s, options, req, SUBSCRIPTION_SERVER_SIDE);
 	if (cs == NULL)
 		return false;
 	*waiting += cs->in_hub.waiting;

@@ -1,5 +1,4 @@
-/* subscribe (client protocol 8.2). No subscription has a history yet, so nothing is recovered, and one is
- * complete as soon as the broker has confirmed the channel. */
+/* subscribe (client protocol 8.2). */
 #include "commands.h"
 #include "config.h"
 #include "pending.h"
@@ -27,10 +26,10 @@ static enum error_code check_request(const struct session *s, const struct subsc
 	return ERROR_NONE;
 }
 
-static enum error_code check_channel(const struct session *s, const struct subscribe_request *req)
+static enum error_code check_channel(const struct session *s, const struct subscribe_request *req,
+                                     const struct channel_options **options)
 {
-	const struct channel_options *options;
-	enum error_code error = permit_channel(s->clients->config, req->channel, &options);
+	enum error_code error = permit_channel(s->clients->config, req->channel, options);
 
 	if (error != ERROR_NONE)
 		return error;
@@ -38,16 +37,16 @@ static enum error_code check_channel(const struct session *s, const struct subsc
 		return ERROR_BAD_REQUEST;
 	if (req->token.len > 0)
 		return ERROR_PERMISSION_DENIED;
-	error = permit_subscribe(options, req->channel, session_user(s));
+	error = permit_subscribe(*options, req->channel, session_user(s));
 	if (error == ERROR_NONE && req->tf.ptr != NULL)
 		return ERROR_BAD_REQUEST;
 	return error;
 }
 
-static struct verdict subscribe(struct session *s, uint32_t id, const struct subscribe_request *req)
+static struct verdict subscribe(struct session *s, uint32_t id, const struct channel_options *options,
+                                const struct subscribe_request *req)
 {
-	struct client_subscription *cs = subscriptions_add(s, req->channel,
-	                                                   req->recover ? SUBSCRIPTION_WAS_RECOVERING : 0);
+	struct client_subscription *cs = subscriptions_add(s, options, req, 0);
 
 	if (cs == NULL)
 		return VERDICT_ERROR(ERROR_INTERNAL);
@@ -61,6 +60,7 @@ struct verdict cmd_subscribe(struct session *s, const struct command *cmd)
 {
 	const struct subscribe_request *req = &cmd->subscribe;
 	bool known_type = req->type >= 0 && req->type < TYPE_SHARED_POLL;
+	const struct channel_options *options;
 	enum error_code error;
 
 	if (req->channel.len == 0)
@@ -69,6 +69,6 @@ struct verdict cmd_subscribe(struct session *s, const struct command *cmd)
 		return VERDICT_DISCONNECT(DISCONNECT_BAD_REQUEST, "an unknown delta type");
 	error = check_request(s, req);
 	if (error == ERROR_NONE)
-		error = check_channel(s, req);
-	return error != ERROR_NONE ? VERDICT_ERROR(error) : subscribe(s, cmd->id, req);
+		error = check_channel(s, req, &options);
+	return error != ERROR_NONE ? VERDICT_ERROR(error) : subscribe(s, cmd->id, options, req);
 }

@@ -62,7 +62,13 @@ static void answer_front(struct session *s)
 		struct pending decided = *p;
 
 		pending_free(p);
-		answer_write(s, decided.kind, decided.id, decided.error, decided.subscription);
+		answer_write(s, &(struct answer){
+					.kind = decided.kind,
+					.id = decided.id,
+					.error = decided.error,
+					.subscription = decided.subscription,
+					.history = decided.result,
+				});
 	}
 	if (s->phase < SESSION_REFUSED && s->pending_count == 0)
 		session_go_on(s);
@@ -73,6 +79,7 @@ static void decide(struct pending *p, enum error_code error)
 	p->done = true;
 	p->error = (uint16_t)error;
 	p->publish = NULL;
+	p->history = NULL;
 }
 
 void pending_done(struct pending *p, enum error_code error)
@@ -147,6 +154,7 @@ void pending_clear(struct session *s)
 
 	while ((p = first_pending(s)) != NULL) {
 		hub_publish_cancel(&p->publish);
+		hub_history_cancel(&p->history);
 		pending_free(p);
 	}
 }
@@ -156,7 +164,12 @@ void pending_answer(struct session *s, enum command_kind kind, uint32_t id, cons
 	struct pending *p;
 
 	if (s->pending_count == 0) {
-		answer_write(s, kind, id, v->error, v->subscription);
+		answer_write(s, &(struct answer){
+					.kind = kind,
+					.id = id,
+					.error = v->error,
+					.subscription = v->subscription,
+				});
 		return;
 	}
 	p = pending_add(s, kind, id);

@@ -10,6 +10,7 @@
 #include "list.h"
 
 struct client_subscription;
+struct hub_history;
 struct hub_publish;
 struct session;
 struct verdict;
@@ -20,6 +21,8 @@ struct pending {
 	struct session *session;
 	struct client_subscription *subscription; /* of a subscribe */
 	struct hub_publish *publish;              /* of a publish on its way */
+	struct hub_history *history;              /* of a history, likewise */
+	const struct history_result *result;      /* of a history that is being answered */
 	uint64_t deadline_ms;                     /* 0: whatever it waits for has its own */
 	uint32_t id;
 	uint32_t waiting; /* confirmations it still waits for */

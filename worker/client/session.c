@@ -141,6 +141,30 @@ void session_subscribed(struct subscription *s, enum error_code error)
 	pending_subscribed(container_of(s, struct client_subscription, in_hub), error);
 }
 
+/* The client subscribes anew, from where it is; what the server subscribed needs a new connection for that.
+ */
+void session_lost(struct subscription *subscription)
+{
+	struct client_subscription *cs = container_of(subscription, struct client_subscription, in_hub);
+	struct session *s = conn_state(cs->conn);
+	const struct push push = {
+		.kind = PUSH_UNSUBSCRIBE,
+		.channel = subscription_channel(subscription),
+		.id = subscriptions_channel_id(cs),
+		.unsubscribe = {UNSUBSCRIBE_INSUFFICIENT_STATE,
+	                        unsubscribe_reason(UNSUBSCRIBE_INSUFFICIENT_STATE)},
+	};
+
+	if (subscription->flags & SUBSCRIPTION_SERVER_SIDE) {
+		session_disconnect(s, DISCONNECT_INSUFFICIENT_STATE, "publications were lost");
+		return;
+	}
+	buf_reset(&s->clients->out);
+	s->clients->codec->put_push(&s->clients->out, &push, s->uni);
+	subscriptions_drop(&cs);
+	session_send_out(s);
+}
+
 /* --- in --- */
 
 static void hold(struct session *s, struct bytes rest, bool first)

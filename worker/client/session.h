@@ -32,3 +32,4 @@ void session_upgrade(struct clients *clients, struct conn *c, const struct http1
 /* For struct hub_events: what the hub has for a subscription of a session. */
 void session_deliver(struct subscription *s, struct frame *f);
 void session_subscribed(struct subscription *s, enum error_code error);
+void session_lost(struct subscription *s);

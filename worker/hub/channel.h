@@ -9,11 +9,14 @@
 #include "list.h"
 #include "log.h"
 
+struct history;
 struct redis_sub;
 
 struct channel {
 	struct hub *hub;
 	struct redis_sub *sub;
+	struct history *history; /* NULL: the channel has none */
+	uint64_t id;
 	/* Dense but for the time of a walk: then those who leave are replaced by NULL, and the gaps are
 	 * closed when the walk is over. */
 	struct subscription **subscribers;
@@ -41,6 +44,9 @@ void channel_remove(struct channel *ch, struct subscription *s);
  * Subscribers may leave meanwhile, but nobody may come. */
 void channel_walk_begin(struct channel *ch);
 void channel_walk_end(struct channel *ch);
+
+/* The subscription, which waits, can go live: tells its owner. */
+void channel_settled(struct channel *ch, struct subscription *s);
 
 /* "channel news", for logs; lives until the next call. */
 const char *channel_log_name(const struct channel *ch);

@@ -19,9 +19,11 @@ enum { WINDOWS = 1 + DEFLATE_BITS_MAX - DEFLATE_BITS_MIN + 1 };
 static const struct {
 	const struct codec *codec;
 	bool uni;
+	bool with_id;
 } forms[WIRE_FORMS] = {
-	[WIRE_JSON] = {&codec_json, false},
-	[WIRE_JSON_UNI] = {&codec_json, true},
+	[WIRE_JSON] = {&codec_json, false, false},
+	[WIRE_JSON_ID] = {&codec_json, false, true},
+	[WIRE_JSON_UNI] = {&codec_json, true, false},
 };
 
 /* One publication on its way. */
@@ -69,6 +71,7 @@ static struct bytes message_for(struct delivery *d, enum wire_form form)
 	const struct push push = {
 		.kind = PUSH_PUBLICATION,
 		.channel = channel_name(d->channel),
+		.id = forms[form].with_id ? d->channel->id : 0,
 		.publication = d->publication,
 	};
 
@@ -177,21 +180,23 @@ static void drop_frames(struct delivery *d)
 			frame_unref(&d->frames[form][window]);
 }
 
-void fanout_payload(struct fanout *f, struct channel *ch, struct bytes payload,
-                    void (*deliver)(struct subscription *s, struct frame *frame))
+void fanout_decode(struct fanout *f, const struct channel *ch, struct bytes payload, struct envelope *out)
 {
-	struct envelope envelope;
-	struct delivery d = {.fanout = f, .channel = ch, .publication = &envelope.publication};
-	const char *reason = NULL;
+	const char *reason;
 
-	metrics_inc(publications_received);
-	buf_reset(&f->scratch);
-	if (envelope_decode(payload, &f->scratch, &envelope, &reason))
-		deliver_all(&d, deliver);
-	else
-		refuse(ch, reason);
-	drop_frames(&d);
 	give_back(&f->scratch);
+	buf_reset(&f->scratch);
+	if (!envelope_decode(payload, &f->scratch, out, &reason))
+		refuse(ch, reason);
+}
+
+void fanout_publication(struct fanout *f, struct channel *ch, const struct publication *publication,
+                        void (*deliver)(struct subscription *s, struct frame *frame))
+{
+	struct delivery d = {.fanout = f, .channel = ch, .publication = publication};
+
+	deliver_all(&d, deliver);
+	drop_frames(&d);
 	for (int form = 0; form < WIRE_FORMS; form++)
 		give_back(&f->out[form]);
 }

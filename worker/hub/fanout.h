@@ -4,11 +4,13 @@
 
 #include "buf.h"
 #include "bytes.h"
+#include "compiler.h"
 #include "hub.h"
 
 struct channel;
 struct config;
 struct deflater;
+struct envelope;
 
 struct fanout {
 	const struct config *config;
@@ -19,7 +21,11 @@ struct fanout {
 
 void fanout_init(struct fanout *f, const struct config *config, struct deflater *deflater);
 void fanout_free(struct fanout *f);
-/* Hands the publication in a payload from Redis to every live subscriber of the channel. What is none is
- * counted, logged and dropped. The caller drops the channel if nobody is left. */
-void fanout_payload(struct fanout *f, struct channel *ch, struct bytes payload,
-                    void (*deliver)(struct subscription *s, struct frame *frame));
+/* Decodes a payload from Redis; what comes out lends memory of the payload, of the fan-out and of itself,
+ * until the next call. What is no publication, or none that can be delivered, is counted and logged, and has
+ * no data; its offset is there if it has one. */
+void fanout_decode(struct fanout *f, const struct channel *ch, struct bytes payload, struct envelope *out);
+/* Hands the publication to every live subscriber of the channel. The caller drops the channel if nobody is
+ * left. */
+void fanout_publication(struct fanout *f, struct channel *ch, const struct publication *publication,
+                        void (*deliver)(struct subscription *s, struct frame *frame));

@@ -6,6 +6,8 @@
 
 #include "channel.h"
 #include "config.h"
+#include "envelope.h"
+#include "history.h"
 #include "hub_internal.h"
 #include "mem.h"
 #include "metrics.h"
@@ -18,6 +20,7 @@ static void drop_if_empty(struct channel *ch)
 		return;
 	map_remove(&h->channels, channel_name(ch));
 	redis_sub_close(&ch->sub);
+	history_free(&ch->history);
 	channel_free(&ch);
 	metrics_set(channels, h->channels.count);
 }
@@ -31,12 +34,34 @@ static void stop_waiting(struct channel *ch, struct subscription *s)
 		list_remove(&ch->unsure);
 }
 
+void hub_let_go(struct channel *ch)
+{
+	channel_walk_end(ch);
+	drop_if_empty(ch);
+}
+
 static void on_message(void *owner, struct bytes payload)
 {
 	struct channel *ch = owner;
+	struct hub *h = ch->hub;
+	struct envelope envelope;
 
-	fanout_payload(&ch->hub->fanout, ch, payload, ch->hub->events.deliver);
-	drop_if_empty(ch);
+	metrics_inc(publications_received);
+	fanout_decode(&h->fanout, ch, payload, &envelope);
+	channel_walk_begin(ch);
+	if (ch->history != NULL && envelope.history_removed)
+		history_removed(ch->history);
+	else if (ch->history != NULL)
+		history_message(ch->history, &envelope.publication, payload);
+	else if (envelope.publication.data.ptr != NULL)
+		fanout_publication(&h->fanout, ch, &envelope.publication, h->events.deliver);
+	hub_let_go(ch);
+}
+
+void channel_settled(struct channel *ch, struct subscription *s)
+{
+	stop_waiting(ch, s);
+	ch->hub->events.subscribed(s, ERROR_NONE);
 }
 
 /* Tells everybody who waits, and no one twice. */
@@ -53,15 +78,19 @@ static void settle(struct channel *ch, enum error_code error)
 			hub_unsubscribe(ch->hub, s);
 		ch->hub->events.subscribed(s, error);
 	}
-	channel_walk_end(ch);
-	drop_if_empty(ch);
+	hub_let_go(ch);
 }
 
 /* Also after the link was lost and made anew. Between the two, publications may have been missed; a channel
  * without history can do nothing about it. */
 static void on_confirmed(void *owner)
 {
-	settle(owner, ERROR_NONE);
+	struct channel *ch = owner;
+
+	if (ch->history != NULL)
+		history_confirmed(ch->history);
+	else
+		settle(ch, ERROR_NONE);
 }
 
 /* A subscribe that waits for a Redis that is gone is answered now: clients give up a subscribe after some
@@ -91,11 +120,14 @@ struct hub *hub_new(struct loop *loop, const struct config *config, struct tls_c
 	};
 
 	h->events = *events;
+	h->config = config;
 	h->prefix = BYTES_OF_STR(config->redis.prefix);
 	map_init(&h->channels);
 	list_init(&h->unsure);
 	fanout_init(&h->fanout, config, deflater);
+	recent_pool_init(&h->recent, config->history.cache_size);
 	h->redis = redis_new(loop, config, redis_tls, node_id, &redis_events);
+	history_reads_init(&h->reads, h->redis, config->client.channel_position_check_delay_ms);
 	return h;
 }
 
@@ -128,41 +160,62 @@ struct channel *hub_find_channel(const struct hub *h, struct bytes channel)
 
 static struct channel *open_channel(struct hub *h, struct bytes name)
 {
+	const struct channel_options *options = config_channel(h->config, name.ptr, name.len);
 	struct channel *ch = channel_new(h, h->prefix, name);
 
+	ch->id = ++h->channels_opened;
 	ch->sub = redis_sub_open(h->redis, channel_redis_name(ch), ch);
 	map_add(&h->channels, channel_name(ch), ch);
 	metrics_set(channels, h->channels.count);
+	if (options == NULL || !config_has_history(options))
+		return ch;
+	ch->history = history_new(ch, options, &h->reads, &h->recent);
+	if (redis_sub_confirmed(ch->sub))
+		history_confirmed(ch->history);
 	return ch;
 }
 
-static void wait_for_confirmation(struct channel *ch, struct subscription *s)
+static void wait_for_settling(struct channel *ch, struct subscription *s)
 {
 	s->waiting = true;
 	if (ch->waiting++ == 0)
 		list_append(&ch->hub->unsure, &ch->unsure);
 }
 
-bool hub_subscribe(struct hub *h, struct bytes channel, struct subscription *s, enum error_code *error)
+static bool is_confirmed(const struct channel *ch)
+{
+	return ch != NULL && redis_sub_confirmed(ch->sub);
+}
+
+bool hub_subscribe(struct hub *h, struct bytes channel, struct subscription *s, const struct want *want,
+                   enum error_code *error)
 {
 	struct channel *ch = map_get(&h->channels, channel);
-	bool confirmed = ch != NULL && redis_sub_confirmed(ch->sub);
 	const char *reason;
+	bool ready;
 
 	*error = ERROR_NONE;
-	if (!confirmed && !redis_ready(h->redis, &reason)) {
+	if (!is_confirmed(ch) && !redis_ready(h->redis, &reason)) {
 		*error = ERROR_INTERNAL;
 		return false;
 	}
-	if (ch == NULL) {
+	if (ch == NULL)
 		ch = open_channel(h, channel);
-		confirmed = redis_sub_confirmed(ch->sub);
-	}
 	channel_add(ch, s);
 	metrics_inc(subscriptions);
-	if (!confirmed)
-		wait_for_confirmation(ch, s);
-	return confirmed;
+	s->positioned = ch->history != NULL && want->positioned;
+	ready = ch->history != NULL ? history_wait(ch->history, s, want) : is_confirmed(ch);
+	if (!ready)
+		wait_for_settling(ch, s);
+	return ready;
+}
+
+void hub_begin(struct hub *h, struct subscription *s, struct hub_answer *answer, struct publications *pubs)
+{
+	*answer = (struct hub_answer){0};
+	if (s->waiter != NULL)
+		history_begin(s->channel->history, s, answer, pubs);
+	s->live = true;
 }
 
 void hub_unsubscribe(struct hub *h, struct subscription *s)
@@ -173,6 +226,8 @@ void hub_unsubscribe(struct hub *h, struct subscription *s)
 		return;
 	assert(ch->hub == h);
 	stop_waiting(ch, s);
+	if (s->waiter != NULL)
+		history_stop_waiting(ch->history, s);
 	s->live = false;
 	channel_remove(ch, s);
 	metrics_dec(subscriptions);
@@ -182,4 +237,14 @@ void hub_unsubscribe(struct hub *h, struct subscription *s)
 struct bytes subscription_channel(const struct subscription *s)
 {
 	return channel_name(s->channel);
+}
+
+uint64_t subscription_channel_id(const struct subscription *s)
+{
+	return s->channel->id;
+}
+
+void hub_tick(struct hub *h)
+{
+	history_reads_tick(&h->reads);
 }

@@ -18,22 +18,41 @@ struct loop;
 struct config;
 struct hub;
 struct channel;
+struct channel_options;
 struct deflater;
+struct publications;
 struct tls_client;
 
 /* The forms in which a push goes over the wire; each publication is encoded at most once for each, and
  * compressed at most once for each and each window. */
-enum wire_form { WIRE_JSON, WIRE_JSON_UNI, WIRE_FORMS };
+enum wire_form {
+	WIRE_JSON,
+	WIRE_JSON_ID, /* with the channel's number in place of its name */
+	WIRE_JSON_UNI,
+	WIRE_FORMS
+};
+
+/* What a subscriber asks of a channel with history (client protocol 15). Elsewhere it is not looked at. */
+struct want {
+	bool positioned; /* hears of it when its position is lost: hub_events.lost */
+	bool recover;    /* wants what was published after this position */
+	uint64_t offset;
+	struct bytes epoch; /* empty: whatever it is */
+};
+
+struct waiter;
 
 /* One subscriber on one channel. Embedded in, or pointed to by, the session's own record, which must not move
- * meanwhile; zeroed at birth; plain data but for the channel it is in. */
+ * meanwhile; zeroed at birth; plain data but for the channel it is in and what it waits for. */
 struct subscription {
 	struct channel *channel; /* NULL: not subscribed */
+	struct waiter *waiter;   /* the hub's, on channels with history, until it goes live */
 	uint32_t index;          /* in the channel's dense array of subscribers */
 	uint8_t form;            /* enum wire_form, set by the owner before hub_subscribe() */
 	uint8_t deflate_bits;    /* likewise: the window of compressed frames; 0: frames are not compressed */
-	bool waiting;            /* for the confirmation of the channel; the hub's */
-	bool live;               /* publications are delivered; set by the owner when the reply is written */
+	bool waiting;            /* for hub_events.subscribed; the hub's */
+	bool live;               /* publications are delivered; the hub's */
+	bool positioned;         /* as it wanted, while it is subscribed; the hub's */
 	uint8_t flags;           /* the owner's; the hub does not look at them */
 };
 
@@ -41,10 +60,12 @@ struct hub_events {
 	/* A frame for a live subscription. May unsubscribe, this one and others (a connection that is closed
 	 * because it does not read does so), but not subscribe. */
 	void (*deliver)(struct subscription *s, struct frame *f);
-	/* The broker confirmed the channel that this subscription waits for (ERROR_NONE), or cannot
-	 * (ERROR_INTERNAL; then it is unsubscribed already). Never from within hub_subscribe(). May
-	 * unsubscribe, but not subscribe. */
+	/* This subscription can go live (ERROR_NONE), or the channel cannot be had (ERROR_INTERNAL; then it
+	 * is unsubscribed already). Never from within hub_subscribe(). May unsubscribe, but not subscribe. */
 	void (*subscribed)(struct subscription *s, enum error_code error);
+	/* Publications that this live subscription, which wanted to be positioned, should have got cannot be
+	 * had any more. May unsubscribe, but not subscribe. */
+	void (*lost)(struct subscription *s);
 	/* hub_ready() changed. */
 	void (*ready)(void *ctx, bool ready, const char *reason);
 	void *ctx;
@@ -60,14 +81,48 @@ size_t hub_channel_count(const struct hub *h);
 /* The channel, if it has subscribers here; NULL otherwise. To be compared with subscription->channel. */
 struct channel *hub_find_channel(const struct hub *h, struct bytes channel);
 
-/* Registers the subscription. True: confirmed already, the reply can be written at once. False: wait for
- * events.subscribed. When Redis is known to be away it fails at once: false, *error is set to ERROR_INTERNAL
- * (ERROR_NONE otherwise), and nothing is registered. */
-bool hub_subscribe(struct hub *h, struct bytes channel, struct subscription *s,
+/* Registers the subscription. True: it can go live at once. False: wait for events.subscribed. When Redis is
+ * known to be away it fails at once: false, *error is set to ERROR_INTERNAL (ERROR_NONE otherwise), and
+ * nothing is registered. What it wants is copied. */
+bool hub_subscribe(struct hub *h, struct bytes channel, struct subscription *s, const struct want *want,
                    enum error_code *error) MUST_CHECK;
+/* Where a subscription begins. */
+struct hub_answer {
+	struct bytes epoch;  /* empty: the channel has no history */
+	uint64_t offset;     /* of the newest publication that is known */
+	bool recovered;      /* it gets all that it missed, in the publications */
+	uint64_t asked_from; /* the offset that it wanted to recover from */
+};
+/* The subscription, which may go live, does: what comes from now on is delivered, so this is called when the
+ * reply is written. What it gets to catch up is appended to *pubs (publications_init() before,
+ * publications_free() after); it lends memory of the hub until the next call. */
+void hub_begin(struct hub *h, struct subscription *s, struct hub_answer *answer, struct publications *pubs);
+/* To be called several times a second: what failed is tried again. */
+void hub_tick(struct hub *h);
 /* Also while it is not confirmed yet; no callback follows. Not subscribed: nothing. */
 void hub_unsubscribe(struct hub *h, struct subscription *s);
 struct bytes subscription_channel(const struct subscription *s);
+/* The channel's number: not 0, and the same for all subscriptions of this worker that are there at a time. */
+uint64_t subscription_channel_id(const struct subscription *s);
+
+/* Reads the history of a channel that has one; `done` is called exactly once, not from within, unless
+ * cancelled: with ERROR_UNRECOVERABLE_POSITION when the epoch is another one, ERROR_INTERNAL when Redis does
+ * not answer, or with the result, which lives until it returns. */
+struct hub_history;
+struct hub_history_query {
+	const struct channel_options *options;
+	uint32_t limit; /* publications at most; 0: the position alone */
+	bool has_since; /* those with a larger offset; a smaller one if reverse. */
+	uint64_t since;
+	struct bytes epoch; /* that the stream must have; empty: any. Copied */
+	bool reverse;       /* from the newest backwards */
+};
+struct hub_history *hub_history(struct hub *h, struct bytes channel, const struct hub_history_query *query,
+                                void (*done)(void *arg, enum error_code error,
+                                             const struct history_result *result),
+                                void *arg) MUST_CHECK;
+/* Sets *q to NULL. Not in or after `done`. */
+void hub_history_cancel(struct hub_history **q);
 
 /* Publishes into Redis; `done` is called exactly once, not from within, unless cancelled. The publication is
  * copied. NULL when it is too large for memory: then nothing was done, and `done` is not called. */

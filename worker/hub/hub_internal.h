@@ -1,17 +1,26 @@
-/* The inside of a hub, for hub.c and publish.c only. */
+/* The inside of a hub, for the files of this folder that make it up. */
 #pragma once
 
 #include "fanout.h"
+#include "history_reads.h"
 #include "hub.h"
 #include "list.h"
 #include "map.h"
+#include "recent.h"
 #include "redis.h"
 
 struct hub {
 	struct hub_events events;
+	const struct config *config;
 	struct redis *redis;
 	struct bytes prefix; /* the config's */
 	struct map channels; /* by name without prefix */
 	struct list unsure;  /* channels with waiting subscribers */
+	uint64_t channels_opened;
 	struct fanout fanout;
+	struct recent_pool recent;
+	struct history_reads reads;
 };
+
+/* Ends a channel_walk_begin(), and drops the channel if nobody is left. */
+void hub_let_go(struct channel *ch);

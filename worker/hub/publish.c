@@ -1,14 +1,19 @@
-/* Publishing: one PUBLISH of plain data or of an envelope. Says nothing about who receives it: what is
- * published here comes back from Redis like everything else. */
+/* Publishing: one PUBLISH of plain data or of an envelope, or, on a channel with history, one call of the
+ * function library. Says nothing about who receives it: what is published here comes back from Redis like
+ * everything else. */
+#include <stdio.h>
+
 #include "buf.h"
+#include "config.h"
 #include "envelope.h"
 #include "hub_internal.h"
 #include "log.h"
 #include "mem.h"
+#include "message_json.h"
 #include "metrics.h"
 
 /* Above what a message of a client may be (websocket.message_size_limit). */
-enum { PUBLISH_MAX = 256 << 20 };
+enum { PUBLISH_MAX = 256 << 20, NUMBER_MAX = 24 };
 
 struct hub_publish {
 	struct redis_call *call;
@@ -42,15 +47,72 @@ static void on_reply(void *arg, const struct redis_reply *reply)
 	published.done(published.arg, error);
 }
 
-static struct hub_publish *start(struct hub *h, const struct buf *name, const struct buf *payload)
+static struct redis_call *send_plain(struct hub *h, struct bytes name, const struct publication *p,
+                                     struct hub_publish *publish)
 {
-	const struct bytes argv[] = {BYTES("PUBLISH"), buf_bytes(name), buf_bytes(payload)};
-	struct hub_publish *publish;
+	struct redis_call *call = NULL;
+	struct buf payload;
 
-	if (!buf_ok(name) || !buf_ok(payload))
+	buf_init(&payload, PUBLISH_MAX);
+	envelope_encode(&payload, p);
+	if (buf_ok(&payload)) {
+		const struct bytes argv[] = {BYTES("PUBLISH"), name, buf_bytes(&payload)};
+
+		call = redis_call(h->redis, argv, ARRAY_LEN(argv), on_reply, publish);
+	}
+	buf_free(&payload);
+	return call;
+}
+
+static struct bytes number(char text[NUMBER_MAX], uint64_t n)
+{
+	return (struct bytes){text, (size_t)snprintf(text, NUMBER_MAX, "%llu", (unsigned long long)n)};
+}
+
+/* The library knows the options of the channel, too, but maybe those of another broker. */
+static struct redis_call *send_with_history(struct hub *h, struct bytes name,
+                                            const struct channel_options *options,
+                                            const struct publication *p, struct hub_publish *publish)
+{
+	char size[NUMBER_MAX], ttl[NUMBER_MAX], meta_ttl[NUMBER_MAX];
+	struct bytes argv[10] = {
+		name,
+		p->data,
+		BYTES("history_size"),
+		number(size, (uint64_t)options->history_size),
+		BYTES("history_ttl"),
+		number(ttl, options->history_ttl_ms / 1000),
+		BYTES("history_meta_ttl"),
+		number(meta_ttl, options->history_meta_ttl_ms / 1000),
+		BYTES("info"),
+	};
+	struct redis_call *call;
+	struct buf info;
+
+	buf_init(&info, PUBLISH_MAX);
+	if (p->info != NULL)
+		message_json_put_client_info(&info, p->info);
+	argv[9] = buf_bytes(&info);
+	call = redis_fcall(h->redis, "fanfare_publish", argv, p->info != NULL ? 10 : 8, on_reply, publish);
+	buf_free(&info);
+	return call;
+}
+
+/* NULL when there is no memory for the payload. */
+static struct hub_publish *start(struct hub *h, struct bytes channel, struct bytes name,
+                                 const struct publication *p)
+{
+	const struct channel_options *options = config_channel(h->config, channel.ptr, channel.len);
+	struct hub_publish *publish = mem_alloc(sizeof(*publish));
+
+	if (options != NULL && config_has_history(options))
+		publish->call = send_with_history(h, name, options, p, publish);
+	else
+		publish->call = send_plain(h, name, p, publish);
+	if (publish->call == NULL) {
+		mem_free(publish);
 		return NULL;
-	publish = mem_alloc(sizeof(*publish));
-	publish->call = redis_call(h->redis, argv, ARRAY_LEN(argv), on_reply, publish);
+	}
 	return publish;
 }
 
@@ -58,20 +120,17 @@ struct hub_publish *hub_publish(struct hub *h, struct bytes channel, const struc
                                 void (*done)(void *arg, enum error_code error), void *arg)
 {
 	struct hub_publish *publish;
-	struct buf name, payload;
+	struct buf name;
 
 	buf_init(&name, h->prefix.len + channel.len);
-	buf_init(&payload, PUBLISH_MAX);
 	buf_put_bytes(&name, h->prefix);
 	buf_put_bytes(&name, channel);
-	envelope_encode(&payload, p);
-	publish = start(h, &name, &payload);
+	publish = start(h, channel, buf_bytes(&name), p);
 	if (publish != NULL) {
 		publish->done = done;
 		publish->arg = arg;
 	}
 	buf_free(&name);
-	buf_free(&payload);
 	return publish;
 }
 

@@ -31,6 +31,9 @@ enum command_kind {
 	COMMAND_UNKNOWN,              /* an id, but no known request: fatal. Also a lone `ping` */
 };
 
+/* Bits of the flag of a subscribe request. */
+enum { FLAG_CHANNEL_IDS = 1, FLAG_STRICT_RECOVERY = 2 };
+
 struct subscribe_request {
 	struct bytes channel;
 	struct bytes token;
@@ -138,6 +141,14 @@ struct subscribe_result {
 	const struct publication *publications;
 	size_t publication_count;
 	struct bytes data;
+	uint64_t id; /* of the channel in pushes, in place of its name; 0: none */
+};
+
+struct history_result {
+	const struct publication *publications;
+	size_t publication_count;
+	struct bytes epoch;
+	uint64_t offset;
 };
 
 struct connect_result {
@@ -162,6 +173,7 @@ struct reply {
 	union {
 		const struct connect_result *connect;
 		const struct subscribe_result *subscribe;
+		const struct history_result *history;
 	};
 };
 
@@ -170,6 +182,7 @@ enum push_kind { PUSH_PUBLICATION, PUSH_UNSUBSCRIBE, PUSH_DISCONNECT, PUSH_CONNE
 struct push {
 	enum push_kind kind;
 	struct bytes channel; /* empty for PUSH_DISCONNECT and PUSH_CONNECT */
+	uint64_t id;          /* in place of the channel, if not 0 */
 	union {
 		const struct publication *publication;
 		const struct connect_result *connect;

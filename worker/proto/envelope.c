@@ -17,6 +17,12 @@ struct members {
 	struct json_value info;
 };
 
+/* An envelope without data. */
+struct news {
+	struct json_value version;
+	bool history_removed;
+};
+
 /* A payload that is an envelope, taken apart. */
 struct parts {
 	struct json_value version;
@@ -32,6 +38,12 @@ static const struct json_field members_fields[] = {
 	{"info", offsetof(struct members, info), json_read_value},
 };
 static const struct json_struct members_struct = {members_fields, ARRAY_LEN(members_fields)};
+
+static const struct json_field news_fields[] = {
+	{FIRST_KEY, offsetof(struct news, version), json_read_value},
+	{"history_removed", offsetof(struct news, history_removed), json_read_bool},
+};
+static const struct json_struct news_struct = {news_fields, ARRAY_LEN(news_fields)};
 
 static const struct json_field info_fields[] = {
 	{"user", offsetof(struct client_info, user), json_read_string},
@@ -279,6 +291,17 @@ static const char *decode_envelope(const struct parts *parts, struct buf *scratc
 	return NULL;
 }
 
+static const char *decode_news(struct json_value object, struct buf *scratch, struct envelope *out)
+{
+	struct news news = {0};
+
+	if (!json_read_struct(object, &news_struct, scratch, &news) || !is_our_version(news.version) ||
+	    !news.history_removed)
+		return "envelope without data";
+	out->history_removed = true;
+	return NULL;
+}
+
 /* Text that begins like an envelope and goes on otherwise is text. */
 static const char *decode(struct bytes payload, struct buf *scratch, struct envelope *out)
 {
@@ -288,7 +311,7 @@ static const char *decode(struct bytes payload, struct buf *scratch, struct enve
 	if (split(payload, &parts))
 		return decode_envelope(&parts, scratch, out);
 	if (begins_envelope(payload) && json_parse(payload, &value))
-		return "envelope without data";
+		return decode_news(value, scratch, out);
 	return decode_bare(payload, scratch, out);
 }
 
@@ -297,6 +320,7 @@ bool envelope_decode(struct bytes payload, struct buf *scratch, struct envelope 
 	buf_reset(scratch);
 	out->publication = (struct publication){0};
 	out->info = (struct client_info){0};
+	out->history_removed = false;
 	*reason = decode(payload, scratch, out);
 	return *reason == NULL;
 }

@@ -17,7 +17,8 @@
 enum { ENVELOPE_VERSION = 1, ENVELOPE_MAX_TAGS = 64 };
 
 struct envelope {
-	struct publication publication;
+	struct publication publication; /* data.ptr is NULL when there is none */
+	bool history_removed; /* {"fanfare":1,"history_removed":true}: no publication, but this news */
 	struct client_info info;
 	struct tag tags[ENVELOPE_MAX_TAGS];
 };
@@ -30,6 +31,8 @@ struct envelope {
  * envelope of another version, without data, with a known member twice or of the wrong type; unknown members
  * are for later versions and are ignored. Also when scratch may not grow to the length of the payload, or to
  * six times that for text that is not JSON.
+ *
+ * True without data only for the news that the history of the channel was removed.
  *
  * When only the data of an envelope is to blame, its offset and epoch are there all the same: this
  * publication has a place in the history, and will be met there again. Otherwise they are 0 and empty. */

@@ -15,17 +15,22 @@ static void put_string_always(struct buf *out, const char *name, struct bytes va
 	json_put_string(out, value);
 }
 
-void message_json_put_info(struct buf *out, const struct client_info *info)
+void message_json_put_client_info(struct buf *out, const struct client_info *info)
 {
-	if (info == NULL)
-		return;
-	json_name(out, "info");
 	json_open(out, '{');
 	put_string_always(out, "user", info->user);
 	put_string_always(out, "client", info->client);
 	json_member_raw(out, "conn_info", info->conn_info);
 	json_member_raw(out, "chan_info", info->chan_info);
 	json_close(out, '}');
+}
+
+void message_json_put_info(struct buf *out, const struct client_info *info)
+{
+	if (info == NULL)
+		return;
+	json_name(out, "info");
+	message_json_put_client_info(out, info);
 }
 
 void message_json_put_tags(struct buf *out, const struct tag *tags, size_t count)
@@ -83,6 +88,7 @@ static void put_subscribe_result(struct buf *out, const struct subscribe_result 
 	json_member_raw(out, "data", r->data);
 	json_member_bool(out, "was_recovering", r->was_recovering);
 	json_member_bool(out, "delta", r->delta);
+	json_member_uint(out, "id", r->id);
 	json_close(out, '}');
 }
 
@@ -98,6 +104,17 @@ static void put_subs(struct buf *out, const struct subscribe_result *subs, size_
 		buf_putc(out, ':');
 		put_subscribe_result(out, &subs[i]);
 	}
+	json_close(out, '}');
+}
+
+/* All of it always. */
+static void put_history_result(struct buf *out, const struct history_result *r)
+{
+	json_open(out, '{');
+	put_publications(out, r->publications, r->publication_count);
+	put_string_always(out, "epoch", r->epoch);
+	json_name(out, "offset");
+	buf_put_u64(out, r->offset);
 	json_close(out, '}');
 }
 
@@ -137,6 +154,7 @@ static void put_result(struct buf *out, const struct reply *reply)
 	switch (reply->kind) {
 	case COMMAND_CONNECT: put_connect_result(out, reply->connect); return;
 	case COMMAND_SUBSCRIBE: put_subscribe_result(out, reply->subscribe); return;
+	case COMMAND_HISTORY: put_history_result(out, reply->history); return;
 	default: buf_puts(out, "{}"); return;
 	}
 }
@@ -186,7 +204,10 @@ void message_json_put_push(struct buf *out, const struct push *push, bool uni)
 	if (!uni)
 		buf_puts(out, "{\"push\":");
 	json_open(out, '{');
-	json_member_string(out, "channel", push->channel);
+	if (push->id != 0)
+		json_member_uint(out, "id", push->id);
+	else
+		json_member_string(out, "channel", push->channel);
 	put_push_body(out, push);
 	json_close(out, '}');
 	if (!uni)

@@ -14,3 +14,5 @@ void message_json_put_push(struct buf *out, const struct push *push, bool uni);
  * left out when there is nothing to say. */
 void message_json_put_info(struct buf *out, const struct client_info *info);
 void message_json_put_tags(struct buf *out, const struct tag *tags, size_t count);
+/* The object of such an info by itself. */
+void message_json_put_client_info(struct buf *out, const struct client_info *info);

@@ -231,6 +231,8 @@ local HISTORY_OPTIONS = {
 	meta_ttl = number_from(1, SECONDS_MAX),
 }
 
+local REMOVE_OPTIONS = {sharded = flag}
+
 local function read_options(known, args, first)
 	local options = {}
 	for i = first, #args, 2 do
@@ -497,12 +499,15 @@ local function history(channel, args)
 	return {meta.epoch, meta.offset, flatten(entries, options.newest)}
 end
 
--- The position goes on: who had all of it still has.
+-- The position goes on: who had all of it still has. Workers forget what they have kept of it.
 local function history_remove(channel, args)
 	local keys = keys_of(channel)
-	read_options({}, args, 1)
+	local options = read_options(REMOVE_OPTIONS, args, 1)
 	read_meta(keys)
-	return redis.call('UNLINK', keys.stream)
+	check_may_send(options, channel)
+	local removed = redis.call('UNLINK', keys.stream)
+	send(options, channel, '{"fanfare":1,"history_removed":true}')
+	return removed
 end
 
 local function version()

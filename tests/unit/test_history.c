@@ -1,0 +1,931 @@
+/* Channels with history over a fake Redis that has a stream of its own: what is published goes into the
+ * stream and onto the link; the test decides which messages arrive, when reads are carried out and answered,
+ * and what is lost. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "buf.h"
+#include "clock.h"
+#include "config.h"
+#include "deflate.h"
+#include "fake_redis.h"
+#include "hub.h"
+#include "mem.h"
+#include "metrics.h"
+#include "publications.h"
+
+enum { CLIENTS = 6, LIMIT = 20, STREAM_MAX = 20000, LINK_MAX = 20000, CHECK_MS = 40000 };
+static char prefix[] = "pre:";
+static const char channel[] = "news";
+
+/* A subscriber that checks what it gets: each offset one more than the one before. */
+struct client {
+	struct subscription s;
+	bool positioned;
+	bool told;         /* subscribed came */
+	bool lost;         /* lost came, and it unsubscribed */
+	uint64_t position; /* of what it has seen, when live */
+	unsigned count;
+	unsigned stream; /* which one: they are told apart by their epochs */
+	enum error_code error;
+};
+
+static struct {
+	struct config config;
+	struct deflater *deflater;
+	struct hub *hub;
+	struct client clients[CLIENTS];
+	/* Redis. Payloads of an offset differ between streams and, after a loss of writes, within one. */
+	unsigned stream;
+	unsigned writes_lost;
+	uint64_t top;
+	uint64_t first;
+	unsigned written_by[STREAM_MAX]; /* writes_lost at the time */
+	char *link[LINK_MAX];
+	size_t link_from, link_to;
+} t;
+
+static const char *epoch_of(unsigned stream)
+{
+	static char text[16];
+
+	snprintf(text, sizeof(text), "ep%u", stream);
+	return text;
+}
+
+static char *payload_of(uint64_t offset)
+{
+	return mem_printf("{\"fanfare\":1,\"offset\":%llu,\"epoch\":\"%s\",\"data\":{\"n\":%llu,\"by\":%u}}",
+	                  (unsigned long long)offset, epoch_of(t.stream), (unsigned long long)offset,
+	                  t.written_by[offset]);
+}
+
+/* --- the subscribers --- */
+
+static void on_deliver(struct subscription *s, struct frame *f)
+{
+	struct client *c = container_of(s, struct client, s);
+	char *text = mem_strndup(f->data, f->len);
+	const char *at;
+
+	for (size_t i = 0; i < f->len; i++)
+		text[i] = text[i] == '\0' ? ' ' : text[i];
+	at = strstr(text, "\"offset\":");
+	c->count++;
+	if (at != NULL) {
+		uint64_t offset = strtoull(at + strlen("\"offset\":"), NULL, 10);
+
+		if (c->positioned)
+			assert_int_equal(offset, c->position + 1);
+		else
+			assert_true(offset != c->position);
+		c->position = offset;
+	}
+	mem_free(text);
+}
+
+static void on_subscribed(struct subscription *s, enum error_code error)
+{
+	struct client *c = container_of(s, struct client, s);
+
+	assert_false(c->told);
+	c->told = true;
+	c->error = error;
+}
+
+static void on_lost(struct subscription *s)
+{
+	struct client *c = container_of(s, struct client, s);
+
+	assert_true(c->positioned);
+	c->lost = true;
+	hub_unsubscribe(t.hub, s);
+}
+
+static void on_ready(void *ctx, bool ready, const char *reason)
+{
+}
+
+static bool subscribe(struct client *c, const struct want *want)
+{
+	enum error_code error;
+
+	c->told = c->lost = false;
+	c->count = 0;
+	c->positioned = want->positioned;
+	c->told = hub_subscribe(t.hub, BYTES_OF_STR(channel), &c->s, want, &error);
+	assert_int_equal(error, ERROR_NONE);
+	return c->told;
+}
+
+/* The reply is written: the client knows where it is, having taken what it missed. */
+static bool begin(struct client *c)
+{
+	struct publications pubs;
+	struct hub_answer answer;
+	uint64_t at;
+
+	publications_init(&pubs);
+	assert_true(c->told && !c->s.live);
+	hub_begin(t.hub, &c->s, &answer, &pubs);
+	c->position = answer.recovered ? answer.asked_from : answer.offset;
+	at = c->position;
+	for (size_t i = 0; i < pubs.count; i++) {
+		assert_true(pubs.items[i].offset > at);
+		at = pubs.items[i].offset;
+	}
+	if (pubs.count > 0)
+		c->position = at;
+	c->count = (unsigned)pubs.count;
+	if (answer.epoch.len > 0)
+		c->stream = (unsigned)atoi(answer.epoch.ptr + 2);
+	publications_free(&pubs);
+	return answer.recovered;
+}
+
+/* --- Redis --- */
+
+static void publish(void)
+{
+	t.top++;
+	assert_true(t.top < STREAM_MAX && t.link_to < LINK_MAX);
+	t.written_by[t.top] = t.writes_lost;
+	t.link[t.link_to++] = payload_of(t.top);
+	if (t.top - t.first + 1 > (uint64_t)t.config.channel.without_namespace.history_size)
+		t.first++;
+}
+
+/* The next message arrives; false when none is on its way. */
+static bool arrive(void)
+{
+	char *payload;
+
+	if (t.link_from == t.link_to)
+		return false;
+	payload = t.link[t.link_from++];
+	if (fake_redis_has_sub("pre:news"))
+		fake_redis_message("pre:news", payload);
+	mem_free(payload);
+	return true;
+}
+
+static void arrive_all(void)
+{
+	while (arrive())
+		continue;
+}
+
+static void lose_link(void)
+{
+	while (t.link_from < t.link_to)
+		mem_free(t.link[t.link_from++]);
+}
+
+/* The number after a word in the text of the oldest call; -1 when it is not there. */
+static long long option(const char *name)
+{
+	char *word = mem_printf(" %s ", name);
+	const char *at = strstr(fake_redis_call(), word);
+	long long n = at != NULL ? atoll(at + strlen(word)) : -1;
+
+	mem_free(word);
+	return n;
+}
+
+/* Carries the oldest read out, and answers it. */
+static void answer(void)
+{
+	long long newest = option("newest"), since = option("since"), limit = option("limit");
+	uint64_t from = since >= 0 ? (uint64_t)since + 1 : 1;
+	size_t count = 0, most = (size_t)(newest >= 0 ? newest : limit);
+	struct redis_reply epoch = {.type = REDIS_STRING, .text = BYTES_OF_STR(epoch_of(t.stream))};
+	struct redis_reply top = {.type = REDIS_INTEGER, .integer = (int64_t)t.top};
+	struct redis_reply *parts = mem_alloc((2 * most + 1) * sizeof(*parts));
+	const struct redis_reply **list = mem_alloc((2 * most + 1) * sizeof(*list));
+	struct redis_reply entries = {.type = REDIS_ARRAY, .elements = list};
+	const struct redis_reply *const three[] = {&epoch, &top, &entries};
+	const struct redis_reply reply = {.type = REDIS_ARRAY, .elements = three, .count = 3};
+
+	assert_non_null(strstr(fake_redis_call(), "FCALL fanfare_history 1 pre:news"));
+	if (newest >= 0 && t.top >= (uint64_t)newest)
+		from = t.top - (uint64_t)newest + 1;
+	for (uint64_t n = from > t.first ? from : t.first; n <= t.top && count / 2 < most; n++) {
+		char *payload;
+
+		parts[count] = (struct redis_reply){.type = REDIS_INTEGER, .integer = (int64_t)n};
+		payload = payload_of(n);
+		parts[count + 1] = (struct redis_reply){.type = REDIS_STRING, .text = BYTES_OF_STR(payload)};
+		list[count] = &parts[count];
+		list[count + 1] = &parts[count + 1];
+		count += 2;
+	}
+	entries.count = count;
+	fake_redis_answer(&reply);
+	for (size_t i = 1; i < count; i += 2)
+		mem_free((void *)parts[i].text.ptr);
+	mem_free(parts);
+	mem_free(list);
+}
+
+static void answer_all(void)
+{
+	while (fake_redis_calls() > 0)
+		answer();
+}
+
+/* --- set up --- */
+
+static int setup(void **state)
+{
+	const struct hub_events events = {
+		.deliver = on_deliver,
+		.subscribed = on_subscribed,
+		.lost = on_lost,
+		.ready = on_ready,
+		.ctx = &t,
+	};
+
+	clock_freeze(1000000, 1700000000000);
+	memset(&t, 0, sizeof(t));
+	t.stream = 1;
+	t.first = 1;
+	t.config.redis.prefix = prefix;
+	t.config.history.cache_size = 1 << 20;
+	t.config.client.recovery_max_publication_limit = LIMIT;
+	t.config.client.channel_position_check_delay_ms = CHECK_MS;
+	t.config.channel.without_namespace.history_size = 100;
+	t.config.channel.without_namespace.history_ttl_ms = 60000;
+	t.config.channel.without_namespace.history_meta_ttl_ms = 600000;
+	t.deflater = deflater_new();
+	t.hub = hub_new(NULL, &t.config, NULL, "node", t.deflater, &events);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	for (int i = 0; i < CLIENTS; i++)
+		hub_unsubscribe(t.hub, &t.clients[i].s);
+	assert_int_equal(hub_channel_count(t.hub), 0);
+	lose_link();
+	hub_free(&t.hub);
+	deflater_free(&t.deflater);
+	return 0;
+}
+
+static void pass_time(uint64_t ms)
+{
+	clock_freeze(clock_ms() + ms, clock_unix_ms() + ms);
+}
+
+static const struct want positioned = {.positioned = true};
+
+static struct want recover(uint64_t offset, const char *epoch)
+{
+	return (struct want){true, true, offset, BYTES_OF_STR(epoch)};
+}
+
+static void publish_many(unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		publish();
+}
+
+/* A live subscriber, at the top. */
+static void go_live(struct client *c)
+{
+	if (!subscribe(c, &positioned)) {
+		fake_redis_confirm_next();
+		answer_all();
+	}
+	begin(c);
+	assert_int_equal(c->position, t.top);
+}
+
+/* --- tests --- */
+
+static void the_first_subscriber_learns_the_position(void **state)
+{
+	struct client *c = &t.clients[0];
+
+	publish_many(5);
+	lose_link();
+	assert_false(subscribe(c, &positioned));
+	assert_int_equal(fake_redis_calls(), 0);
+	fake_redis_confirm("pre:news");
+	assert_int_equal(option("limit"), 0);
+	assert_int_equal(option("meta_ttl"), 600);
+	assert_false(c->told);
+	answer();
+	assert_true(c->told);
+	assert_false(begin(c));
+	assert_int_equal(c->position, 5);
+	publish_many(3);
+	arrive_all();
+	assert_int_equal(c->count, 3);
+	assert_int_equal(fake_redis_calls(), 0);
+}
+
+static void what_comes_during_the_first_read_is_delivered_once(void **state)
+{
+	struct client *c = &t.clients[0];
+
+	publish_many(2);
+	lose_link();
+	assert_false(subscribe(c, &positioned));
+	fake_redis_confirm("pre:news");
+	publish_many(2);
+	arrive_all();
+	answer();
+	begin(c);
+	assert_int_equal(c->position, 4);
+	publish();
+	arrive_all();
+	assert_int_equal(c->count, 1);
+}
+
+static void a_repeated_publication_is_dropped(void **state)
+{
+	struct client *c = &t.clients[0];
+	char *again;
+
+	go_live(c);
+	publish_many(2);
+	again = payload_of(1);
+	arrive_all();
+	fake_redis_message("pre:news", again);
+	mem_free(again);
+	assert_int_equal(c->count, 2);
+	assert_int_equal(fake_redis_calls(), 0);
+}
+
+static void a_gap_is_filled_before_what_follows(void **state)
+{
+	struct client *c = &t.clients[0];
+
+	go_live(c);
+	publish_many(1);
+	arrive_all();
+	publish_many(4);
+	lose_link();
+	publish_many(2);
+	arrive_all();
+	assert_int_equal(c->count, 1);
+	assert_int_equal(option("since"), 0);
+	answer_all();
+	assert_int_equal(c->count, 7);
+	assert_int_equal(c->position, 7);
+	assert_false(c->lost);
+}
+
+static void a_quiet_channel_is_read_after_a_loss_of_the_link(void **state)
+{
+	struct client *c = &t.clients[0];
+
+	publish_many(3);
+	lose_link();
+	go_live(c);
+	publish_many(2);
+	lose_link();
+	fake_redis_confirm("pre:news");
+	assert_int_equal(c->count, 0);
+	answer_all();
+	assert_int_equal(c->count, 2);
+	assert_int_equal(c->position, 5);
+}
+
+static void a_link_lost_during_a_read_is_followed_by_another_read(void **state)
+{
+	struct client *c = &t.clients[0];
+
+	publish_many(3);
+	lose_link();
+	go_live(c);
+	fake_redis_confirm("pre:news");
+	answer_all();
+	fake_redis_confirm("pre:news");
+	publish_many(1);
+	lose_link();
+	fake_redis_confirm("pre:news");
+	assert_int_equal(fake_redis_calls(), 1);
+	answer();
+	assert_int_equal(fake_redis_calls(), 1);
+	answer();
+	assert_int_equal(fake_redis_calls(), 0);
+	assert_int_equal(c->position, 4);
+}
+
+static void a_long_gap_is_read_in_pieces(void **state)
+{
+	struct client *c = &t.clients[0];
+
+	t.config.channel.without_namespace.history_size = 2000;
+	go_live(c);
+	publish_many(1000);
+	lose_link();
+	publish_many(1);
+	arrive_all();
+	answer();
+	assert_int_equal(fake_redis_calls(), 1);
+	answer_all();
+	assert_int_equal(c->position, 1001);
+	assert_int_equal(c->count, 1001);
+}
+
+static void what_cannot_be_filled_is_told_to_those_who_watch(void **state)
+{
+	struct client *watches = &t.clients[0], *does_not = &t.clients[1];
+	const struct want nothing = {0};
+
+	go_live(watches);
+	assert_true(subscribe(does_not, &nothing));
+	begin(does_not);
+	publish_many(150);
+	lose_link();
+	publish();
+	arrive_all();
+	answer_all();
+	assert_true(watches->lost);
+	assert_false(does_not->lost);
+	assert_int_equal(does_not->count, 100);
+	assert_int_equal(does_not->position, 151);
+	go_live(watches);
+	publish();
+	arrive_all();
+	assert_int_equal(watches->position, 152);
+}
+
+static void a_history_that_has_timed_out_is_a_loss(void **state)
+{
+	struct client *c = &t.clients[0];
+
+	go_live(c);
+	publish_many(5);
+	lose_link();
+	t.first = t.top + 1;
+	fake_redis_confirm("pre:news");
+	answer_all();
+	assert_true(c->lost);
+}
+
+static void another_epoch_is_a_loss(void **state)
+{
+	struct client *c = &t.clients[0];
+
+	publish_many(5);
+	lose_link();
+	go_live(c);
+	t.stream++;
+	t.top = 0;
+	t.first = 1;
+	publish();
+	arrive_all();
+	assert_false(c->lost);
+	answer_all();
+	assert_true(c->lost);
+	go_live(c);
+	assert_int_equal(c->position, 1);
+}
+
+/* Redis is asked before anything is believed. */
+static void a_made_up_publication_harms_nobody(void **state)
+{
+	struct client *c = &t.clients[0];
+
+	go_live(c);
+	publish_many(2);
+	arrive_all();
+	fake_redis_message("pre:news", "{\"fanfare\":1,\"offset\":1,\"epoch\":\"evil\",\"data\":1}");
+	fake_redis_message("pre:news", "{\"fanfare\":1,\"offset\":77,\"epoch\":\"ep1\",\"data\":1}");
+	answer_all();
+	publish();
+	arrive_all();
+	answer_all();
+	assert_false(c->lost);
+	assert_int_equal(c->count, 3);
+	assert_int_equal(c->position, 3);
+}
+
+static void a_redis_that_fell_back_is_a_loss(void **state)
+{
+	struct client *c = &t.clients[0];
+
+	go_live(c);
+	publish_many(5);
+	arrive_all();
+	t.top = 3;
+	t.writes_lost++;
+	fake_redis_confirm("pre:news");
+	answer_all();
+	assert_true(c->lost);
+}
+
+/* After a failover that lost writes others came under the same offsets. */
+static void a_stream_that_parted_is_a_loss(void **state)
+{
+	struct client *c = &t.clients[0];
+
+	go_live(c);
+	publish_many(5);
+	arrive_all();
+	t.top = 3;
+	t.writes_lost++;
+	publish_many(4);
+	lose_link();
+	fake_redis_confirm("pre:news");
+	answer_all();
+	assert_true(c->lost);
+}
+
+static void publications_without_an_offset_keep_their_place(void **state)
+{
+	struct client *c = &t.clients[0];
+
+	go_live(c);
+	fake_redis_message("pre:news", "1");
+	assert_int_equal(c->count, 1);
+	publish_many(2);
+	lose_link();
+	publish();
+	arrive_all();
+	fake_redis_message("pre:news", "2");
+	assert_int_equal(c->count, 1);
+	answer_all();
+	assert_int_equal(c->count, 5);
+}
+
+static void recoveries_are_answered_from_memory(void **state)
+{
+	struct want want = recover(3, "ep1");
+
+	go_live(&t.clients[0]);
+	publish_many(10);
+	arrive_all();
+	for (int i = 1; i < CLIENTS; i++) {
+		assert_true(subscribe(&t.clients[i], &want));
+		assert_true(begin(&t.clients[i]));
+		assert_int_equal(t.clients[i].count, 7);
+		assert_int_equal(t.clients[i].position, 10);
+	}
+	assert_int_equal(fake_redis_calls(), 0);
+}
+
+static void recoveries_share_one_read(void **state)
+{
+	publish_many(10);
+	lose_link();
+	for (int i = 0; i < CLIENTS; i++) {
+		struct want want = recover((uint64_t)i + 2, "ep1");
+
+		assert_false(subscribe(&t.clients[i], &want));
+	}
+	fake_redis_confirm("pre:news");
+	assert_int_equal(fake_redis_calls(), 1);
+	assert_int_equal(option("newest"), LIMIT);
+	answer();
+	assert_int_equal(fake_redis_calls(), 0);
+	for (int i = 0; i < CLIENTS; i++) {
+		assert_true(begin(&t.clients[i]));
+		assert_int_equal(t.clients[i].count, 8 - i);
+		assert_int_equal(t.clients[i].position, 10);
+	}
+}
+
+/* The channel is live, but began after what the client missed. */
+static void what_is_not_in_memory_is_read(void **state)
+{
+	struct client *c = &t.clients[1];
+	struct want want = recover(4, "");
+
+	publish_many(10);
+	lose_link();
+	go_live(&t.clients[0]);
+	publish_many(2);
+	arrive_all();
+	assert_false(subscribe(c, &want));
+	publish_many(3);
+	arrive();
+	assert_int_equal(t.clients[0].count, 3);
+	answer();
+	arrive_all();
+	assert_true(c->told);
+	assert_true(begin(c));
+	assert_int_equal(c->position, t.clients[0].position);
+	assert_int_equal(c->position, 15);
+	assert_int_equal(c->count, 11);
+}
+
+static void a_position_that_cannot_be_reached_is_not_recovered(void **state)
+{
+	struct want too_far = recover(1, "ep1"), other = recover(9, "ep9"), ahead = recover(99, "ep1");
+	struct client *c = t.clients;
+
+	publish_many(40);
+	lose_link();
+	assert_false(subscribe(&c[0], &too_far));
+	fake_redis_confirm("pre:news");
+	answer_all();
+	assert_false(begin(&c[0]));
+	assert_int_equal(c[0].position, 40);
+	assert_int_equal(c[0].count, 0);
+	assert_true(subscribe(&c[1], &other));
+	assert_false(begin(&c[1]));
+	assert_int_equal(c[1].position, 40);
+	assert_false(subscribe(&c[2], &ahead));
+	answer_all();
+	assert_false(begin(&c[2]));
+	assert_int_equal(c[2].position, 40);
+}
+
+/* It came from a worker that was faster. */
+static void a_client_may_be_ahead_of_the_worker(void **state)
+{
+	struct want want = recover(3, "ep1");
+	struct client *c = &t.clients[1];
+
+	go_live(&t.clients[0]);
+	publish_many(1);
+	arrive_all();
+	publish_many(3);
+	assert_false(subscribe(c, &want));
+	answer_all();
+	assert_true(begin(c));
+	assert_int_equal(c->count, 1);
+	assert_int_equal(c->position, 4);
+	assert_int_equal(t.clients[0].position, 4);
+	arrive_all();
+	assert_int_equal(t.clients[0].count, 4);
+	assert_int_equal(c->count, 1);
+}
+
+static void a_read_that_fails_is_tried_again(void **state)
+{
+	struct client *c = &t.clients[0];
+	const struct redis_reply error = {.type = REDIS_ERROR, .text = BYTES("NOPERM")};
+
+	subscribe(c, &positioned);
+	fake_redis_confirm("pre:news");
+	fake_redis_answer(NULL);
+	assert_int_equal(fake_redis_calls(), 0);
+	hub_tick(t.hub);
+	fake_redis_answer(&error);
+	hub_tick(t.hub);
+	answer_all();
+	begin(c);
+	publish();
+	arrive_all();
+	assert_int_equal(c->count, 1);
+}
+
+/* A message that a link lost without a word. */
+static void an_old_position_is_checked(void **state)
+{
+	struct client *c = &t.clients[0];
+
+	go_live(c);
+	publish_many(2);
+	lose_link();
+	pass_time(CHECK_MS - 1);
+	hub_tick(t.hub);
+	assert_int_equal(fake_redis_calls(), 0);
+	pass_time(1);
+	hub_tick(t.hub);
+	hub_tick(t.hub);
+	assert_int_equal(fake_redis_calls(), 1);
+	answer_all();
+	assert_int_equal(c->position, 2);
+	assert_false(c->lost);
+}
+
+/* Redis has forgotten it by then. */
+static void memory_does_not_outlive_the_history(void **state)
+{
+	struct want want = recover(3, "ep1");
+
+	go_live(&t.clients[0]);
+	publish_many(10);
+	arrive_all();
+	pass_time(60001);
+	t.first = t.top + 1;
+	assert_false(subscribe(&t.clients[1], &want));
+	answer_all();
+	assert_false(begin(&t.clients[1]));
+}
+
+static void whoever_leaves_during_a_read_takes_it_along(void **state)
+{
+	subscribe(&t.clients[0], &positioned);
+	fake_redis_confirm("pre:news");
+	assert_int_equal(fake_redis_calls(), 1);
+	hub_unsubscribe(t.hub, &t.clients[0].s);
+	assert_int_equal(fake_redis_calls(), 0);
+	assert_int_equal(hub_channel_count(t.hub), 0);
+}
+
+static void a_cache_gives_the_newest(void **state)
+{
+	struct want want = recover(0, "");
+	struct want same = recover(5, "ep1");
+
+	t.config.channel.without_namespace.force_recovery_mode = RECOVERY_CACHE;
+	publish_many(5);
+	lose_link();
+	subscribe(&t.clients[0], &want);
+	fake_redis_confirm("pre:news");
+	answer_all();
+	assert_true(begin(&t.clients[0]));
+	assert_int_equal(t.clients[0].count, 1);
+	assert_int_equal(t.clients[0].position, 5);
+	assert_true(subscribe(&t.clients[1], &same));
+	assert_true(begin(&t.clients[1]));
+	assert_int_equal(t.clients[1].count, 0);
+}
+
+static void an_answer_of_another_kind_is_none(void **state)
+{
+	struct redis_reply epoch = {.type = REDIS_STRING, .text = BYTES("")};
+	struct redis_reply top = {.type = REDIS_INTEGER, .integer = -4};
+	struct redis_reply none = {.type = REDIS_ARRAY};
+	const struct redis_reply *const three[] = {&epoch, &top, &none};
+	const struct redis_reply reply = {.type = REDIS_ARRAY, .elements = three, .count = 3};
+
+	subscribe(&t.clients[0], &positioned);
+	fake_redis_confirm("pre:news");
+	fake_redis_answer(&reply);
+	hub_tick(t.hub);
+	epoch.text = BYTES("a-very-long-epoch-of-more-than-thirty-two-bytes");
+	fake_redis_answer(&reply);
+	hub_tick(t.hub);
+	epoch.text = BYTES("e");
+	fake_redis_answer(&reply);
+	hub_tick(t.hub);
+	assert_false(t.clients[0].told);
+	answer_all();
+	assert_true(t.clients[0].told);
+}
+
+/* --- everything at random --- */
+
+static uint32_t random_state;
+
+static unsigned dice(unsigned sides)
+{
+	random_state = random_state * 1664525 + 1013904223;
+	return (random_state >> 8) % sides;
+}
+
+static void somebody_comes_or_goes(void)
+{
+	struct client *c = &t.clients[dice(CLIENTS)];
+	bool recovers = dice(2) == 0;
+	struct want want = {.positioned = true, .recover = recovers, .offset = c->position};
+	char epoch[16];
+
+	if (c->s.channel != NULL) {
+		hub_unsubscribe(t.hub, &c->s);
+		return;
+	}
+	snprintf(epoch, sizeof(epoch), "%s", epoch_of(c->stream));
+	want.epoch = BYTES_OF_STR(epoch);
+	subscribe(c, &want);
+}
+
+static void somebody_begins(void)
+{
+	struct client *c = &t.clients[dice(CLIENTS)];
+
+	if (c->s.channel != NULL && c->told && !c->s.live)
+		begin(c);
+}
+
+static void redis_loses_something(void)
+{
+	switch (dice(3)) {
+	case 0:
+		t.stream++;
+		t.top = 0;
+		t.first = 1;
+		break;
+	case 1: t.first = t.top + 1; break;
+	default:
+		if (t.top > t.first + 3) {
+			t.top -= 1 + dice(3);
+			t.writes_lost++;
+		}
+		break;
+	}
+	lose_link();
+	if (fake_redis_has_sub("pre:news"))
+		fake_redis_confirm("pre:news");
+}
+
+static void step(void)
+{
+	switch (dice(40)) {
+	case 0: somebody_comes_or_goes(); return;
+	case 1: redis_loses_something(); return;
+	case 2:
+		lose_link();
+		if (fake_redis_has_sub("pre:news"))
+			fake_redis_confirm("pre:news");
+		return;
+	case 3:
+		if (fake_redis_calls() > 0)
+			fake_redis_answer(NULL);
+		return;
+	case 4:
+		pass_time(dice(3) * 10000);
+		hub_tick(t.hub);
+		return;
+	case 5: fake_redis_confirm_next(); return;
+	case 6: somebody_begins(); return;
+	default: break;
+	}
+	switch (dice(4)) {
+	case 0: publish(); return;
+	case 1:
+		if (fake_redis_calls() > 0)
+			answer();
+		return;
+	default: arrive(); return;
+	}
+}
+
+/* Nothing fails any more: all arrive at the top of the stream that there is. */
+static void come_to_rest(void)
+{
+	for (int i = 0; i < 10; i++) {
+		fake_redis_confirm_next();
+		arrive_all();
+		hub_tick(t.hub);
+		answer_all();
+	}
+	publish();
+	arrive_all();
+	answer_all();
+	for (int i = 0; i < CLIENTS; i++) {
+		struct client *c = &t.clients[i];
+
+		if (c->s.channel == NULL)
+			continue;
+		assert_true(c->told);
+		if (!c->s.live)
+			begin(c);
+		assert_int_equal(c->position, t.top);
+	}
+}
+
+static void nothing_is_lost_at_random(void **state)
+{
+	for (uint32_t seed = 1; seed <= 3000; seed++) {
+		random_state = seed;
+		t.config.channel.without_namespace.history_size = 5 + (int)dice(60);
+		t.config.history.cache_size = 200 + dice(20000);
+		for (int i = 0; i < 400; i++)
+			step();
+		come_to_rest();
+		teardown(NULL);
+		setup(NULL);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+		TEST(the_first_subscriber_learns_the_position),
+		TEST(what_comes_during_the_first_read_is_delivered_once),
+		TEST(a_repeated_publication_is_dropped),
+		TEST(a_gap_is_filled_before_what_follows),
+		TEST(a_quiet_channel_is_read_after_a_loss_of_the_link),
+		TEST(a_link_lost_during_a_read_is_followed_by_another_read),
+		TEST(a_long_gap_is_read_in_pieces),
+		TEST(what_cannot_be_filled_is_told_to_those_who_watch),
+		TEST(a_history_that_has_timed_out_is_a_loss),
+		TEST(another_epoch_is_a_loss),
+		TEST(a_made_up_publication_harms_nobody),
+		TEST(a_redis_that_fell_back_is_a_loss),
+		TEST(a_stream_that_parted_is_a_loss),
+		TEST(publications_without_an_offset_keep_their_place),
+		TEST(recoveries_are_answered_from_memory),
+		TEST(recoveries_share_one_read),
+		TEST(what_is_not_in_memory_is_read),
+		TEST(a_position_that_cannot_be_reached_is_not_recovered),
+		TEST(a_client_may_be_ahead_of_the_worker),
+		TEST(a_read_that_fails_is_tried_again),
+		TEST(an_old_position_is_checked),
+		TEST(memory_does_not_outlive_the_history),
+		TEST(whoever_leaves_during_a_read_takes_it_along),
+		TEST(a_cache_gives_the_newest),
+		TEST(an_answer_of_another_kind_is_none),
+		TEST(nothing_is_lost_at_random),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

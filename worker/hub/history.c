@@ -1,0 +1,540 @@
+#include "history.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "channel.h"
+#include "clock.h"
+#include "config.h"
+#include "envelope.h"
+#include "history_reads.h"
+#include "hub_internal.h"
+#include "log.h"
+#include "map.h"
+#include "mem.h"
+#include "metrics.h"
+#include "recovery.h"
+
+/* What may be held of one channel. What is beyond is read from Redis instead. */
+enum { HELD_MAX = 4 << 20 };
+
+/* Owned by the list it is in. */
+struct held {
+	struct list node;
+	uint32_t sent; /* reads, when it came */
+	size_t len;
+	char payload[];
+};
+
+/* A subscription that is not live yet; what it wants. */
+struct waiter {
+	struct list node; /* in history->waiters until it is told, or in a list of those to be told */
+	struct subscription *subscription;
+	struct want want; /* the epoch stands behind */
+	uint32_t sent;    /* reads, when it came */
+	char epoch[];
+};
+
+/* --- birth and end --- */
+
+/* No more than may be sent at once to who comes back, and no more than Redis has. */
+static uint32_t most_recent(const struct hub *hub, const struct channel_options *options)
+{
+	int limit = hub->config->client.recovery_max_publication_limit;
+
+	return (uint32_t)(limit < options->history_size ? limit : options->history_size);
+}
+
+struct history *history_new(struct channel *ch, const struct channel_options *options,
+                            struct history_reads *reads, struct recent_pool *pool)
+{
+	struct history *h = mem_alloc(sizeof(*h));
+
+	h->channel = ch;
+	h->options = options;
+	h->reads = reads;
+	h->behind = true;
+	list_init(&h->waiters);
+	list_init(&h->held);
+	recent_init(&h->recent, pool, most_recent(ch->hub, options));
+	return h;
+}
+
+static void drop_held(struct history *h)
+{
+	struct list *node;
+
+	while ((node = list_pop(&h->held)) != NULL)
+		mem_free(container_of(node, struct held, node));
+	h->held_bytes = 0;
+}
+
+void history_free(struct history **h)
+{
+	if (*h == NULL)
+		return;
+	assert(list_empty(&(*h)->waiters));
+	history_reads_forget(*h);
+	drop_held(*h);
+	recent_clear(&(*h)->recent);
+	mem_free(*h);
+	*h = NULL;
+}
+
+/* --- the position --- */
+
+static bool is_known(const struct history *h)
+{
+	return h->position.epoch_len > 0;
+}
+
+/* The stream is somewhere else than we thought, or was not known. */
+static void set_position(struct history *h, struct bytes epoch, uint64_t offset)
+{
+	h->position.offset = offset;
+	h->position.epoch_len = (uint8_t)epoch.len;
+	memmove(h->position.epoch, epoch.ptr, epoch.len);
+	h->newest_hash = 0;
+	recent_clear(&h->recent);
+}
+
+static void advance(struct history *h, uint64_t offset, struct bytes payload)
+{
+	h->position.offset = offset;
+	h->newest_hash = map_hash(payload);
+	h->newest_ms = clock_ms();
+	recent_append(&h->recent, offset, payload);
+}
+
+/* Redis forgets a stream as a whole, its time to live after the last publication; so do we. */
+static void forget_expired(struct history *h)
+{
+	if (clock_ms() - h->newest_ms > h->options->history_ttl_ms)
+		recent_clear(&h->recent);
+}
+
+static void deliver(struct history *h, const struct publication *p)
+{
+	struct hub *hub = h->channel->hub;
+
+	if (p->data.ptr == NULL)
+		return;
+	fanout_publication(&hub->fanout, h->channel, p, hub->events.deliver);
+}
+
+/* A part of the stream is gone that live subscriptions have not seen. */
+static void tell_lost(struct history *h)
+{
+	static struct log_limit limit;
+	struct channel *ch = h->channel;
+
+	metrics_inc(positions_lost);
+	if (log_allowed(&limit))
+		log_chan(LOG_WARNING, ch, "publications after offset %llu cannot be had any more",
+		         (unsigned long long)h->position.offset);
+	channel_walk_begin(ch);
+	for (uint32_t i = 0; i < ch->count; i++) {
+		struct subscription *s = ch->subscribers[i];
+
+		if (s != NULL && s->live && s->positioned)
+			ch->hub->events.lost(s);
+	}
+	channel_walk_end(ch);
+}
+
+/* --- messages --- */
+
+enum fit { FITS, REPEATED, BEYOND };
+
+static enum fit fit(const struct history *h, const struct publication *p)
+{
+	if (p->epoch.len > 0 && !position_has_epoch(&h->position, p->epoch))
+		return BEYOND;
+	if (p->offset <= h->position.offset)
+		return REPEATED;
+	return p->offset == h->position.offset + 1 ? FITS : BEYOND;
+}
+
+static void hold(struct history *h, const struct publication *p, struct bytes payload)
+{
+	struct held *held = NULL;
+
+	if (h->held_bytes + payload.len <= HELD_MAX)
+		held = mem_try_alloc(sizeof(*held) + payload.len);
+	if (held == NULL && p->offset == 0) {
+		deliver(h, p);
+		return;
+	}
+	if (held == NULL) {
+		h->doubted = true;
+		return;
+	}
+	held->sent = h->sent;
+	held->len = payload.len;
+	memcpy(held->payload, payload.ptr, payload.len);
+	list_append(&h->held, &held->node);
+	h->held_bytes += payload.len;
+}
+
+/* Once the position is what a client claims to have seen, its answer is known. */
+static void settle(struct history *h);
+
+void history_message(struct history *h, const struct publication *p, struct bytes payload)
+{
+	if (h->behind) {
+		hold(h, p, payload);
+		return;
+	}
+	if (p->offset == 0) {
+		deliver(h, p);
+		return;
+	}
+	switch (fit(h, p)) {
+	case REPEATED: metrics_inc(publications_repeated); return;
+	case FITS:
+		advance(h, p->offset, payload);
+		history_reads_verified(h);
+		deliver(h, p);
+		break;
+	case BEYOND:
+		h->behind = true;
+		hold(h, p, payload);
+		break;
+	}
+	if (!list_empty(&h->waiters))
+		settle(h);
+	history_reads_want(h);
+}
+
+void history_removed(struct history *h)
+{
+	recent_clear(&h->recent);
+}
+
+void history_confirmed(struct history *h)
+{
+	h->behind = true;
+	h->doubted = true;
+	history_reads_want(h);
+}
+
+void history_doubt(struct history *h)
+{
+	h->doubted = true;
+	history_reads_want(h);
+}
+
+/* --- what was held --- */
+
+/* What came before Redis was asked, and is newer than what Redis then told, is no publication of this stream:
+ * of an epoch that is over, of writes that a failover has lost, or made up. */
+static void drop_impossible(const struct history *h)
+{
+	static struct log_limit limit;
+
+	metrics_inc(publications_invalid);
+	if (log_allowed(&limit))
+		log_chan(LOG_WARNING, h->channel, "dropped a message from Redis that is not in the history");
+}
+
+/* False when something is missing before it. */
+static bool take_held(struct history *h, const struct held *held)
+{
+	const struct bytes payload = {held->payload, held->len};
+	struct fanout *fanout = &h->channel->hub->fanout;
+	struct envelope envelope;
+	enum fit how;
+
+	fanout_decode(fanout, h->channel, payload, &envelope);
+	if (envelope.publication.offset == 0) {
+		deliver(h, &envelope.publication);
+		return true;
+	}
+	how = fit(h, &envelope.publication);
+	if (how == REPEATED)
+		return true;
+	if (held->sent < h->answered) {
+		drop_impossible(h);
+		return true;
+	}
+	if (how == BEYOND)
+		return false;
+	advance(h, envelope.publication.offset, payload);
+	deliver(h, &envelope.publication);
+	return true;
+}
+
+static void release_held(struct history *h)
+{
+	while (!h->behind && !list_empty(&h->held)) {
+		struct held *held = container_of(h->held.next, struct held, node);
+
+		if (!take_held(h, held)) {
+			h->behind = true;
+			return;
+		}
+		list_remove(&held->node);
+		h->held_bytes -= held->len;
+		mem_free(held);
+	}
+}
+
+/* --- waiters --- */
+
+static enum recovery_mode mode_of(const struct history *h)
+{
+	return (enum recovery_mode)h->options->force_recovery_mode;
+}
+
+static bool can_begin(const struct history *h, const struct waiter *w)
+{
+	if (!is_known(h))
+		return false;
+	switch (recovery_lacks(&w->want, mode_of(h), &h->position, &h->recent)) {
+	case RECOVERY_LACKS_NOTHING: return true;
+	case RECOVERY_LACKS_TOP: return h->answered > w->sent && !h->behind;
+	case RECOVERY_LACKS_RECENT: return h->remembered > w->sent;
+	}
+	return true;
+}
+
+/* Tells all that can begin. Those it tells may take others away. */
+static void settle(struct history *h)
+{
+	struct list now;
+	struct list *node;
+
+	list_init(&now);
+	list_for_each (each, &h->waiters) {
+		struct waiter *w = container_of(each, struct waiter, node);
+
+		if (!can_begin(h, w))
+			continue;
+		list_remove(&w->node);
+		list_append(&now, &w->node);
+	}
+	while ((node = list_pop(&now)) != NULL)
+		channel_settled(h->channel, container_of(node, struct waiter, node)->subscription);
+}
+
+bool history_wait(struct history *h, struct subscription *s, const struct want *want)
+{
+	struct waiter *w = mem_alloc(sizeof(*w) + want->epoch.len);
+
+	w->subscription = s;
+	w->want = *want;
+	if (want->epoch.len > 0)
+		memcpy(w->epoch, want->epoch.ptr, want->epoch.len);
+	w->want.epoch = (struct bytes){w->epoch, want->epoch.len};
+	w->sent = h->sent;
+	list_init(&w->node);
+	s->waiter = w;
+	forget_expired(h);
+	if (want->recover)
+		recent_pin(&h->recent);
+	if (can_begin(h, w))
+		return true;
+	list_append(&h->waiters, &w->node);
+	history_reads_want(h);
+	return false;
+}
+
+void history_stop_waiting(struct history *h, struct subscription *s)
+{
+	struct waiter *w = s->waiter;
+
+	if (w == NULL)
+		return;
+	if (w->want.recover)
+		recent_unpin(&h->recent);
+	list_remove(&w->node);
+	mem_free(w);
+	s->waiter = NULL;
+}
+
+/* What stands in the history and is no publication is left out, as it was when it came. */
+static void collect(const struct history *h, struct recovery r, struct publications *pubs)
+{
+	const char *reason;
+
+	for (uint64_t offset = r.first; offset <= r.last; offset++) {
+		if (!publications_add(pubs, offset, recent_get(&h->recent, offset), &reason))
+			log_chan(LOG_DEBUG, h->channel, "offset %llu is no publication: %s",
+			         (unsigned long long)offset, reason);
+	}
+}
+
+void history_begin(struct history *h, struct subscription *s, struct hub_answer *answer,
+                   struct publications *pubs)
+{
+	const struct want *want = &s->waiter->want;
+	struct recovery r = recovery_of(want, mode_of(h), &h->position, &h->recent);
+
+	*answer = (struct hub_answer){
+		.epoch = {h->position.epoch, h->position.epoch_len},
+		.offset = h->position.offset,
+		.recovered = r.recovered,
+		.asked_from = want->offset,
+	};
+	collect(h, r, pubs);
+	history_stop_waiting(h, s);
+}
+
+/* --- reads --- */
+
+bool history_wants_read(const struct history *h)
+{
+	return !h->reading && (h->doubted || (is_known(h) && (h->behind || !list_empty(&h->waiters))));
+}
+
+static bool somebody_lacks_recent(const struct history *h)
+{
+	list_for_each (node, &h->waiters) {
+		const struct waiter *w = container_of(node, struct waiter, node);
+
+		if (!is_known(h) ? w->want.recover
+		                 : recovery_lacks(&w->want, mode_of(h), &h->position, &h->recent) ==
+		                           RECOVERY_LACKS_RECENT)
+			return true;
+	}
+	return false;
+}
+
+/* The read begins with the publication that was seen last, to see whether it is still the same. */
+void history_begin_read(struct history *h, struct history_read *read)
+{
+	uint64_t offset = h->position.offset;
+	bool fill = is_known(h) && (h->behind || h->doubted);
+
+	h->sent++;
+	h->reading = true;
+	h->doubted = false;
+	h->asked_from = offset;
+	h->reading_newest = !fill && somebody_lacks_recent(h);
+	*read = (struct history_read){
+		.newest = h->reading_newest,
+		.since = offset > 0 ? offset - 1 : 0,
+		.limit = h->reading_newest ? h->recent.most : HISTORY_READ_MAX,
+	};
+	if (!is_known(h) && !read->newest)
+		read->limit = 0;
+}
+
+/* Redis holds another publication where we saw one, or less than it had told. */
+static bool has_parted(const struct history *h, const struct history_reply *r)
+{
+	if (!position_has_epoch(&h->position, r->epoch) || r->top < h->asked_from)
+		return true;
+	for (size_t i = 0; i < r->count; i++) {
+		if (r->entries[i].offset == h->position.offset)
+			return h->newest_hash != 0 && map_hash(r->entries[i].payload) != h->newest_hash;
+	}
+	return false;
+}
+
+/* Keeps those up to the position, if they reach it. */
+static void keep(struct history *h, const struct history_reply *r)
+{
+	h->newest_ms = clock_ms();
+	for (size_t i = 0; i < r->count; i++) {
+		if (r->entries[i].offset <= h->position.offset)
+			recent_append(&h->recent, r->entries[i].offset, r->entries[i].payload);
+	}
+	if (h->recent.count > 0 && h->recent.last != h->position.offset)
+		recent_clear(&h->recent);
+}
+
+/* Everything is as Redis tells it. */
+static void start_from(struct history *h, const struct history_reply *r)
+{
+	set_position(h, r->epoch, r->top);
+	keep(h, r);
+	if (h->recent.count > 0)
+		h->newest_hash = map_hash(recent_get(&h->recent, r->top));
+}
+
+static void take_entry(struct history *h, const struct history_entry *e)
+{
+	struct envelope envelope;
+
+	fanout_decode(&h->channel->hub->fanout, h->channel, e->payload, &envelope);
+	advance(h, e->offset, e->payload);
+	envelope.publication.offset = e->offset;
+	metrics_inc(publications_filled);
+	deliver(h, &envelope.publication);
+}
+
+/* Those that are newer than the position. What is missing before the first of them is gone, unless only the
+ * newest were asked for. */
+static void go_forward(struct history *h, const struct history_reply *r)
+{
+	for (size_t i = 0; i < r->count; i++) {
+		const struct history_entry *e = &r->entries[i];
+
+		if (e->offset <= h->position.offset)
+			continue;
+		if (e->offset > h->position.offset + 1 && h->reading_newest)
+			return;
+		if (e->offset > h->position.offset + 1) {
+			tell_lost(h);
+			h->position.offset = e->offset - 1;
+		}
+		take_entry(h, e);
+	}
+}
+
+/* Those that are older than what is kept. */
+static void go_back(struct history *h, const struct history_reply *r)
+{
+	if (h->recent.count == 0)
+		keep(h, r);
+	for (size_t i = r->count; i > 0; i--)
+		recent_prepend(&h->recent, r->entries[i - 1].offset, r->entries[i - 1].payload);
+}
+
+static void go_on(struct history *h, const struct history_reply *r)
+{
+	uint64_t before = h->position.offset;
+
+	go_back(h, r);
+	go_forward(h, r);
+	if (h->position.offset >= r->top)
+		return;
+	if (h->position.offset > before || h->reading_newest) {
+		h->behind = h->doubted = true;
+		return;
+	}
+	/* There is more, and Redis has nothing of it any more. */
+	tell_lost(h);
+	start_from(h, &(struct history_reply){.epoch = r->epoch, .top = r->top});
+}
+
+void history_take(struct history *h, const struct history_reply *r)
+{
+	assert(h->reading && r->epoch.len > 0 && r->epoch.len <= EPOCH_MAX);
+	h->reading = false;
+	if (!is_known(h)) {
+		start_from(h, r);
+	} else if (has_parted(h, r)) {
+		tell_lost(h);
+		start_from(h, r);
+	} else {
+		go_on(h, r);
+	}
+	h->answered = h->sent;
+	history_reads_verified(h);
+	if (h->reading_newest)
+		h->remembered = h->sent;
+	if (!h->doubted) {
+		h->behind = false;
+		release_held(h);
+	}
+	settle(h);
+	history_reads_want(h);
+}
+
+void history_no_reply(struct history *h)
+{
+	h->reading = false;
+	h->doubted = h->doubted || h->behind;
+}

@@ -1,0 +1,98 @@
+/* The stream of a channel with history as this worker knows it: where it stands, its newest publications, who
+ * waits for a position in it, and what has to wait while publications that were missed are read from Redis.
+ *
+ * Whatever comes is handed on in the order of the offsets, each once. A gap, a lost link or a Redis that fell
+ * back behind what it had sent stops the stream until the missing part was read; subscribers notice nothing
+ * but the delay. What cannot be had any more is told to those who watch their position (hub_events.lost). A
+ * stream is proved by content, too: where Redis holds another publication under the offset that was seen
+ * last, the two have parted.
+ *
+ * When reads are sent is history_reads.h's, which asks history_begin_read() and gives the reply to
+ * history_take(). */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "bytes.h"
+#include "history_reply.h"
+#include "hub.h"
+#include "list.h"
+#include "publications.h"
+#include "recent.h"
+
+struct channel_options;
+struct history_reads;
+
+/* Of the epochs that the function library makes, and some. */
+enum { EPOCH_MAX = 32 };
+
+struct position {
+	uint64_t offset;
+	uint8_t epoch_len; /* 0: not known yet */
+	char epoch[EPOCH_MAX];
+};
+
+struct history {
+	struct channel *channel;
+	const struct channel_options *options;
+	struct history_reads *reads;
+	struct list node;     /* in a list of reads */
+	struct list verified; /* in reads' list of positions that were true then */
+	uint64_t verified_ms;
+	uint64_t newest_ms;      /* when the newest publication came, or was read */
+	struct redis_call *call; /* the read on its way; of reads */
+	struct list waiters;
+	struct list held; /* messages, in the order in which they came */
+	size_t held_bytes;
+	struct position position;
+	uint64_t newest_hash; /* of the payload at the position; 0: not known */
+	struct recent recent;
+	uint64_t asked_from; /* the offset of the position when the read on its way was sent */
+	uint32_t sent;       /* reads */
+	uint32_t answered;   /* the number of the last read that was answered */
+	uint32_t remembered; /* the same, of those that asked for the newest publications */
+	bool behind;         /* something is missing: what comes is held, until a read has filled it in */
+	bool doubted;        /* another read must begin after this moment before the stream is trusted */
+	bool reading;
+	bool reading_newest;
+};
+
+struct history *history_new(struct channel *ch, const struct channel_options *options,
+                            struct history_reads *reads, struct recent_pool *pool);
+/* Without waiters. Accepts NULL. */
+void history_free(struct history **h);
+
+/* Redis confirmed the channel, for the first time or again: until now, messages may have been missed. */
+void history_confirmed(struct history *h);
+/* Its position has not been seen to be true for long: it is read again, while everything goes on. */
+void history_doubt(struct history *h);
+/* Its publications are removed; the position goes on. */
+void history_removed(struct history *h);
+/* A message came. The publication was decoded from the payload; one without data keeps its place, and is not
+ * delivered. */
+void history_message(struct history *h, const struct publication *p, struct bytes payload);
+
+/* Whether the subscription, which is in the channel already, could go live now. If not, hub_events.subscribed
+ * follows. What it wants is copied. */
+bool history_wait(struct history *h, struct subscription *s, const struct want *want) MUST_CHECK;
+void history_stop_waiting(struct history *h, struct subscription *s);
+/* What the subscription gets, now that it goes live; publications are put into *pubs, which the caller has
+ * initialised and frees, and lend their payloads until the next call. It waits no more. */
+void history_begin(struct history *h, struct subscription *s, struct hub_answer *answer,
+                   struct publications *pubs);
+
+/* A read. */
+enum { HISTORY_READ_MAX = 300 };
+struct history_read {
+	bool newest;    /* the last `limit`; else those after `since` */
+	uint64_t since; /* of use if limit is not 0 */
+	uint32_t limit; /* 0: the position alone */
+};
+bool history_wants_read(const struct history *h);
+/* The read is sent. */
+void history_begin_read(struct history *h, struct history_read *read);
+/* Its answer. May end with wanting another read. */
+void history_take(struct history *h, const struct history_reply *reply);
+/* There was none. */
+void history_no_reply(struct history *h);

@@ -1,0 +1,146 @@
+#include "history_reads.h"
+
+#include <assert.h>
+#include <stdio.h>
+
+#include "channel.h"
+#include "clock.h"
+#include "config.h"
+#include "history.h"
+#include "history_reply.h"
+#include "hub_internal.h"
+#include "log.h"
+
+/* On their way at once: enough to keep Redis busy over any distance, and few beside its other work. */
+enum { READS_MAX = 64, NUMBER_MAX = 24 };
+
+void history_reads_init(struct history_reads *r, struct redis *redis, uint64_t check_delay_ms)
+{
+	*r = (struct history_reads){.redis = redis, .check_delay_ms = check_delay_ms};
+	list_init(&r->queue);
+	list_init(&r->failed);
+	list_init(&r->verified);
+}
+
+/* --- replies --- */
+
+/* False when there is no history in it. */
+static bool take_reply(struct history *h, const struct redis_reply *answer)
+{
+	static struct log_limit limit;
+	struct history_reply reply;
+	struct bytes reason;
+
+	if (!history_reply_read(answer, false, &reply, &reason)) {
+		if (reason.len > 0 && log_allowed(&limit))
+			log_chan(LOG_ERROR, h->channel, "cannot read its history: %.*s", BYTES_FMT(reason));
+		return false;
+	}
+	history_take(h, &reply);
+	history_reply_free(&reply);
+	return true;
+}
+
+static void pump(struct history_reads *r);
+
+static void on_reply(void *arg, const struct redis_reply *reply)
+{
+	struct history *h = arg;
+	struct history_reads *r = h->reads;
+	struct channel *ch = h->channel;
+
+	h->call = NULL;
+	r->in_flight--;
+	channel_walk_begin(ch);
+	if (!take_reply(h, reply)) {
+		history_no_reply(h);
+		list_append(&r->failed, &h->node);
+	}
+	hub_let_go(ch);
+	pump(r);
+}
+
+/* --- requests --- */
+
+static void put_option(struct bytes *argv, size_t *argc, const char *name, char text[NUMBER_MAX], uint64_t n)
+{
+	argv[(*argc)++] = BYTES_OF_STR(name);
+	argv[(*argc)++] = (struct bytes){text,
+	                                 (size_t)snprintf(text, NUMBER_MAX, "%llu", (unsigned long long)n)};
+}
+
+static void send(struct history_reads *r, struct history *h)
+{
+	char numbers[3][NUMBER_MAX];
+	struct history_read read;
+	struct bytes argv[7];
+	size_t argc = 0;
+
+	history_begin_read(h, &read);
+	argv[argc++] = channel_redis_name(h->channel);
+	put_option(argv, &argc, "meta_ttl", numbers[0], h->options->history_meta_ttl_ms / 1000);
+	if (read.newest) {
+		put_option(argv, &argc, "newest", numbers[1], read.limit);
+	} else {
+		put_option(argv, &argc, "limit", numbers[1], read.limit);
+		put_option(argv, &argc, "since", numbers[2], read.since);
+	}
+	assert(argc <= ARRAY_LEN(argv));
+	r->in_flight++;
+	h->call = redis_fcall(r->redis, "fanfare_history", argv, argc, on_reply, h);
+}
+
+static void pump(struct history_reads *r)
+{
+	struct list *node;
+
+	while (r->in_flight < READS_MAX && (node = list_pop(&r->queue)) != NULL)
+		send(r, container_of(node, struct history, node));
+}
+
+void history_reads_want(struct history *h)
+{
+	if (h->call != NULL || list_linked(&h->node) || !history_wants_read(h))
+		return;
+	list_append(&h->reads->queue, &h->node);
+	pump(h->reads);
+}
+
+void history_reads_forget(struct history *h)
+{
+	list_remove(&h->node);
+	list_remove(&h->verified);
+	if (h->call == NULL)
+		return;
+	redis_call_cancel(&h->call);
+	h->reads->in_flight--;
+	pump(h->reads);
+}
+
+void history_reads_verified(struct history *h)
+{
+	list_remove(&h->verified);
+	list_append(&h->reads->verified, &h->verified);
+	h->verified_ms = clock_ms();
+}
+
+/* Each is doubted once for each delay: it goes to the end as if it were true, which its read will tell. */
+static void check_old(struct history_reads *r)
+{
+	while (!list_empty(&r->verified)) {
+		struct history *h = container_of(r->verified.next, struct history, verified);
+
+		if (clock_ms() - h->verified_ms < r->check_delay_ms)
+			return;
+		history_reads_verified(h);
+		history_doubt(h);
+	}
+}
+
+void history_reads_tick(struct history_reads *r)
+{
+	list_move_all(&r->queue, &r->failed);
+	pump(r);
+	if (r->check_delay_ms > 0)
+		check_old(r);
+}

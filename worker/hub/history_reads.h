@@ -1,0 +1,33 @@
+/* The reads of histories from Redis: a few at a time, the others wait for their turn, and what failed is
+ * tried again. So a worker that comes back with a hundred thousand channels does not bury Redis, nor itself.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "list.h"
+
+struct history;
+struct redis;
+
+struct history_reads {
+	struct redis *redis;
+	struct list queue;    /* histories that want a read */
+	struct list failed;   /* those that wait for the next try */
+	struct list verified; /* all whose position was true once, the longest ago first */
+	uint64_t check_delay_ms;
+	size_t in_flight;
+};
+
+/* Positions are checked when they have not been seen to be true for check_delay_ms; 0: never. */
+void history_reads_init(struct history_reads *r, struct redis *redis, uint64_t check_delay_ms);
+/* Puts the history into the queue, if it wants a read and is not there. Its replies come from the loop, with
+ * the channel held: history_take(), history_no_reply(). */
+void history_reads_want(struct history *h);
+/* It wants none any more; one on its way is cancelled. */
+void history_reads_forget(struct history *h);
+/* Its position was true just now. */
+void history_reads_verified(struct history *h);
+/* Tries again what failed, and has old positions checked. */
+void history_reads_tick(struct history_reads *r);
