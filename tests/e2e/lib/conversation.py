@@ -138,14 +138,14 @@ class Replay:
 
 	def _apply_patches(self, line, messages):
 		for push in (message["push"] for message in messages if "push" in message and "pub" in message["push"]):
-			data = push["pub"]["data"]
+			data, channel = push["pub"]["data"], push.get("channel", push.get("id"))
 			if push["pub"].get("delta"):
 				try:
-					data = fossil.apply(line.payloads[push["channel"]].encode(), data.encode()).decode()
+					data = fossil.apply(line.payloads[channel].encode(), data.encode()).decode()
 					json.loads(data)
 				except (fossil.BadPatch, ValueError) as trouble:
 					raise Mismatch(f"the patch {data!r} does not apply: {trouble}") from trouble
-			line.payloads[push["channel"]] = data
+			line.payloads[channel] = data
 
 	def _collect(self, line, count, timeout):
 		deadline = process.now() + timeout
@@ -228,15 +228,28 @@ class Replay:
 		channel = self.prefix + self._fill_in(step["channel"])
 		self.redis.call("DEL", f"{{{channel}}}.stream", f"{{{channel}}}.meta")
 
-	def _server_publish(self, step):
-		payload = self._publication(step)
-		for _ in range(step.get("times", 1)):
-			self.redis.call("PUBLISH", self.prefix + self._fill_in(step["channel"]), payload)
+	def _server_history_remove(self, step):
+		self.redis.call("FCALL", "fanfare_history_remove", 1, self.prefix + self._fill_in(step["channel"]))
 
-	def _publication(self, step):
+	def _server_lose_publication(self, step):
+		"""Into the history as the function library does it, but not onto the channel."""
+		channel = self.prefix + self._fill_in(step["channel"])
+		epoch = self.redis.call("HGET", f"{{{channel}}}.meta", "epoch").decode()
+		offset = self.redis.call("HINCRBY", f"{{{channel}}}.meta", "offset", 1)
+		envelope = b'{"fanfare":1,"offset":%d,"epoch":"%s","data":%s}' % (
+			offset, epoch.encode(), self._data(step))
+		self.redis.call("XADD", f"{{{channel}}}.stream", f"{offset}-0", "m", envelope)
+
+	def _server_publish(self, step):
+		words = ["FCALL", "fanfare_publish", 1, self.prefix + self._fill_in(step["channel"]), self._data(step)]
+		if "tags" in step:
+			words += ["tags", to_json(step["tags"])]
+		if step.get("skip_history"):
+			words += ["skip_history", "true"]
+		for _ in range(step.get("times", 1)):
+			self.redis.call(*words)
+
+	def _data(self, step):
 		if "b64data" in step:
 			return base64.b64decode(step["b64data"])
-		data = self._fill_in(step["data_text"] if "data_text" in step else to_json(step["data"]))
-		if "tags" not in step:
-			return data.encode()
-		return f'{{"fanfare":1,"tags":{to_json(step["tags"])},"data":{data}}}'.encode()
+		return self._fill_in(step["data_text"] if "data_text" in step else to_json(step["data"])).encode()

@@ -10,8 +10,10 @@ function sdk_driver(Centrifuge, {url, options}, emit) {
 	function subscribe({channel}) {
 		const subscription = client.getSubscription(channel) || client.newSubscription(channel);
 		if (subscription.listeners("publication").length === 0) {
-			for (const event of ["subscribing", "subscribed", "unsubscribed"])
+			for (const event of ["subscribing", "unsubscribed"])
 				subscription.on(event, (context) => emit({event, channel, code: context.code}));
+			subscription.on("subscribed", ({recovered, wasRecovering}) =>
+				emit({event: "subscribed", channel, recovered, was_recovering: wasRecovering}));
 			subscription.on("publication", (context) => emit({event: "publication", channel, data: context.data}));
 		}
 		subscription.subscribe();

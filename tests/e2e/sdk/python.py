@@ -33,7 +33,7 @@ class SubscriptionEvents(centrifuge.SubscriptionEventHandler):
 		emit("subscribing", channel=self.channel)
 
 	async def on_subscribed(self, ctx):
-		emit("subscribed", channel=self.channel)
+		emit("subscribed", channel=self.channel, recovered=ctx.recovered, was_recovering=ctx.was_recovering)
 
 	async def on_unsubscribed(self, ctx):
 		emit("unsubscribed", channel=self.channel, code=ctx.code)

@@ -1,0 +1,273 @@
+"""Channels with history: whatever breaks, every subscriber gets every publication once and in order, or is told."""
+
+import os
+import signal
+import threading
+
+import pytest
+
+from lib import process
+from lib.broker import OPEN, Broker, merge
+from lib.client import Client, Disconnected
+from lib.redis_server import RedisClient, RedisError, RedisServer
+from lib.sdk import SDKS
+
+HISTORY = {
+	"channel": {"without_namespace": {
+		"history_size": 10000, "history_ttl": "10m", "force_positioning": True, "force_recovery": True,
+		"allow_history_for_client": True, "allow_history_for_anonymous": True,
+	}},
+	"client": {"recovery_max_publication_limit": 10000},
+}
+WORKERS = 2
+CHANNEL = "orders"
+
+
+@pytest.fixture
+def redis():
+	with RedisServer() as server:
+		yield server
+
+
+@pytest.fixture
+def broker(redis):
+	with Broker(merge(OPEN, HISTORY), redis, workers=WORKERS) as broker:
+		yield broker
+
+
+def fcall(redis, function, *arguments, channel=CHANNEL):
+	return redis.call("FCALL", function, 1, f"fanfare:{channel}", *arguments)
+
+
+class Load:
+	"""Publishes growing numbers, in a thread. A number that was not acknowledged is published again under the same key."""
+
+	def __init__(self, redis):
+		self.redis, self.sent, self.over = redis, 0, threading.Event()
+		self.thread = threading.Thread(target=self._run)
+		self.thread.start()
+
+	def _run(self):
+		client = None
+		while not self.over.wait(0.001):
+			number = self.sent + 1
+			try:
+				client = client or RedisClient(self.redis.port, timeout=20)
+				client.call(
+					"FCALL", "fanfare_publish", 1, f"fanfare:{CHANNEL}", number, "idempotency_key", number)
+				self.sent = number
+			except (OSError, RedisError):
+				client = None
+
+	def more(self, count):
+		goal = self.sent + count
+		process.wait_until(lambda: self.sent >= goal, f"{count} more publications", timeout=30)
+
+	def __enter__(self):
+		return self
+
+	def __exit__(self, *_):
+		self.over.set()
+		self.thread.join()
+
+
+class Follower:
+	"""A client that keeps its position as an SDK does, and the offsets of all that it got."""
+
+	def __init__(self, broker):
+		self.broker, self.offsets, self.epoch, self.recoveries = broker, [], None, 0
+		self.client = Client(broker.port)
+		self.subscribe()
+
+	def subscribe(self):
+		request = {"channel": CHANNEL, "recoverable": True, "positioned": True}
+		if self.epoch:
+			request |= {"recover": True, "epoch": self.epoch, "offset": self.position}
+		answer = self.client.call("subscribe", request, timeout=20)
+		if self.epoch:
+			assert answer["recovered"], answer
+			self.recoveries += 1
+		self.epoch, self.start = answer["epoch"], answer.get("offset", 0) if not self.epoch else self.start
+		self.take(*answer.get("publications", ()))
+
+	@property
+	def position(self):
+		return self.offsets[-1] if self.offsets else self.start
+
+	def take(self, *publications):
+		for publication in publications:
+			assert publication["offset"] == self.position + 1, (publication, self.position)
+			assert publication["data"] in ("over", publication["offset"])
+			self.offsets.append(publication["offset"])
+
+	def reconnect(self):
+		self.client.close()
+		self.client = Client(self.broker.port)
+		self.subscribe()
+
+	def follow(self, offset):
+		"""Reads up to that offset, and comes back if it is disconnected on the way."""
+		while self.position < offset:
+			try:
+				push = self.client.push(timeout=20)
+			except (Disconnected, ConnectionError):
+				self.reconnect()
+				continue
+			assert "pub" in push, push
+			self.take(push["pub"])
+
+
+def finish(redis, followers):
+	offset, _ = fcall(redis, "fanfare_publish", '"over"')
+	for follower in followers:
+		follower.follow(offset)
+		follower.client.close()
+	return offset
+
+
+def test_a_publication_of_every_origin_has_an_offset(broker, redis):
+	with Client(broker.port) as client:
+		answer = client.call("subscribe", {"channel": CHANNEL})
+		assert answer["recoverable"] and answer["positioned"] and len(answer["epoch"]) > 0
+		assert fcall(redis, "fanfare_publish", '{"n": 1}') == [1, answer["epoch"].encode()]
+		client.publish(CHANNEL, {"n": 2})
+		pushes = [client.push()["pub"] for _ in range(2)]
+		assert [(p["offset"], p["data"]) for p in pushes] == [(1, {"n": 1}), (2, {"n": 2})]
+		history = client.call("history", {"channel": CHANNEL, "limit": 10})
+		assert [p["data"] for p in history["publications"]] == [{"n": 1}, {"n": 2}]
+		assert history["offset"] == 2 and history["epoch"] == answer["epoch"]
+
+
+@pytest.mark.parametrize("what", ["pubsub", "normal"])
+def test_a_killed_link_is_noticed_by_nobody(broker, redis, what):
+	with Load(redis) as load:
+		followers = [Follower(broker) for _ in range(8)]
+		for _ in range(4):
+			load.more(100)
+			redis.call("CLIENT", "KILL", "TYPE", what, "SKIPME", "yes")
+		load.more(100)
+	finish(redis, followers)
+	assert all(f.recoveries == 0 for f in followers), "nobody had to come back"
+
+
+def test_a_quiet_channel_gets_what_it_missed_as_soon_as_the_link_is_back(broker, redis):
+	follower = Follower(broker)
+	redis.call("CLIENT", "PAUSE", 100, "WRITE")
+	redis.call("CLIENT", "KILL", "TYPE", "pubsub")
+	fcall(redis, "fanfare_publish", "1")
+	follower.follow(1)
+	assert follower.recoveries == 0
+	follower.client.close()
+
+
+def test_redis_frozen_under_load_loses_nothing(broker, redis):
+	with Load(redis) as load:
+		followers = [Follower(broker) for _ in range(4)]
+		load.more(100)
+		redis.freeze()
+		process.wait_until(
+			lambda: all(broker.ready()[0] == 503 for _ in range(10)), "all workers know", timeout=30)
+		redis.thaw()
+		load.more(100)
+	finish(redis, followers)
+	assert all(f.recoveries == 0 for f in followers)
+
+
+def test_a_killed_worker_costs_a_reconnect_and_no_publication(broker, redis):
+	with Load(redis) as load:
+		followers = [Follower(broker) for _ in range(8)]
+		for _ in range(2):
+			load.more(100)
+			for pid in broker.worker_pids():
+				os.kill(pid, signal.SIGKILL)
+			load.more(100)
+			broker.wait_ready()
+	finish(redis, followers)
+	assert all(f.recoveries > 0 for f in followers)
+
+
+def test_a_restarted_broker_goes_on_where_it_was(broker, redis):
+	followers = [Follower(broker) for _ in range(4)]
+	fcall(redis, "fanfare_publish", "1")
+	for follower in followers:
+		follower.follow(1)
+	broker.stop()
+	for number in range(2, 50):
+		fcall(redis, "fanfare_publish", number)
+	broker.start()
+	finish(redis, followers)
+	assert all(f.recoveries > 0 for f in followers)
+
+
+@pytest.mark.parametrize("flush", [("FUNCTION", "FLUSH"), ("SCRIPT", "FLUSH")])
+def test_functions_that_redis_forgot_are_loaded_again(broker, redis, flush):
+	with Client(broker.port).subscribe(CHANNEL) as client:
+		redis.call(*flush)
+		for number in range(3):
+			client.publish(CHANNEL, number)
+		assert [client.push()["pub"]["offset"] for _ in range(3)] == [1, 2, 3]
+
+
+def test_a_history_that_is_lost_is_told(broker, redis):
+	with Client(broker.port) as client:
+		epoch = client.call("subscribe", {"channel": CHANNEL})["epoch"]
+		fcall(redis, "fanfare_publish", "1")
+		assert client.push()["pub"]["offset"] == 1
+		redis.call("FLUSHALL")
+		fcall(redis, "fanfare_publish", "2")
+		assert client.push(timeout=20)["unsubscribe"]["code"] == 2500
+		answer = client.call(
+			"subscribe", {"channel": CHANNEL, "recover": True, "epoch": epoch, "offset": 1})
+		assert answer["was_recovering"] and "recovered" not in answer and answer["epoch"] != epoch
+
+
+def test_a_redis_that_comes_back_empty_is_told(broker, redis):
+	with Client(broker.port) as client:
+		client.call("subscribe", {"channel": CHANNEL})
+		fcall(redis, "fanfare_publish", "1")
+		assert client.push()["pub"]["offset"] == 1
+		redis.kill()
+		redis.start()
+		assert client.push(timeout=20)["unsubscribe"]["code"] == 2500
+
+
+def reads(redis):
+	text = redis.call("INFO", "commandstats").decode()
+	line = next((line for line in text.splitlines() if line.startswith("cmdstat_fcall:")), "calls=0,")
+	return int(line.split("calls=")[1].split(",")[0])
+
+
+def test_a_storm_of_reconnects_costs_redis_a_handful_of_reads(broker, redis):
+	followers = [Follower(broker) for _ in range(200)]
+	for follower in followers:
+		follower.client.close()
+	for number in range(1, 51):
+		fcall(redis, "fanfare_publish", number)
+	before = reads(redis)
+	for follower in followers:
+		follower.client = Client(broker.port)
+	for follower in followers:
+		follower.subscribe()
+		assert follower.position == 50
+	assert reads(redis) - before <= 2 * WORKERS
+	for follower in followers:
+		follower.client.close()
+
+
+@pytest.mark.parametrize("kind", SDKS)
+def test_an_sdk_recovers_by_itself(broker, redis, kind):
+	with SDKS[kind](broker.url) as sdk:
+		sdk.do("connect")
+		sdk.do("subscribe", channel=CHANNEL)
+		sdk.expect("subscribed", channel=CHANNEL)
+		fcall(redis, "fanfare_publish", "1")
+		assert sdk.publications(1) == [1]
+		for pid in broker.worker_pids():
+			os.kill(pid, signal.SIGSTOP)
+		for number in range(2, 11):
+			fcall(redis, "fanfare_publish", number)
+		for pid in broker.worker_pids():
+			os.kill(pid, signal.SIGKILL)
+		event = sdk.expect("subscribed", channel=CHANNEL, timeout=20)
+		assert event["recovered"] and event["was_recovering"]
+		assert sdk.publications(9) == list(range(2, 11))
