@@ -9,7 +9,6 @@
 #include "bytes.h"
 #include "cli.h"
 #include "config_args.h"
-#include "envelope.h"
 #include "json_reader.h"
 #include "json_writer.h"
 #include "mem.h"
@@ -56,9 +55,10 @@ struct publish {
 	const char *payload; /* "-": standard input */
 	struct redis_access access;
 	struct redis_errand *redis;
-	struct buf key;     /* the channel's name in Redis */
-	struct buf message; /* what goes there */
-	size_t line;        /* of standard input, with --lines; 0: not in one */
+	const struct channel_options *options; /* of the channel; NULL: only the broker knows them */
+	struct buf key;                        /* the channel's name in Redis */
+	struct buf data;                       /* what is published, as JSON */
+	size_t line;                           /* of standard input, with --lines; 0: not in one */
 };
 
 static void complain(const struct publish *p, const char *fmt, ...) PRINTF_LIKE(2, 3);
@@ -80,27 +80,25 @@ static void complain(const struct publish *p, const char *fmt, ...)
 
 /* False after telling what is wrong with it. Whatever the broker would not take is refused here, where
  * somebody sees it. */
-static bool make_message(struct publish *p, struct bytes payload)
+static bool take_payload(struct publish *p, struct bytes payload)
 {
-	struct publication publication = {0};
 	struct json_value value;
 
-	buf_reset(&p->message);
+	buf_reset(&p->data);
 	if (p->text) {
 		if (!utf8_valid(payload)) {
 			complain(p, "the text is not UTF-8");
 			return false;
 		}
-		json_put_string(&p->message, payload);
+		json_put_string(&p->data, payload);
 	} else {
 		if (!json_parse(payload, &value)) {
 			complain(p, "the payload is not JSON (--text for plain text)");
 			return false;
 		}
-		publication.data = value.text;
-		envelope_encode(&p->message, &publication);
+		buf_put_bytes(&p->data, value.text);
 	}
-	if (buf_ok(&p->message))
+	if (buf_ok(&p->data))
 		return true;
 	complain(p, "the payload is longer than %d bytes", PAYLOAD_MAX);
 	return false;
@@ -108,19 +106,28 @@ static bool make_message(struct publish *p, struct bytes payload)
 
 static bool send_message(struct publish *p)
 {
-	int64_t receivers;
+	const struct redis_errand_message message = {
+		.channel = buf_bytes(&p->key),
+		.data = buf_bytes(&p->data),
+		.options = p->options,
+	};
+	struct redis_errand_result result;
 
-	if (!redis_errand_publish(p->redis, buf_bytes(&p->key), buf_bytes(&p->message), &receivers)) {
+	if (!redis_errand_publish(p->redis, &message, &result)) {
 		complain(p, "%s", redis_errand_why(p->redis));
 		return false;
 	}
-	printf("delivered to %lld worker%s\n", (long long)receivers, receivers == 1 ? "" : "s");
+	printf("delivered to %llu worker%s", (unsigned long long)result.receivers,
+	       result.receivers == 1 ? "" : "s");
+	if (result.offset > 0)
+		printf(", offset %llu, epoch %s", (unsigned long long)result.offset, result.epoch);
+	putchar('\n');
 	return true;
 }
 
 static bool publish_one(struct publish *p, struct bytes payload)
 {
-	return make_message(p, payload) && send_message(p);
+	return take_payload(p, payload) && send_message(p);
 }
 
 /* A line that is wrong does not keep back those behind it, but shows in the exit code; a lost Redis does. */
@@ -167,7 +174,13 @@ static bool publish_input(struct publish *p)
 	return ok;
 }
 
-static bool check_channel(const struct publish *p)
+/* Without its configuration it is not known what the broker makes of its channels. */
+static bool is_configured(const struct config *config)
+{
+	return config->channel.namespace_count > 0 || config_has_history(&config->channel.without_namespace);
+}
+
+static bool check_channel(struct publish *p)
 {
 	const struct config *config = p->access.config;
 	size_t len = strlen(p->channel);
@@ -177,8 +190,10 @@ static bool check_channel(const struct publish *p)
 		         len);
 		return false;
 	}
-	/* Without its configuration it is not known which namespaces the broker has. */
-	if (config->channel.namespace_count == 0 || config_channel(config, p->channel, len) != NULL)
+	if (!is_configured(config))
+		return true;
+	p->options = config_channel(config, p->channel, len);
+	if (p->options != NULL || config->channel.namespace_count == 0)
 		return true;
 	complain(p, "channel %s is in a namespace that is not configured", p->channel);
 	return false;
@@ -193,7 +208,7 @@ static bool is_input(const struct publish *p)
 static bool check_arguments(struct publish *p)
 {
 	return check_channel(p) && buf_ok(&p->key) &&
-	       (is_input(p) || make_message(p, BYTES_OF_STR(p->payload)));
+	       (is_input(p) || take_payload(p, BYTES_OF_STR(p->payload)));
 }
 
 static bool publish_all(struct publish *p)
@@ -224,11 +239,11 @@ static int run(struct publish *p)
 	if (code != EXIT_OK)
 		return code;
 	buf_init(&p->key, CHANNEL_KEY_MAX);
-	buf_init(&p->message, PAYLOAD_MAX);
+	buf_init(&p->data, PAYLOAD_MAX);
 	buf_putf(&p->key, "%s%s", p->access.config->redis.prefix, p->channel);
 	code = publish(p);
 	buf_free(&p->key);
-	buf_free(&p->message);
+	buf_free(&p->data);
 	redis_access_close(&p->access);
 	return code;
 }

@@ -2,11 +2,14 @@
 
 #include <stdio.h>
 
+#include "envelope.h"
 #include "loop.h"
 #include "mem.h"
 #include "redis_endpoint.h"
 #include "redis_link.h"
 #include "worker.h"
+
+enum { NUMBER_MAX = 24 };
 
 struct redis_errand {
 	struct loop *loop;
@@ -17,7 +20,8 @@ struct redis_errand {
 	uint64_t timeout_ms;
 	bool waiting; /* for the link to come up, or for a reply */
 	bool ok;
-	int64_t number;
+	bool no_library; /* said the last reply */
+	struct redis_errand_result result;
 	char why[REDIS_ERROR_MAX];
 };
 
@@ -46,18 +50,51 @@ static void on_up(struct redis_link *l)
 	stop_waiting(errand_of(l), true);
 }
 
+static void refuse(struct redis_errand *e, const char *what, struct bytes text)
+{
+	snprintf(e->why, sizeof(e->why), "Redis: %s%.*s", what,
+	         BYTES_FMT(bytes_first(text, REDIS_ERROR_SHOWN)));
+}
+
+static bool is_result(const struct redis_reply *reply)
+{
+	return reply->type == REDIS_ARRAY && reply->count == 4 && reply->elements[0]->type == REDIS_INTEGER &&
+	       reply->elements[1]->type == REDIS_STRING && reply->elements[3]->type == REDIS_INTEGER;
+}
+
+/* Of PUBLISH, or of the function. */
+static bool take_reply(struct redis_errand *e, const struct redis_reply *reply)
+{
+	if (reply->type == REDIS_INTEGER) {
+		e->result.receivers = (uint64_t)reply->integer;
+		return true;
+	}
+	if (!is_result(reply))
+		return false;
+	e->result.receivers = (uint64_t)reply->elements[3]->integer;
+	e->result.offset = (uint64_t)reply->elements[0]->integer;
+	snprintf(e->result.epoch, sizeof(e->result.epoch), "%.*s", BYTES_FMT(reply->elements[1]->text));
+	return true;
+}
+
+static bool begins_with(const struct redis_reply *reply, const char *text)
+{
+	return bytes_start_with(reply->text, BYTES_OF_STR(text));
+}
+
 static void on_reply(struct redis_link *l, const struct redis_reply *reply)
 {
 	struct redis_errand *e = errand_of(l);
+	bool ok = take_reply(e, reply);
 
-	if (reply->type == REDIS_INTEGER)
-		e->number = reply->integer;
-	else if (reply->type == REDIS_ERROR)
-		snprintf(e->why, sizeof(e->why), "Redis: %.*s",
-		         BYTES_FMT(bytes_first(reply->text, REDIS_ERROR_SHOWN)));
-	else
-		snprintf(e->why, sizeof(e->why), "Redis: no number of workers");
-	stop_waiting(e, reply->type == REDIS_INTEGER);
+	e->no_library = reply->type == REDIS_ERROR &&
+	                (begins_with(reply, "ERR Function not found") ||
+	                 begins_with(reply, "ERR unknown command") || begins_with(reply, "NOPERM"));
+	if (reply->type == REDIS_ERROR)
+		refuse(e, "", reply->text);
+	else if (!ok)
+		refuse(e, "an answer of another kind", BYTES(""));
+	stop_waiting(e, ok);
 }
 
 static void on_down(struct redis_link *l, bool was_up)
@@ -75,22 +112,75 @@ static void on_deadline(struct timer *t)
 	redis_link_fail(&e->link, REDIS_SILENT, "does not answer");
 }
 
-bool redis_errand_publish(struct redis_errand *e, struct bytes channel, struct bytes message,
-                          int64_t *receivers)
+static bool call(struct redis_errand *e, const struct bytes *argv, size_t argc)
 {
-	const struct bytes argv[] = {BYTES("PUBLISH"), channel, message};
-
 	if (!redis_link_up(&e->link))
 		return false;
-	if (resp_command_size(argv, ARRAY_LEN(argv)) > redis_link_room(&e->link)) {
+	if (resp_command_size(argv, argc) > redis_link_room(&e->link)) {
 		snprintf(e->why, sizeof(e->why), "longer than %d bytes", REDIS_ERRAND_OUT_MAX);
 		return false;
 	}
-	resp_put_command(redis_link_out(&e->link), argv, ARRAY_LEN(argv));
+	e->result = (struct redis_errand_result){0};
+	e->no_library = false;
+	resp_put_command(redis_link_out(&e->link), argv, argc);
 	timer_start(e->loop, &e->deadline, e->timeout_ms);
 	wait(e);
-	*receivers = e->number;
 	return e->ok;
+}
+
+static struct bytes number(char text[NUMBER_MAX], uint64_t n)
+{
+	return (struct bytes){text, (size_t)snprintf(text, NUMBER_MAX, "%llu", (unsigned long long)n)};
+}
+
+static bool publish_by_function(struct redis_errand *e, const struct redis_errand_message *m)
+{
+	const struct channel_options *o = m->options;
+	char size[NUMBER_MAX], ttl[NUMBER_MAX], meta_ttl[NUMBER_MAX];
+	struct bytes argv[13] = {BYTES("FCALL"), BYTES("fanfare_publish"), BYTES("1"),   m->channel,
+	                         m->data,        BYTES("receivers"),       BYTES("true")};
+	size_t argc = 7;
+
+	if (o != NULL) {
+		argv[argc++] = BYTES("history_size");
+		argv[argc++] = number(size, (uint64_t)o->history_size);
+		argv[argc++] = BYTES("history_ttl");
+		argv[argc++] = number(ttl, (o->history_ttl_ms + 999) / 1000);
+		argv[argc++] = BYTES("history_meta_ttl");
+		argv[argc++] = number(meta_ttl, (o->history_meta_ttl_ms + 999) / 1000);
+	}
+	return call(e, argv, argc);
+}
+
+static bool publish_plain(struct redis_errand *e, const struct redis_errand_message *m)
+{
+	const struct publication publication = {.data = m->data};
+	struct buf message;
+	bool ok;
+
+	buf_init(&message, REDIS_ERRAND_OUT_MAX);
+	envelope_encode(&message, &publication);
+	ok = buf_ok(&message) &&
+	     call(e, (struct bytes[]){BYTES("PUBLISH"), m->channel, buf_bytes(&message)}, 3);
+	buf_free(&message);
+	return ok;
+}
+
+bool redis_errand_publish(struct redis_errand *e, const struct redis_errand_message *m,
+                          struct redis_errand_result *result)
+{
+	bool ok = publish_by_function(e, m);
+
+	if (!ok && e->no_library) {
+		if (m->options == NULL || !config_has_history(m->options))
+			ok = publish_plain(e, m);
+		else
+			refuse(e,
+			       "lacks the function library, which brokers load, and the channel has history",
+			       BYTES(""));
+	}
+	*result = e->result;
+	return ok;
 }
 
 const char *redis_errand_why(const struct redis_errand *e)

@@ -21,9 +21,21 @@ struct redis_errand *redis_errand_open(const struct config *config, const char *
                                        struct buf *why) MUST_CHECK;
 void redis_errand_close(struct redis_errand **e);
 
-/* PUBLISH. False when Redis has refused it, or the connection is lost: redis_errand_why() tells. */
-bool redis_errand_publish(struct redis_errand *e, struct bytes channel, struct bytes message,
-                          int64_t *receivers) MUST_CHECK;
+struct redis_errand_message {
+	struct bytes channel; /* in Redis */
+	struct bytes data;    /* JSON */
+	/* Of the channel. They win over those that the function library was told; NULL: only that knows. */
+	const struct channel_options *options;
+};
+struct redis_errand_result {
+	uint64_t receivers; /* connections of brokers */
+	uint64_t offset;    /* 0: the channel has no history */
+	char epoch[64];
+};
+/* Publishes by the function library, or where there is none, and the channel is not known to have history, by
+ * PUBLISH. False when Redis has refused it, or the connection is lost: redis_errand_why() tells. */
+bool redis_errand_publish(struct redis_errand *e, const struct redis_errand_message *m,
+                          struct redis_errand_result *result) MUST_CHECK;
 /* What went wrong last. */
 const char *redis_errand_why(const struct redis_errand *e);
 /* False when the connection is lost, so that nothing more will go well. */

@@ -1,0 +1,159 @@
+"""Brokers see to it that the function library is in Redis: the newest, with the newest policy, and whatever becomes of it."""
+
+import os
+import re
+import signal
+
+import pytest
+
+from lib import process
+from lib.broker import Broker, run
+from lib.client import Client
+from lib.redis_server import RedisError, RedisServer
+from test_functions import KEPT, OPEN_TO_ALL, library_text
+
+LOOK_S = 10  # how often a worker looks at the library
+
+
+def config(*names, **more):
+	return {"channel": {"namespaces": [{"name": name, **KEPT, **OPEN_TO_ALL} for name in names]}, **more}
+
+
+def publish(redis, channel, data="1", *options):
+	return redis.call("FCALL", "fanfare_publish", 1, f"fanfare:{channel}", data, *options)
+
+
+def version(redis):
+	return tuple(redis.call("FCALL", "fanfare_version", 0))
+
+
+@pytest.fixture
+def redis():
+	with RedisServer() as redis:
+		yield redis
+
+
+def test_it_is_loaded_with_the_policy_and_a_channel_has_history(redis):
+	with Broker(config("kept"), redis=redis, workers=2) as broker, Client(broker.port) as client:
+		assert version(redis)[0] == 1
+		client.subscribe("kept:a")
+		offset, _ = publish(redis, "kept:a", '{"n":1}')
+		assert client.push()["pub"] | {"epoch": ""} == {"data": {"n": 1}, "offset": offset, "epoch": ""}
+		result = run("publish", "kept:a", "2", "--redis", redis.url)
+		assert re.fullmatch(r"delivered to 1 worker, offset 2, epoch [0-9a-f]{8}\n", result.stdout), result
+		assert run("publish", "a", '{"fanfare":1}', "--redis", redis.url).stdout == "delivered to 0 workers\n"
+
+
+def test_the_command_line_goes_by_its_own_configuration(redis, tmp_path):
+	path = tmp_path / "fanfare.yaml"
+	path.write_text("channel: {namespaces: [{name: mine, history_size: 2, history_ttl: 7s}, {name: plain}]}\n")
+	arguments = ["--redis", redis.url, "--config", path]
+	result = run("publish", "mine:a", "1", *arguments)
+	assert result.returncode == 1 and "lacks the function library" in result.stderr
+	assert run("publish", "plain:a", "1", *arguments).stdout == "delivered to 0 workers\n"
+	with Broker(config("kept"), redis=redis):
+		assert "offset 1, epoch" in run("publish", "mine:a", "1", *arguments).stdout
+		assert 5 <= redis.call("TTL", "{fanfare:mine:a}.stream") <= 7
+		assert run("publish", "plain:a", "1", *arguments).stdout == "delivered to 0 workers\n"
+		assert "not configured" in run("publish", "mine:a", "1", "--redis", redis.url).stderr
+
+
+def test_a_library_that_is_lost_comes_back(redis):
+	with Broker(config("kept"), redis=redis):
+		redis.call("FUNCTION", "FLUSH")
+		process.wait_until(lambda: is_loaded(redis), "the library is back", LOOK_S + 10)
+		assert publish(redis, "kept:a")[0] == 1
+		redis.kill()
+		redis.start()
+		process.wait_until(lambda: is_loaded(redis), "the library is in the new Redis")
+
+
+def is_loaded(redis):
+	try:
+		return version(redis)
+	except (RedisError, OSError):
+		return False
+
+
+def test_an_older_library_gives_way_and_a_newer_one_stays(redis):
+	with Broker(config("kept"), redis=redis):
+		text = library_text(redis)
+	redis.call("FUNCTION", "LOAD", "REPLACE", text.replace(b"local VERSION = 1", b"local VERSION = 0").replace(b"kept", b"old"))
+	with Broker(config("kept"), redis=redis):
+		assert version(redis)[0] == 1
+		assert publish(redis, "kept:a")[0] == 1
+	redis.call("FUNCTION", "LOAD", "REPLACE", text.replace(b"local VERSION = 1", b"local VERSION = 2").replace(b"kept", b"new"))
+	newer = version(redis)
+	with Broker(config("kept"), redis=redis) as broker:
+		assert version(redis) == newer
+		assert "version 2 of the function library, newer than ours" in broker.log()
+		os.kill(broker.worker_pids()[0], signal.SIGKILL)
+		process.wait_until(lambda: broker.log().count("newer than ours") == 2, "the next worker leaves it alone, too")
+		assert version(redis) == newer
+
+
+def test_what_is_no_library_of_ours_is_replaced(redis):
+	redis.call("FUNCTION", "LOAD", "#!lua name=fanfare\nredis.register_function('fanfare_version', function() return 'x' end)")
+	with Broker(config("kept"), redis=redis):
+		assert publish(redis, "kept:a")[0] == 1
+
+
+def test_of_two_policies_that_of_the_configuration_loaded_later_wins(redis):
+	with Broker(config("first"), redis=redis) as first:
+		of_first = version(redis)
+		with Broker(config("second"), redis=redis):
+			of_second = version(redis)
+			assert of_second[1] > of_first[1] and of_second[2] != of_first[2]
+			assert publish(redis, "second:a")[0] == 1
+			with pytest.raises(RedisError, match="namespace first is not configured"):
+				publish(redis, "first:a")
+
+			# A worker that is born later has the old configuration all the same.
+			[old] = first.worker_pids()
+			os.kill(old, signal.SIGKILL)
+			process.wait_until(lambda: first.worker_pids() not in ([], [old]), "another worker")
+			first.wait_ready()
+			assert version(redis) == of_second
+
+
+def test_the_same_policy_of_a_broker_that_started_later_counts_as_later(redis):
+	with Broker(config("kept"), redis=redis):
+		first = version(redis)
+		with Broker(config("kept"), redis=redis):
+			second = version(redis)
+			assert second[1] > first[1] and second[2] == first[2]
+
+
+def restricted(redis, *rules):
+	redis.call("ACL", "SETUSER", "worker", "reset", "on", ">p", "~*", "&*", "+@all", *rules)
+	return f"redis://worker:p@127.0.0.1:{redis.port}"
+
+
+def test_where_functions_are_not_allowed_a_script_takes_their_place(redis):
+	for rules in (["-fcall", "-function"], ["-function"]):
+		with Broker(config("kept"), redis=restricted(redis, *rules)) as broker:
+			assert "scripts take their place: NOPERM" in broker.log()
+			assert broker.ready()[0] == 200
+			with pytest.raises(RedisError, match="Function not found"):
+				publish(redis, "kept:a")
+
+
+def test_another_library_that_has_our_names_is_left_alone(redis):
+	redis.call("FUNCTION", "LOAD", "#!lua name=theirs\nredis.register_function('fanfare_publish', function() return 'theirs' end)")
+	with Broker(config("kept"), redis=redis) as broker:
+		assert "already exists" in broker.log()
+		assert broker.ready()[0] == 200
+		assert publish(redis, "kept:a") == b"theirs"
+
+
+def test_without_any_way_to_the_functions_a_broker_with_history_is_not_ready(redis):
+	url = restricted(redis, "-fcall", "-function", "-script", "-evalsha")
+	with Broker(redis=url) as broker:
+		assert broker.ready()[0] == 200
+	with Broker(config("kept"), redis=url, wait=False) as broker:
+		process.wait_until(lambda: "function library" in broker.ready()[1], "the reason is told")
+		status, why = broker.ready()
+		assert status == 503 and "cannot load the function library" in why and "NOPERM" in why
+		restricted(redis)
+		broker.wait_ready()
+		assert publish(redis, "kept:a")[0] == 1
