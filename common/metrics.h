@@ -16,7 +16,18 @@
 	GAUGE(channels, "Channels with at least one subscriber in a worker")                           \
 	GAUGE(redis_ready, "Workers whose Redis links are up and hear their canary")                   \
 	COUNTER(connections_accepted, "Connections accepted")                                          \
-	COUNTER(connections_refused, "Connections refused at a limit")                                 \
+	COUNTER(connections_refused, "Connections refused at client.connection_limit")                 \
+	COUNTER(refused_descriptors, "Connections refused because descriptors were short")             \
+	COUNTER(refused_rate, "Connections refused at client.connection_rate_limit")                   \
+	COUNTER(refused_address, "Connections refused at limits.connections_per_address")              \
+	COUNTER(refused_address_rate, "Same, limits.connection_rate_per_address")                      \
+	COUNTER(proxy_headers_refused, "Connections whose PROXY header was bad, or late")              \
+	COUNTER(origins_refused, "WebSocket requests refused for their Origin")                        \
+	COUNTER(heads_refused, "Request heads that were too long")                                     \
+	COUNTER(heads_late, "Connections closed because no request head came in time")                 \
+	COUNTER(held_back_commands, "Times a client waited at limits.commands_per_second")             \
+	COUNTER(held_back_bytes, "Times a client waited at limits.bytes_per_second")                   \
+	COUNTER(rate_disconnects, "Connections ended for far too many commands (3013)")                \
 	COUNTER(accept_errors, "Failures of accept(2), running out of descriptors above all")          \
 	GAUGE(tls_handshakes_in_flight, "TLS handshakes that are not done")                            \
 	COUNTER(tls_handshakes, "TLS handshakes done")                                                 \

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <ev.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
@@ -14,7 +15,7 @@
 
 enum {
 	ACCEPTS_PER_TURN = 64, /* so that a storm of new connections does not starve the old ones */
-	PAUSE_MS = 100,        /* when descriptors or memory have run out */
+	PAUSE_MS = 100,        /* when memory, or even the last descriptor, has run out */
 	STUCK_MS = 30000,      /* for a peer to take, or only acknowledge, what was sent */
 	QUIET_S = 60,          /* until a silent peer is asked whether it is still there */
 };
@@ -25,6 +26,8 @@ struct listener {
 	struct loop *loop;
 	void (*on_accept)(void *ctx, int fd, const struct address *peer);
 	void *ctx;
+	struct bytes answer;
+	int spare; /* a descriptor to give up when there is no other; -1: none */
 };
 
 /* Errors of the one connection that was about to be accepted, or none at all (accept(2), "Error handling").
@@ -78,6 +81,48 @@ static void set_up_tcp(int fd)
 	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
 }
 
+static bool is_short_of_descriptors(int error)
+{
+	return error == EMFILE || error == ENFILE;
+}
+
+static void take_spare(struct listener *ln)
+{
+	ln->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+static void tell_refused(const struct address *peer)
+{
+	static struct log_limit limit;
+	char name[ADDRESS_TEXT_MAX];
+
+	metrics_inc(refused_descriptors);
+	if (!log_allowed(&limit))
+		return;
+	address_format(peer, name);
+	log_error("refused %s: no descriptor is left", name);
+}
+
+/* False when that did not work, either; errno is then that of accept(2). */
+static bool refuse_one(struct listener *ln)
+{
+	struct address peer = {.len = sizeof(peer.sa)};
+	int fd, error;
+
+	if (ln->spare < 0)
+		return false;
+	close(ln->spare);
+	fd = accept4(ln->io.fd, &peer.sa.any, &peer.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	error = errno;
+	if (fd >= 0) {
+		tell_refused(&peer);
+		listener_refuse(fd, ln->answer);
+	}
+	take_spare(ln);
+	errno = error;
+	return fd >= 0;
+}
+
 /* False when there is nothing more to accept now. */
 static bool accept_one(struct listener *ln)
 {
@@ -85,10 +130,14 @@ static bool accept_one(struct listener *ln)
 	int fd = accept4(ln->io.fd, &peer.sa.any, &peer.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 	if (fd < 0) {
+		if (is_short_of_descriptors(errno) && refuse_one(ln))
+			return true;
 		if (!harmless(errno))
 			pause_accepting(ln, errno);
 		return false;
 	}
+	if (ln->spare < 0)
+		take_spare(ln);
 	if (peer.sa.any.sa_family != AF_UNIX)
 		set_up_tcp(fd);
 	ln->on_accept(ln->ctx, fd, &peer);
@@ -114,9 +163,15 @@ struct listener *listener_new(struct loop *l, int fd,
 	ln->on_accept = on_accept;
 	ln->ctx = ctx;
 	ln->pause.fire = on_pause_over;
+	take_spare(ln);
 	ev_io_init(&ln->io, on_readable, fd, EV_READ);
 	ev_io_start(loop_ev(l), &ln->io);
 	return ln;
+}
+
+void listener_answer(struct listener *ln, struct bytes answer)
+{
+	ln->answer = answer;
 }
 
 void listener_free(struct listener **ln)
@@ -125,6 +180,8 @@ void listener_free(struct listener **ln)
 		return;
 	ev_io_stop(loop_ev((*ln)->loop), &(*ln)->io);
 	timer_stop(&(*ln)->pause);
+	if ((*ln)->spare >= 0)
+		close((*ln)->spare);
 	mem_free(*ln);
 	*ln = NULL;
 }
@@ -135,7 +192,7 @@ void listener_refuse(int fd, struct bytes answer)
 
 	while (recv(fd, unread, sizeof(unread), MSG_DONTWAIT) == (ssize_t)sizeof(unread))
 		continue;
-	if (send(fd, answer.ptr, answer.len, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+	if (answer.len > 0 && send(fd, answer.ptr, answer.len, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
 		log_debug("refusal not sent: %s", strerror(errno));
 	close(fd);
 }
