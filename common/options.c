@@ -62,11 +62,41 @@ static bool check_redis_prefix(const char *text, const char **reason)
 	return text[0] != '\0' && text[0] != ':' && text[strlen(text) - 1] == ':' && only_holds(text, "-_.:");
 }
 
-/* An Origin has no path: a pattern with one would never match, which is hard to find out. */
+static bool is_ascii(const char *text)
+{
+	while (*text != '\0' && (unsigned char)*text < 0x80)
+		text++;
+	return *text == '\0';
+}
+
+static bool ends_with(const char *text, const char *end)
+{
+	size_t len = strlen(text), end_len = strlen(end);
+
+	return len >= end_len && strcmp(text + len - end_len, end) == 0;
+}
+
+/* Browsers leave the port out if it is the usual one of the scheme. */
+static bool has_usual_port(const char *text)
+{
+	return (strncmp(text, "https:", 6) == 0 && ends_with(text, ":443")) ||
+	       (strncmp(text, "http:", 5) == 0 && ends_with(text, ":80"));
+}
+
+/* What no browser ever sends would never match, which is hard to find out: paths, names that are not in the
+ * writing of the DNS, and ports that go without saying. */
 static bool check_origin(const char *text, const char **reason)
 {
 	const char *host = strstr(text, "://");
 
+	if (!is_ascii(text)) {
+		*reason = "must have its name in the writing of the DNS, xn--...";
+		return false;
+	}
+	if (has_usual_port(text)) {
+		*reason = "must not have the usual port of its scheme, which browsers leave out";
+		return false;
+	}
 	*reason =
 		"must be an origin such as https://app.example.com or https://*.example.com, without a path, "
 		"or *";
@@ -296,12 +326,12 @@ static const struct option broker_rows[] = {
          .type = OPTION_STRINGS,
          IN_CONFIG(client.allowed_origins),
          .fallback = "",
-         .dev = "*",
+         .dev = "* null",
          .max = 256,
          .check = check_origin,
          .reloadable = true,
-         .doc = "Origins of the web pages that may connect; * stands for a part of the name or the port, alone for all. "
-                "Clients that are no browsers send none and pass."},
+         .doc = "Origins of the web pages that may connect; * stands for a part of the name or the port, alone for all "
+                "but null, the origin of sandboxed frames and files. Clients that are no browsers send none and pass."},
 	{.name = "client.allow_anonymous_connect_without_token",
          .type = OPTION_BOOL,
          IN_CONFIG(client.allow_anonymous_connect_without_token),

@@ -19,6 +19,7 @@
 	"Upgrade: websocket\r\nConnection: Upgrade\r\n" \
 	"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
 #define NO_SNIFF "X-Content-Type-Options: nosniff\r\n"
+#define VARY     "Vary: Origin\r\n"
 #define TEXT     "text/plain; charset=utf-8"
 
 /* --- what stands in for the connection, the session and the hub --- */
@@ -30,8 +31,8 @@ struct conn {
 void conn_respond(struct conn *c, const struct http1_request *req, int status, const char *content_type,
                   const char *extra, struct bytes body)
 {
-	buf_putf(&c->seen, "%d %s|%s|%.*s", status, content_type != NULL ? content_type : "-", extra,
-	         BYTES_FMT(body));
+	buf_putf(&c->seen, "%d %s|%s|%.*s", status, content_type != NULL ? content_type : "-",
+	         extra != NULL ? extra : "(none)", BYTES_FMT(body));
 }
 
 void conn_upgrade(struct conn *c, const struct http1_request *req, const struct conn_websocket *ws)
@@ -152,15 +153,15 @@ static void test_paths_and_methods(void **unused)
 	check("GET //health/live" HOST "\r\n", not_found);
 	check("OPTIONS *" HOST "\r\n", not_found);
 	check("POST /health/live" HOST "\r\n",
-	      "405 " TEXT "|Allow: GET, HEAD\r\n" NO_SNIFF "|method not allowed\n");
+	      "405 " TEXT "|Allow: GET, HEAD, OPTIONS\r\n" NO_SNIFF VARY "|method not allowed\n");
 	check("HEAD /echo" HOST "\r\n", "405 " TEXT "|Allow: GET\r\n" NO_SNIFF "|method not allowed\n");
 	check("get /health/live" HOST "\r\n",
-	      "405 " TEXT "|Allow: GET, HEAD\r\n" NO_SNIFF "|method not allowed\n");
+	      "405 " TEXT "|Allow: GET, HEAD, OPTIONS\r\n" NO_SNIFF VARY "|method not allowed\n");
 }
 
 static void test_health(void **unused)
 {
-	static const char head[] = "application/json|Cache-Control: no-store\r\n" NO_SNIFF;
+	static const char head[] = "application/json|Cache-Control: no-store\r\n" NO_SNIFF VARY;
 	char expected[256];
 
 	snprintf(expected, sizeof(expected), "200 %s|{}\n", head);
@@ -250,6 +251,53 @@ static void test_origin(void **unused)
 	check("GET /uni" HOST WEBSOCKET "Origin: https://app.example.com\r\nOrigin: https://evil.com\r\n\r\n",
 	      "400 " TEXT "|" NO_SNIFF "|more than one Origin header\n");
 	check_begins("GET /" HOST "Origin: https://evil.com\r\n\r\n", "200 ");
+}
+
+#define ALLOWED                                                    \
+	"Access-Control-Allow-Origin: https://app.example.com\r\n" \
+	"Access-Control-Allow-Credentials: true\r\n"
+#define FROM_APP "Origin: https://app.example.com\r\n"
+
+static void test_allowed_pages_may_read_the_answers(void **unused)
+{
+	static const char head[] = "200 application/json|Cache-Control: no-store\r\n" NO_SNIFF VARY;
+	char expected[512];
+
+	snprintf(expected, sizeof(expected), "%s" ALLOWED "|{}\n", head);
+	check("GET /health/live" HOST FROM_APP "\r\n", expected);
+	snprintf(expected, sizeof(expected), "%s|{}\n", head);
+	check("GET /health/live" HOST "Origin: https://evil.com\r\n\r\n", expected);
+	check("GET /health/live" HOST "Origin: null\r\n\r\n", expected);
+	check("GET /health/live" HOST FROM_APP FROM_APP "\r\n", expected);
+	assert_non_null(strstr(ask("POST /health/ready" HOST FROM_APP "\r\n"), VARY ALLOWED));
+	assert_non_null(strstr(ask("GET /metrics" HOST FROM_APP "\r\n"), VARY ALLOWED));
+	assert_null(strstr(ask("GET /nothing" HOST FROM_APP "\r\n"), "Access-Control"));
+	assert_null(strstr(ask("GET /demo.js" HOST FROM_APP "\r\n"), "Access-Control"));
+}
+
+static void test_preflight(void **unused)
+{
+	static const char allow[] = "204 -|Allow: GET, HEAD, OPTIONS\r\n";
+	static const char methods[] = "Access-Control-Allow-Methods: GET, HEAD, OPTIONS\r\n";
+	static const char age[] = "Access-Control-Max-Age: 300\r\n";
+	char expected[512];
+
+	snprintf(expected, sizeof(expected), "%s%sAccess-Control-Allow-Headers: x-a, Content-Type\r\n%s%s|",
+	         allow, methods, age, VARY ALLOWED);
+	check("OPTIONS /health/live" HOST FROM_APP "Access-Control-Request-Method: GET\r\n"
+	      "Access-Control-Request-Headers: x-a, Content-Type\r\n\r\n",
+	      expected);
+	snprintf(expected, sizeof(expected), "%s%s%s%s|", allow, methods, age, VARY ALLOWED);
+	check("OPTIONS /health/live" HOST FROM_APP "\r\n", expected);
+	check("OPTIONS /health/live" HOST FROM_APP "Access-Control-Request-Headers: x-a, b c\r\n\r\n",
+	      expected);
+	snprintf(expected, sizeof(expected), "%s" VARY "|", allow);
+	check("OPTIONS /health/live" HOST "Origin: https://evil.com\r\n"
+	      "Access-Control-Request-Method: GET\r\n\r\n",
+	      expected);
+	check("OPTIONS /health/live" HOST "\r\n", expected);
+	check_begins("OPTIONS /connection/websocket" HOST FROM_APP "\r\n", "405 ");
+	check_begins("OPTIONS /demo.js" HOST FROM_APP "\r\n", "405 ");
 }
 
 static void test_apps(void **unused)
@@ -356,6 +404,8 @@ int main(void)
 		TEST(test_protobuf_is_refused),
 		TEST(test_bad_handshakes),
 		TEST(test_origin),
+		TEST(test_allowed_pages_may_read_the_answers),
+		TEST(test_preflight),
 		TEST(test_apps),
 		TEST(test_pages),
 		TEST(test_page_is_not_sent_again),

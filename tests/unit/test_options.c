@@ -359,6 +359,10 @@ static void origins_have_no_path(void **state)
 	assert_true(set(origins, c, "https://a.example.com:8443 http://*.b.example null"));
 	assert_int_equal(c->client.allowed_origins.count, 3);
 	assert_false(set(origins, c, "https://a.example.com/"));
+	assert_false(set(origins, c, "https://a.example.com:443"));
+	assert_false(set(origins, c, "http://a.example.com:80"));
+	assert_false(set(origins, c, "https://ex\xc3\xa4mple.com"));
+	assert_true(set(origins, c, "https://a.example.com:80 http://a.example.com:443"));
 	assert_false(set(origins, c, "a.example.com/app"));
 	assert_false(set(origins, c, "\"https://a.example.com\""));
 	free_config(c);

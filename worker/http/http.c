@@ -5,6 +5,7 @@
 
 #include "asset.h"
 #include "codec.h"
+#include "cors.h"
 #include "echo.h"
 #include "hello.h"
 #include "json_writer.h"
@@ -36,7 +37,7 @@ static void refuse(const struct exchange *x, int status, const char *extra, cons
 	int len = snprintf(text, sizeof(text), "%s\n", why);
 	size_t shown = (size_t)len < sizeof(text) ? (size_t)len : sizeof(text) - 1;
 
-	conn_respond(x->conn, x->req, status, TYPE_TEXT, extra, (struct bytes){text, shown});
+	exchange_respond(x, status, TYPE_TEXT, extra, (struct bytes){text, shown});
 }
 
 /* --- WebSocket endpoints --- */
@@ -48,6 +49,7 @@ static void refuse_origin(const struct exchange *x, struct bytes origin)
 
 	if (origin.len > MAX_SHOWN_ORIGIN)
 		origin.len = MAX_SHOWN_ORIGIN;
+	metrics_inc(origins_refused);
 	snprintf(why, sizeof(why), "origin %.*s is not in client.allowed_origins", BYTES_FMT(origin));
 	if (log_allowed(&limit))
 		log_conn(LOG_WARNING, x->conn, "refused: %s", why);
@@ -57,17 +59,15 @@ static void refuse_origin(const struct exchange *x, struct bytes origin)
 /* Requests without an Origin are not made by web pages, and pass. */
 static bool check_origin(const struct exchange *x)
 {
-	const struct bytes *origin = http1_header(x->req, "Origin");
+	struct bytes origin;
 
-	if (origin == NULL)
-		return true;
-	if (http1_header_count(x->req, "Origin") > 1) {
-		refuse(x, 400, NO_SNIFF, "more than one Origin header");
-		return false;
+	switch (origin_check(x->req, x->allowed_origins, &origin)) {
+	case ORIGIN_NONE:
+	case ORIGIN_ALLOWED: return true;
+	case ORIGIN_SEVERAL: refuse(x, 400, NO_SNIFF, "more than one Origin header"); return false;
+	case ORIGIN_REFUSED: break;
 	}
-	if (origin_allowed(&x->http->params.config->client.allowed_origins, *origin))
-		return true;
-	refuse_origin(x, *origin);
+	refuse_origin(x, origin);
 	return false;
 }
 
@@ -157,7 +157,7 @@ static void handle_echo(const struct exchange *x)
 
 static void handle_live(const struct exchange *x)
 {
-	conn_respond(x->conn, x->req, 200, TYPE_JSON, NOT_STORED, BYTES("{}\n"));
+	exchange_respond(x, 200, TYPE_JSON, NOT_STORED, BYTES("{}\n"));
 }
 
 /* Whether a load balancer should send clients here. */
@@ -173,14 +173,14 @@ static void handle_ready(const struct exchange *x)
 	struct buf body;
 
 	if (ready(x, &reason)) {
-		conn_respond(x->conn, x->req, 200, TYPE_JSON, NOT_STORED, BYTES("{\"ready\":true}\n"));
+		exchange_respond(x, 200, TYPE_JSON, NOT_STORED, BYTES("{\"ready\":true}\n"));
 		return;
 	}
 	buf_init(&body, 4096);
 	buf_puts(&body, "{\"ready\":false,\"reason\":");
 	json_put_string(&body, BYTES_OF_STR(reason));
 	buf_puts(&body, "}\n");
-	conn_respond(x->conn, x->req, 503, TYPE_JSON, NOT_STORED, buf_bytes(&body));
+	exchange_respond(x, 503, TYPE_JSON, NOT_STORED, buf_bytes(&body));
 	buf_free(&body);
 }
 
@@ -190,7 +190,7 @@ static void handle_metrics(const struct exchange *x)
 
 	buf_init(&body, MAX_METRICS);
 	metrics_print(x->http->params.metrics, x->http->params.metrics_count, &body);
-	conn_respond(x->conn, x->req, 200, TYPE_METRICS, NOT_STORED, buf_bytes(&body));
+	exchange_respond(x, 200, TYPE_METRICS, NOT_STORED, buf_bytes(&body));
 	buf_free(&body);
 }
 
@@ -220,14 +220,14 @@ struct http *http_new(const struct http_params *params)
 	const struct config *config = params->config;
 	bool dev = config->dev;
 	const struct route routes[] = {
-		{config->websocket.handler_prefix, true, ROUTE_WEBSOCKET, handle_websocket},
+		{config->websocket.handler_prefix, true, ROUTE_WEBSOCKET, handle_websocket, false},
 		{config->uni_websocket.handler_prefix, config->uni_websocket.enabled, ROUTE_WEBSOCKET,
-	         handle_uni_websocket},
-		{PATH_LIVE, true, ROUTE_GET, handle_live},
-		{PATH_READY, true, ROUTE_GET, handle_ready},
-		{PATH_METRICS, dev, ROUTE_GET, handle_metrics},
-		{PATH_ECHO, dev, ROUTE_WEBSOCKET, handle_echo},
-		{PATH_ROOT, dev, ROUTE_GET, handle_root},
+	         handle_uni_websocket, false},
+		{PATH_LIVE, true, ROUTE_GET, handle_live, true},
+		{PATH_READY, true, ROUTE_GET, handle_ready, true},
+		{PATH_METRICS, dev, ROUTE_GET, handle_metrics, true},
+		{PATH_ECHO, dev, ROUTE_WEBSOCKET, handle_echo, false},
+		{PATH_ROOT, dev, ROUTE_GET, handle_root, false},
 	};
 	struct http *h = mem_alloc(sizeof(*h));
 
@@ -256,8 +256,15 @@ static const struct route *find_route(const struct http *h, struct bytes path)
 
 void http_handle(struct http *h, struct conn *c, const struct http1_request *req, bool draining)
 {
-	const struct exchange x = {h, c, req, draining};
 	const struct route *route = find_route(h, req->path);
+	const struct exchange x = {
+		.http = h,
+		.conn = c,
+		.req = req,
+		.route = route,
+		.allowed_origins = &h->params.config->client.allowed_origins,
+		.draining = draining,
+	};
 	char extra[64];
 
 	if (route == NULL) {
@@ -269,5 +276,8 @@ void http_handle(struct http *h, struct conn *c, const struct http1_request *req
 		refuse(&x, 405, extra, "method not allowed");
 		return;
 	}
-	route->handle(&x);
+	if (bytes_eq(req->method, BYTES("OPTIONS")))
+		cors_answer_options(&x);
+	else
+		route->handle(&x);
 }

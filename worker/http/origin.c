@@ -35,13 +35,42 @@ static bool matches(struct bytes pattern, struct bytes text)
 	return p == pattern.len;
 }
 
+static bool equal_nocase(struct bytes a, struct bytes b)
+{
+	if (a.len != b.len)
+		return false;
+	for (size_t i = 0; i < a.len; i++) {
+		if (ascii_lower(a.ptr[i]) != ascii_lower(b.ptr[i]))
+			return false;
+	}
+	return true;
+}
+
+static bool item_allows(struct bytes item, struct bytes origin)
+{
+	if (equal_nocase(origin, BYTES("null")))
+		return equal_nocase(item, origin);
+	return bytes_eq(item, BYTES("*")) || (origin.len > 0 && matches(item, origin));
+}
+
 bool origin_allowed(const struct strings *allowed, struct bytes origin)
 {
 	for (size_t i = 0; i < allowed->count; i++) {
-		struct bytes item = BYTES_OF_STR(allowed->items[i]);
-
-		if (bytes_eq(item, BYTES("*")) || (origin.len > 0 && matches(item, origin)))
+		if (item_allows(BYTES_OF_STR(allowed->items[i]), origin))
 			return true;
 	}
 	return false;
+}
+
+enum origin_verdict origin_check(const struct http1_request *req, const struct strings *allowed,
+                                 struct bytes *origin)
+{
+	const struct bytes *value = http1_header(req, "Origin");
+
+	if (value == NULL)
+		return ORIGIN_NONE;
+	*origin = *value;
+	if (http1_header_count(req, "Origin") > 1)
+		return ORIGIN_SEVERAL;
+	return origin_allowed(allowed, *value) ? ORIGIN_ALLOWED : ORIGIN_REFUSED;
 }

@@ -22,11 +22,15 @@ const struct route *router_find(const struct route *routes, size_t count, struct
 
 const char *router_allow(const struct route *route)
 {
-	return route->methods == ROUTE_WEBSOCKET ? "GET" : "GET, HEAD";
+	if (route->methods == ROUTE_WEBSOCKET)
+		return "GET";
+	return route->cors ? "GET, HEAD, OPTIONS" : "GET, HEAD";
 }
 
 bool router_takes(const struct route *route, struct bytes method)
 {
+	if (bytes_eq(method, BYTES("OPTIONS")))
+		return route->cors;
 	if (bytes_eq(method, BYTES("HEAD")))
 		return route->methods == ROUTE_GET;
 	return bytes_eq(method, BYTES("GET"));

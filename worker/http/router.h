@@ -5,18 +5,7 @@
 #include <stddef.h>
 
 #include "bytes.h"
-#include "http1.h"
-
-struct conn;
-struct http;
-
-/* One request to be answered, on its connection. */
-struct exchange {
-	struct http *http;
-	struct conn *conn;
-	const struct http1_request *req;
-	bool draining;
-};
+#include "exchange.h"
 
 enum route_methods {
 	ROUTE_GET,       /* "GET, HEAD" */
@@ -28,6 +17,7 @@ struct route {
 	bool enabled;
 	enum route_methods methods;
 	void (*handle)(const struct exchange *x);
+	bool cors; /* web pages of allowed origins may read the answers (cors.h), and ask with OPTIONS */
 };
 
 /* The enabled route of that path, NULL when there is none. */

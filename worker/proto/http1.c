@@ -25,13 +25,13 @@ static bool is_token_char(char c)
 	return c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL;
 }
 
-static bool is_token(struct bytes b)
+bool http1_is_token(struct bytes text)
 {
-	for (size_t i = 0; i < b.len; i++) {
-		if (!is_token_char(b.ptr[i]))
+	for (size_t i = 0; i < text.len; i++) {
+		if (!is_token_char(text.ptr[i]))
 			return false;
 	}
-	return b.len > 0;
+	return text.len > 0;
 }
 
 static bool is_blank(char c)
@@ -204,7 +204,7 @@ static enum http1_result parse_request_line(struct http1_request *req, struct by
 
 	if (!cut(&line, ' ', &req->method) || !cut(&line, ' ', &req->target))
 		return bad(req, 400, "bad request line");
-	if (!is_token(req->method))
+	if (!http1_is_token(req->method))
 		return bad(req, 400, "bad method");
 	error = parse_target(req);
 	if (error != NULL)
@@ -221,7 +221,7 @@ static enum http1_result parse_header(struct http1_request *req, struct bytes li
 	header.value = line;
 	if (!cut(&header.value, ':', &header.name))
 		return bad(req, 400, "header without colon");
-	if (!is_token(header.name))
+	if (!http1_is_token(header.name))
 		return bad(req, 400, "bad header name");
 	header.value = trim(header.value);
 	if (req->header_count == HTTP1_MAX_HEADERS)

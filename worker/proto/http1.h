@@ -48,6 +48,8 @@ const struct bytes *http1_header(const struct http1_request *req, const char *na
 size_t http1_header_count(const struct http1_request *req, const char *name);
 /* Whether the comma separated list in any header of that name has the token (without regard to case). */
 bool http1_header_has_token(const struct http1_request *req, const char *name, const char *token);
+/* Whether it is what a name may be (RFC 9110, 5.6.2). */
+bool http1_is_token(struct bytes text);
 bool http1_header_is(const struct http1_header *header, const char *name);
 /* Takes the next element off the front of a comma separated list (RFC 9110, 5.6.1), without white space
  * around it; empty ones are skipped. False at the end. */

@@ -39,9 +39,10 @@ def merge(base, changes):
 # Clients that a test leaves behind shall not hold up the end of it.
 QUICK_END = {"shutdown": {"timeout": "1s"}}
 
-# Everybody may do what this broker can do: most tests are about something else than permissions.
+# Everybody may do what this broker can do: most tests are about something else than permissions. The empty page of the
+# browser has the origin null.
 OPEN = {
-	"client": {"allow_anonymous_connect_without_token": True, "allowed_origins": ["*"]},
+	"client": {"allow_anonymous_connect_without_token": True, "allowed_origins": ["*", "null"]},
 	"channel": {
 		"without_namespace": {
 			"allow_subscribe_for_client": True, "allow_subscribe_for_anonymous": True,
