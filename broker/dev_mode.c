@@ -14,8 +14,8 @@ enum { OPEN_TEXT_MAX = 4096 };
 
 static bool is_loopback(const char *text)
 {
-	bool tls;
-	const char *listen = address_without_tls(text, &tls);
+	struct address_manner manner;
+	const char *listen = address_manner(text, &manner);
 
 	return strncmp(listen, "127.", 4) == 0 || strncmp(listen, "localhost:", 10) == 0 ||
 	       strncmp(listen, "[::1]", 5) == 0 || strncmp(listen, "unix:", 5) == 0;
@@ -126,10 +126,11 @@ static void print_redis_args(const struct config_args *a)
 static bool page_of(const struct config *config, char page[ADDRESS_TEXT_MAX])
 {
 	for (size_t i = 0; i < config->listen.count; i++) {
-		const char *listen = config->listen.items[i];
+		struct address_manner manner;
+		const char *listen = address_manner(config->listen.items[i], &manner);
 		const char *port = strrchr(listen, ':');
 
-		if (strncmp(listen, "unix:", 5) == 0 || strncmp(listen, "tls:", 4) == 0 || port == NULL)
+		if (strncmp(listen, "unix:", 5) == 0 || manner.tls || port == NULL)
 			continue;
 		if (listen == port || strncmp(listen, "0.0.0.0:", 8) == 0 || strncmp(listen, "[::]:", 5) == 0)
 			snprintf(page, ADDRESS_TEXT_MAX, "127.0.0.1%s", port);

@@ -12,12 +12,12 @@
 #include "log.h"
 #include "mem.h"
 
-enum { LISTENER_NAME_MAX = ADDRESS_TEXT_MAX + sizeof("tls:") };
+enum { LISTENER_NAME_MAX = ADDRESS_TEXT_MAX + sizeof("tls:deflate:") };
 
 struct listen_address {
 	struct address address; /* with the real port once the first socket is bound */
 	char name[LISTENER_NAME_MAX];
-	bool tls;
+	struct address_manner manner;
 	bool owns_file; /* of a unix socket: ours to remove */
 };
 
@@ -183,7 +183,8 @@ static void set_name(struct listen_address *item)
 	char text[ADDRESS_TEXT_MAX];
 
 	address_format(&item->address, text);
-	snprintf(item->name, sizeof(item->name), "%s%s", item->tls ? "tls:" : "", text);
+	snprintf(item->name, sizeof(item->name), "%s%s%s", item->manner.tls ? "tls:" : "",
+	         item->manner.deflate ? "deflate:" : "", text);
 }
 
 static bool open_row(struct listeners *l, size_t address, struct attempt *at)
@@ -212,7 +213,7 @@ static bool open_address(struct listeners *l, size_t address, const char *text)
 	const char *reason;
 	struct attempt at;
 
-	if (!address_parse(address_without_tls(text, &l->items[address].tls), &l->items[address].address,
+	if (!address_parse(address_manner(text, &l->items[address].manner), &l->items[address].address,
 	                   &reason)) {
 		log_error("cannot listen on %s: %s", text, reason);
 		return false;

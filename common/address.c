@@ -112,10 +112,24 @@ bool address_parse(const char *text, struct address *out, const char **reason)
 	return set_host(host, bracketed, port, out);
 }
 
-const char *address_without_tls(const char *text, bool *tls)
+/* A word that is said twice is left, and no host. */
+static bool take_word(const char **text, const char *word, bool *said)
 {
-	*tls = strncmp(text, "tls:", 4) == 0;
-	return *tls ? text + 4 : text;
+	size_t len = strlen(word);
+
+	if (*said || strncmp(*text, word, len) != 0)
+		return false;
+	*said = true;
+	*text += len;
+	return true;
+}
+
+const char *address_manner(const char *text, struct address_manner *out)
+{
+	*out = (struct address_manner){0};
+	while (take_word(&text, "tls:", &out->tls) || take_word(&text, "deflate:", &out->deflate))
+		continue;
+	return text;
 }
 
 static void format_ip6(const struct sockaddr_in6 *in6, char text[ADDRESS_TEXT_MAX])

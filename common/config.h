@@ -74,7 +74,7 @@ struct tls_client_options {
 struct config {
 	uint64_t loaded_ms; /* Unix time at which it was loaded: of two, the later one is the newer */
 	bool dev;
-	struct strings listen; /* "ADDR:PORT", "[v6]:PORT", ":PORT" or "unix:/path", "tls:" before it */
+	struct strings listen; /* "ADDR:PORT", "[v6]:PORT", ":PORT" or "unix:/path", words before it */
 	int workers;           /* 0: as many as this process may use CPUs */
 	bool sandbox;          /* workers give up system calls that they never need */
 	char *runtime_dir;     /* holds the pid file, the data and socket of the embedded Redis */
@@ -113,11 +113,26 @@ struct config {
 		uint64_t stale_close_delay_ms;
 		uint64_t queue_max_size; /* bytes of output waiting for one connection */
 		int channel_limit;
-		int connection_limit; /* of one worker; 0: none */
+		int connection_limit;      /* of one worker; 0: none */
+		int connection_rate_limit; /* new ones in a second, of one worker; 0: none */
 		int history_max_publication_limit;
 		int recovery_max_publication_limit;
 		uint64_t channel_position_check_delay_ms; /* 0: never */
 	} client;
+
+	/* 0: none. An address is one of IPv4, or 64 bits of IPv6. */
+	struct {
+		int connections_per_address;     /* of one worker */
+		int connection_rate_per_address; /* new ones in a second, of one worker */
+		int commands_per_second;         /* of one connection */
+		uint64_t bytes_per_second;       /* of one connection, in */
+		uint64_t head_timeout_ms;
+		uint64_t keep_alive_timeout_ms;
+	} limits;
+
+	struct {
+		struct strings trusted_peers;
+	} proxy_protocol, forwarded_for;
 
 	struct {
 		uint64_t message_size_limit; /* bytes, all fragments of a message together, decompressed */

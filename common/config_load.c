@@ -88,11 +88,11 @@ static bool is_same_address(const char *one, const char *other)
 {
 	char texts[2][ADDRESS_TEXT_MAX];
 	struct address a, b;
+	struct address_manner manner;
 	const char *reason;
-	bool tls;
 
-	if (!address_parse(address_without_tls(one, &tls), &a, &reason) ||
-	    !address_parse(address_without_tls(other, &tls), &b, &reason))
+	if (!address_parse(address_manner(one, &manner), &a, &reason) ||
+	    !address_parse(address_manner(other, &manner), &b, &reason))
 		return false;
 	address_format(&a, texts[0]);
 	address_format(&b, texts[1]);

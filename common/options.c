@@ -5,6 +5,7 @@
 #include "address.h"
 #include "ascii.h"
 #include "config.h"
+#include "ip.h"
 #include "redis_url.h"
 
 #define KIB 1024ull
@@ -30,10 +31,10 @@ static const char *const data_formats[] = {"any|", "json", "json_object", "binar
 
 static bool check_listen(const char *text, const char **reason)
 {
+	struct address_manner manner;
 	struct address address;
-	bool tls;
 
-	return address_parse(address_without_tls(text, &tls), &address, reason);
+	return address_parse(address_manner(text, &manner), &address, reason);
 }
 
 static bool check_redis_address(const char *text, const char **reason)
@@ -154,7 +155,8 @@ static const struct option broker_rows[] = {
          .max = 64,
          .check = check_listen,
          .doc = "Where to listen: IPV4:PORT, [IPV6]:PORT, localhost:PORT, :PORT (all addresses) or unix:/PATH. "
-                "With tls: before it, TLS is spoken there: tls:0.0.0.0:8443."},
+                "With tls: before it, TLS is spoken there: tls:0.0.0.0:8443. With deflate: before it, websocket.compression "
+                "and uni_websocket.compression are on there."},
 	{.name = "workers",
          .type = OPTION_INT,
          IN_CONFIG(workers),
@@ -417,6 +419,81 @@ static const struct option broker_rows[] = {
          .max = HOUR,
          .or_zero = true,
          .doc = "How long a channel with history may be quiet until its position is compared with Redis; 0: never."},
+	{.name = "client.connection_rate_limit",
+         .type = OPTION_INT,
+         IN_CONFIG(client.connection_rate_limit),
+         .fallback = "0",
+         .max = 1000000,
+         .reloadable = true,
+         .doc = "How many new connections a worker accepts in a second; 0: no limit."},
+
+	{.name = "limits.connections_per_address",
+         .type = OPTION_INT,
+         IN_CONFIG(limits.connections_per_address),
+         .fallback = "1000",
+         .max = 10000000,
+         .reloadable = true,
+         .doc = "How many connections a worker has from one address, of IPv6 from one /64; 0: no limit. Loopback, unix "
+                "sockets and the trusted_peers below are not counted."},
+	{.name = "limits.connection_rate_per_address",
+         .type = OPTION_INT,
+         IN_CONFIG(limits.connection_rate_per_address),
+         .fallback = "100",
+         .max = 1000000,
+         .reloadable = true,
+         .doc = "How many new connections a worker accepts from such an address in a second, ten times that at once; 0: "
+                "no limit."},
+	{.name = "limits.commands_per_second",
+         .type = OPTION_INT,
+         IN_CONFIG(limits.commands_per_second),
+         .fallback = "500",
+         .max = 1000000,
+         .reloadable = true,
+         .doc = "How many commands and frames of a client are looked at in a second, ten times that at once; others "
+                "wait, and who would have to wait longer than 10 s is disconnected (3013); 0: no limit."},
+	{.name = "limits.bytes_per_second",
+         .type = OPTION_SIZE,
+         IN_CONFIG(limits.bytes_per_second),
+         .fallback = "1MiB",
+         .min = 16 * KIB,
+         .max = GIB,
+         .or_zero = true,
+         .reloadable = true,
+         .doc = "How much of what a client sends is read in a second, ten times that at once; the rest waits; 0: no "
+                "limit."},
+	{.name = "limits.head_timeout",
+         .type = OPTION_DURATION,
+         IN_CONFIG(limits.head_timeout_ms),
+         .fallback = "10s",
+         .min = 100 * MS,
+         .max = 10 * MINUTE,
+         .reloadable = true,
+         .doc = "How long the head of a request may take, from the beginning of the connection or from its first byte."},
+	{.name = "limits.keep_alive_timeout",
+         .type = OPTION_DURATION,
+         IN_CONFIG(limits.keep_alive_timeout_ms),
+         .fallback = "75s",
+         .min = 100 * MS,
+         .max = HOUR,
+         .reloadable = true,
+         .doc = "How long an HTTP connection is kept for its next request; longer than the load balancer keeps it."},
+
+	{.name = "proxy_protocol.trusted_peers",
+         .type = OPTION_STRINGS,
+         IN_CONFIG(proxy_protocol.trusted_peers),
+         .fallback = "",
+         .max = 256,
+         .check = peer_set_check,
+         .doc = "Load balancers that begin each connection with a PROXY header, which is then demanded: addresses, ranges "
+                "such as 10.0.0.0/8, or unix for all that come over unix sockets."},
+	{.name = "forwarded_for.trusted_peers",
+         .type = OPTION_STRINGS,
+         IN_CONFIG(forwarded_for.trusted_peers),
+         .fallback = "",
+         .max = 256,
+         .check = peer_set_check,
+         .doc = "Proxies whose X-Forwarded-For is believed, written in the same way."},
+
 	{.name = "websocket.handler_prefix",
          .type = OPTION_STRING,
          IN_CONFIG(websocket.handler_prefix),

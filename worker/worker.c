@@ -24,6 +24,13 @@
 #include "session.h"
 #include "tls.h"
 
+/* Where connections come in. */
+struct entrance {
+	struct worker *worker;
+	struct listener *listener;
+	struct conns_door door;
+};
+
 struct worker {
 	const struct worker_args *args;
 	struct loop *loop;
@@ -33,7 +40,7 @@ struct worker {
 	struct clients *clients;
 	struct http *http;
 	struct conns *conns;
-	struct listener **listeners;
+	struct entrance *entrances;
 	struct ev_io control;
 	struct timer drain_over;
 	struct timer redis_wait; /* armed until the worker serves */
@@ -53,16 +60,9 @@ static void on_request(void *ctx, struct conn *c, const struct http1_request *re
 
 static void on_accept(void *ctx, int fd, const struct address *peer)
 {
-	struct worker *w = ctx;
+	struct entrance *e = ctx;
 
-	conns_accept(w->conns, fd, peer, NULL);
-}
-
-static void on_accept_tls(void *ctx, int fd, const struct address *peer)
-{
-	struct worker *w = ctx;
-
-	conns_accept(w->conns, fd, peer, w->args->tls);
+	conns_accept(e->worker->conns, fd, peer, &e->door);
 }
 
 static void on_drained(void *ctx)
@@ -76,7 +76,7 @@ static void on_drained(void *ctx)
 static void stop_listening(struct worker *w)
 {
 	for (size_t i = 0; i < w->args->listen_count; i++)
-		listener_free(&w->listeners[i]);
+		listener_free(&w->entrances[i].listener);
 }
 
 /* Whoever comes from now on is served by a successor, if the master has one. */
@@ -129,15 +129,23 @@ static void on_control(struct ev_loop *ev, struct ev_io *io, int events)
 	}
 }
 
+static void open_entrance(struct worker *w, size_t i)
+{
+	struct entrance *e = &w->entrances[i];
+	struct address_manner manner;
+
+	address_manner(w->args->config->listen.items[i], &manner);
+	e->worker = w;
+	e->door.tls = manner.tls ? w->args->tls : NULL;
+	e->door.deflate = manner.deflate;
+	e->listener = listener_new(w->loop, w->args->listen_fds[i], on_accept, e);
+	listener_answer(e->listener, conns_refusal(&e->door));
+}
+
 static void start_listening(struct worker *w)
 {
-	for (size_t i = 0; i < w->args->listen_count; i++) {
-		bool tls;
-
-		address_without_tls(w->args->config->listen.items[i], &tls);
-		w->listeners[i] = listener_new(w->loop, w->args->listen_fds[i],
-		                               tls ? on_accept_tls : on_accept, w);
-	}
+	for (size_t i = 0; i < w->args->listen_count; i++)
+		open_entrance(w, i);
 }
 
 /* Once. A master that is not there any more is noticed by its end of the socket, not here. */
@@ -214,7 +222,7 @@ static void build(struct worker *w)
 	timer_start(w->loop, &w->redis_wait, REDIS_WAIT_MS);
 	w->hub_tick.fire = on_hub_tick;
 	timer_start(w->loop, &w->hub_tick, HUB_TICK_MS);
-	w->listeners = mem_alloc(args->listen_count * sizeof(struct listener *));
+	w->entrances = mem_alloc(args->listen_count * sizeof(struct entrance));
 	ev_io_init(&w->control, on_control, args->control_fd, EV_READ);
 	ev_io_start(loop_ev(w->loop), &w->control);
 }
@@ -226,8 +234,8 @@ static void take_down(struct worker *w)
 	timer_stop(&w->redis_wait);
 	timer_stop(&w->hub_tick);
 	stop_listening(w);
-	mem_free(w->listeners);
 	conns_free(&w->conns);
+	mem_free(w->entrances);
 	http_free(&w->http);
 	clients_free(&w->clients);
 	hub_free(&w->hub);
@@ -238,11 +246,11 @@ static void take_down(struct worker *w)
 
 static bool has_tls_address(const struct strings *listen)
 {
-	bool tls = false;
+	struct address_manner manner = {0};
 
-	for (size_t i = 0; i < listen->count && !tls; i++)
-		address_without_tls(listen->items[i], &tls);
-	return tls;
+	for (size_t i = 0; i < listen->count && !manner.tls; i++)
+		address_manner(listen->items[i], &manner);
+	return manner.tls;
 }
 
 bool worker_load_tls(const struct config *config, struct tls_server **tls, struct buf *errors)

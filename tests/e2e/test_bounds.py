@@ -87,7 +87,12 @@ def test_a_flood_of_newlines_is_one_error(broker):
 		assert client.closed() == Closed(3501, "bad request")
 
 
-def test_a_flood_of_tiny_commands_is_answered_in_order(client):
+def test_a_flood_of_tiny_commands_is_answered_in_order(redis):
+	with Broker({"limits": {"commands_per_second": 0}}, redis=redis) as broker, Client(broker.port) as client:
+		flood(client)
+
+
+def flood(client):
 	commands = b"\n".join(b'{"id":%d,"unsubscribe":{"channel":"x"}}' % (n + 100) for n in range(1000))
 	for _ in range(20):
 		client.ws.send_frame(TEXT, commands)

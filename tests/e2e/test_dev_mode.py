@@ -27,7 +27,7 @@ def said(broker, name):
 def test_the_log_warns_of_everything_that_is_open(broker):
 	warning = re.search(r"warning.*DEV MODE, not for production.*", broker.log())
 	assert warning
-	for word in ("demo pages", 'client.allowed_origins ["*"]', "client.allow_anonymous_connect_without_token true",
+	for word in ("demo pages", 'client.allowed_origins ["*", "null"]', "client.allow_anonymous_connect_without_token true",
 			"channel.without_namespace.allow_publish_for_anonymous true"):
 		assert word in warning[0]
 

@@ -141,6 +141,16 @@ void conn_pause(struct conn *c, bool pause)
 	c->paused = pause;
 }
 
+void conn_count_command(struct conn *c)
+{
+	c->counted++;
+}
+
+bool conn_held_back(const struct conn *c)
+{
+	return c->held_back;
+}
+
 void conn_close(struct conn *c, uint16_t code, const char *reason, const char *fmt, ...)
 {
 	if (!c->open)

@@ -14,8 +14,10 @@ struct conn {
 	void *state;
 	bool open;
 	bool paused;
-	bool deaf;     /* conn_stop_reading() */
-	uint16_t code; /* of the close */
+	bool deaf; /* conn_stop_reading() */
+	bool held_back;
+	unsigned counted; /* conn_count_command() */
+	uint16_t code;    /* of the close */
 	const char *reason;
 	unsigned pings;     /* WebSocket pings sent */
 	unsigned room;      /* sending the so many-th message closes with 3008; 0: never */

@@ -123,6 +123,27 @@ static void an_ipv4_peer_of_an_ipv6_socket_is_written_as_ipv4(void **state)
 	assert_string_equal(out, "10.1.2.3:80");
 }
 
+static void check_manner(const char *text, bool tls, bool deflate, const char *rest)
+{
+	struct address_manner manner;
+
+	assert_string_equal(address_manner(text, &manner), rest);
+	assert_int_equal(manner.tls, tls);
+	assert_int_equal(manner.deflate, deflate);
+}
+
+static void words_before_an_address_to_listen_on_say_how_it_is_spoken_there(void **state)
+{
+	check_manner(":80", false, false, ":80");
+	check_manner("tls::443", true, false, ":443");
+	check_manner("deflate:unix:/x", false, true, "unix:/x");
+	check_manner("tls:deflate:[::1]:443", true, true, "[::1]:443");
+	check_manner("deflate:tls:[::1]:443", true, true, "[::1]:443");
+	check_manner("tls:tls::443", true, false, "tls::443");
+	check_manner("TLS::443", false, false, "TLS::443");
+	check_manner("", false, false, "");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -131,6 +152,7 @@ int main(void)
 		cmocka_unit_test(a_unix_path_has_a_limit),
 		cmocka_unit_test(any_address_can_be_written),
 		cmocka_unit_test(an_ipv4_peer_of_an_ipv6_socket_is_written_as_ipv4),
+		cmocka_unit_test(words_before_an_address_to_listen_on_say_how_it_is_spoken_there),
 	};
 
 	return cmocka_run_group_tests_name("address", tests, NULL, NULL);

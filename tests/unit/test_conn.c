@@ -26,7 +26,7 @@ static const char upgrade[] =
 	"GET /x HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
 	"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
 
-enum { MAX_MESSAGE = 1000, QUEUE_MAX = 20000 };
+enum { MAX_MESSAGE = 1000, QUEUE_MAX = 20000, HEAD_TIMEOUT_MS = 10000, KEEP_ALIVE_MS = 60000 };
 
 static struct {
 	struct loop *loop;
@@ -181,6 +181,8 @@ static int set_up(void **state)
 	memset(&t, 0, sizeof(t));
 	clock_freeze(1000000, 1000000);
 	t.config.client.queue_max_size = QUEUE_MAX;
+	t.config.limits.head_timeout_ms = HEAD_TIMEOUT_MS;
+	t.config.limits.keep_alive_timeout_ms = KEEP_ALIVE_MS;
 	buf_init(&t.heard, 1 << 20);
 	t.loop = loop_new();
 	t.inflater = inflater_new();

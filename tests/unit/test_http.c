@@ -26,6 +26,7 @@
 
 struct conn {
 	struct buf seen;
+	bool full; /* its address has too many */
 };
 
 void conn_respond(struct conn *c, const struct http1_request *req, int status, const char *content_type,
@@ -49,6 +50,13 @@ void session_upgrade(struct clients *clients, struct conn *c, const struct http1
 	buf_putf(&c->seen, "session%s%s", params->uni ? " uni" : "", params->native_ping ? " native" : "");
 	if (params->cf_connect.ptr != NULL)
 		buf_putf(&c->seen, " connect %.*s", BYTES_FMT(params->cf_connect));
+}
+
+bool conn_admit(struct conn *c, const struct http1_request *req)
+{
+	if (c->full)
+		conn_respond(c, req, 429, "text/plain", NULL, BYTES("too many"));
+	return !c->full;
 }
 
 void conn_send_message(struct conn *c, enum ws_opcode opcode, struct bytes message)
@@ -90,7 +98,7 @@ static char websocket_prefix[] = "/connection/websocket/";
 static char uni_prefix[] = "/uni";
 static struct config config;
 static struct metrics_slot metrics[2];
-static bool draining;
+static bool draining, full;
 static struct buf answer;
 
 static int reset(void **unused)
@@ -101,7 +109,7 @@ static int reset(void **unused)
 	config.uni_websocket.handler_prefix = uni_prefix;
 	config.uni_websocket.enabled = true;
 	not_ready = NULL;
-	draining = false;
+	draining = full = false;
 	buf_init(&answer, 1 << 20);
 	return 0;
 }
@@ -117,7 +125,7 @@ static const char *ask(const char *head)
 {
 	const struct http_params params = {.config = &config, .metrics = metrics, .metrics_count = 2};
 	struct http *http = http_new(&params);
-	struct conn c = {answer};
+	struct conn c = {answer, full};
 	struct http1_request req = {0};
 
 	buf_reset(&c.seen);
@@ -300,6 +308,14 @@ static void test_preflight(void **unused)
 	check_begins("OPTIONS /demo.js" HOST FROM_APP "\r\n", "405 ");
 }
 
+static void test_an_address_that_has_too_many_is_told(void **unused)
+{
+	full = true;
+	check("GET /uni" HOST WEBSOCKET "\r\n", "429 text/plain|(none)|too many");
+	check_begins("GET /uni" HOST WEBSOCKET "Origin: https://evil.com\r\n\r\n", "403 ");
+	check_begins("GET /health/live" HOST "\r\n", "200 ");
+}
+
 static void test_apps(void **unused)
 {
 	check("GET /echo" HOST WEBSOCKET "\r\n",
@@ -406,6 +422,7 @@ int main(void)
 		TEST(test_origin),
 		TEST(test_allowed_pages_may_read_the_answers),
 		TEST(test_preflight),
+		TEST(test_an_address_that_has_too_many_is_told),
 		TEST(test_apps),
 		TEST(test_pages),
 		TEST(test_page_is_not_sent_again),

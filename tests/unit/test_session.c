@@ -769,6 +769,39 @@ static void a_pong_that_is_held_back_is_not_missed(void **state)
 	assert_true(t.conn.open);
 }
 
+/* The pong is there, but what came before it was too much for now. */
+static void a_pong_that_waits_at_a_limit_is_not_missed(void **state)
+{
+	connect_client();
+	assert_int_not_equal(wait_for_ping(25000), 0);
+	t.conn.held_back = true;
+	fake_loop_advance(20000);
+	assert_true(t.conn.open);
+	t.conn.held_back = false;
+	say("{}");
+	assert_true(t.conn.open);
+	assert_int_not_equal(wait_for_ping(25000), 0);
+	fake_loop_advance(8000);
+	assert_closed(DISCONNECT_NO_PONG);
+}
+
+/* The first counts as the frame that it came in. */
+static void all_commands_of_a_message_but_the_first_are_counted_once(void **state)
+{
+	connect_client();
+	t.conn.counted = 0;
+	say("{\"id\":2,\"rpc\":{}}");
+	assert_int_equal(t.conn.counted, 0);
+	say("{\"id\":3,\"rpc\":{}}\n{\"id\":4,\"rpc\":{}}\n{\"id\":5,\"rpc\":{}}\n");
+	assert_int_equal(t.conn.counted, 2);
+	/* One that has to be held is not counted until it is done. */
+	fake_redis_confirm_at_once(false);
+	say("{\"id\":6,\"subscribe\":{\"channel\":\"live:a\"}}\n{\"id\":7,\"rpc\":{}}\n{\"id\":8,\"rpc\":{}}");
+	assert_int_equal(t.conn.counted, 2);
+	fake_loop_advance(10000);
+	assert_int_equal(t.conn.counted, 4);
+}
+
 /* The whole process was stopped, over the moment at which the pong was due. */
 static void a_pong_is_not_missed_while_we_were_stopped(void **state)
 {
@@ -913,6 +946,8 @@ int main(void)
 		TEST(only_a_pong_is_a_sign_of_life),
 		TEST(one_pong_for_each_ping),
 		TEST(a_pong_that_is_held_back_is_not_missed),
+		TEST(a_pong_that_waits_at_a_limit_is_not_missed),
+		TEST(all_commands_of_a_message_but_the_first_are_counted_once),
 		TEST(a_pong_is_not_missed_while_we_were_stopped),
 		TEST(native_pings_ask_for_nothing),
 		TEST(without_pings_there_is_no_timer),

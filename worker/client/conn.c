@@ -8,6 +8,7 @@
 
 #include "codes.h"
 #include "conn_internal.h"
+#include "gate.h"
 #include "mem.h"
 #include "metrics.h"
 #include "tls.h"
@@ -51,6 +52,8 @@ void conn_die(struct conn *c, bool reset)
 	buf_free(&c->in);
 	buf_free(&c->message);
 	list_remove(&c->node);
+	if (c->counted)
+		gate_leave(set->gate, &c->peer);
 	set->count--;
 	metrics_dec(connections);
 	task_cancel(&c->turn);
@@ -62,6 +65,7 @@ void conn_die(struct conn *c, bool reset)
 
 void conn_wait_for_peer(struct conn *c)
 {
+	c->held_back = false; /* the timer is ours now */
 	timer_start(c->set->params.loop, &c->timer, CLOSE_TIMEOUT_MS);
 }
 
@@ -222,20 +226,27 @@ static void on_timer(struct timer *t)
 {
 	struct conn *c = container_of(t, struct conn, timer);
 
+	if (c->held_back) {
+		c->held_back = false;
+		conn_wake(c);
+		return;
+	}
 	log_conn(LOG_DEBUG, c, "%s",
 	         c->phase == PHASE_HTTP ? "no request in time" : "the peer did not close in time");
+	if (c->phase == PHASE_HTTP && !c->kept_alive)
+		metrics_inc(heads_late);
 	conn_die(c, c->phase == PHASE_CLOSING);
 }
 
 /* --- input --- */
 
-/* Else reading stops, so that the peer's own queue fills up: during a pause, and while a client that only
- * gets answers does not read them. */
+/* Else reading stops, so that the peer's own queue fills up: during a pause, at a limit, and while a client
+ * that only gets answers does not read them. */
 bool conn_may_read(const struct conn *c)
 {
 	switch ((enum phase)c->phase) {
 	case PHASE_HTTP: return c->out.bytes < c->read_behind;
-	case PHASE_WEBSOCKET: return !c->paused && !c->deaf && c->out.bytes < c->read_behind;
+	case PHASE_WEBSOCKET: return !c->paused && !c->deaf && !c->held_back && c->out.bytes < c->read_behind;
 	case PHASE_CLOSING: return true;
 	case PHASE_DEAD: return false;
 	}
@@ -288,7 +299,7 @@ static void on_readable(struct stream *s)
 {
 	struct conn *c = container_of(s, struct conn, stream);
 	char *data = loop_scratch(c->set->params.loop);
-	size_t len = c->in.len;
+	size_t len = c->in.len, used;
 	ssize_t n;
 
 	assert(len < LOOP_SCRATCH);
@@ -303,8 +314,9 @@ static void on_readable(struct stream *s)
 	}
 	metrics_add(bytes_received, n);
 	len += (size_t)n;
-	n = (ssize_t)process(c, data, len);
-	keep_rest(c, data + n, len - (size_t)n);
+	used = process(c, data, len);
+	keep_rest(c, data + used, len - used);
+	conn_count_bytes(c, (size_t)n);
 	if (!conn_may_read(c))
 		stream_want_read(s, false);
 }
@@ -371,7 +383,8 @@ static bool attach(struct conn *c, int fd, struct tls_server *tls)
 	return true;
 }
 
-void conn_open(struct conns *set, int fd, const struct address *peer, struct tls_server *tls)
+void conn_open(struct conns *set, int fd, const struct peer *client, bool counted,
+               const struct conns_door *door)
 {
 	struct conn *c = mem_alloc(sizeof(*c));
 
@@ -381,17 +394,20 @@ void conn_open(struct conns *set, int fd, const struct address *peer, struct tls
 	c->turn.run = conn_turn;
 	c->timer.fire = on_timer;
 	buf_init(&c->in, LOOP_SCRATCH);
-	peer_remember(&c->peer, peer);
+	c->peer = *client;
+	c->counted = counted;
+	c->by_proxy = gate_trusts_forwarded(set->gate, client);
+	c->deflate = door->deflate;
 	list_append(&set->all, &c->node);
 	set->count++;
 	metrics_inc(connections);
 	metrics_inc(connections_accepted);
 	stream_init(&c->stream, set->params.loop, on_readable, on_writable);
-	if (!attach(c, fd, tls)) {
+	if (!attach(c, fd, door->tls)) {
 		conn_die(c, true);
 		return;
 	}
-	timer_start(set->params.loop, &c->timer, HEAD_TIMEOUT_MS);
+	timer_start(set->params.loop, &c->timer, set->params.config->limits.head_timeout_ms);
 }
 
 /* --- questions --- */
@@ -403,8 +419,8 @@ void *conn_state(const struct conn *c)
 
 const char *conn_name(const struct conn *c)
 {
-	static char name[ADDRESS_TEXT_MAX + 32];
-	char peer[ADDRESS_TEXT_MAX];
+	static char name[PEER_TEXT_MAX + 32];
+	char peer[PEER_TEXT_MAX];
 
 	peer_format(&c->peer, peer);
 	snprintf(name, sizeof(name), "conn %llu %s", (unsigned long long)c->number, peer);

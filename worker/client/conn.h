@@ -38,13 +38,17 @@ struct ws_app {
  * has no body. extra as in http1_response(). */
 void conn_respond(struct conn *c, const struct http1_request *req, int status, const char *content_type,
                   const char *extra, struct bytes body);
+/* Before an upgrade: counts the connection for the address of its client, where that is known from the
+ * request only. False: that address has too many, and the request was answered. */
+bool conn_admit(struct conn *c, const struct http1_request *req) MUST_CHECK;
 /* What a WebSocket is to be. */
 struct conn_websocket {
 	const struct ws_app *app;
 	void *state;                                   /* the app's, for conn_state() */
 	const char *subprotocol;                       /* NULL: none */
 	uint64_t max_message;                          /* bytes, restored if it came compressed */
-	const struct compression_options *compression; /* copied; NULL: none, as when it is not enabled */
+	const struct compression_options *compression; /* copied; NULL: none, wherever it came in */
+	bool limited;                                  /* limits.commands_per_second and so on hold */
 };
 /* Accepts the WebSocket handshake, which ws_handshake_check() found good. After on_open has run, frames that
  * came with the request are decoded. The opcode of messages is not restricted. */
@@ -61,6 +65,12 @@ int conn_deflate_bits(const struct conn *c);
 /* For an app that only answers: while more than so many bytes wait to be sent nothing more is read, and in
  * return client.queue_max_size does not hold. One message more than that may wait. */
 void conn_read_behind(struct conn *c, uint32_t bytes);
+/* A message was more than one command. With the frames that come, they are what limits.commands_per_second is
+ * about: at more, nothing is delivered until the client has waited; who would wait too long is disconnected
+ * (3013). */
+void conn_count_command(struct conn *c);
+/* Whether it waits at such a limit: what it sent may be there, unread. */
+bool conn_held_back(const struct conn *c);
 /* Stops delivering messages, and reading, until turned on again; messages then come from the loop, not from
  * within this call. This is how a session whose commands wait for Redis holds its client back. */
 void conn_pause(struct conn *c, bool pause);

@@ -6,11 +6,11 @@
 #include "conn_internal.h"
 #include "deflate.h"
 #include "deflate_offer.h"
+#include "gate.h"
 #include "metrics.h"
 #include "ws_handshake.h"
 
 enum {
-	KEEP_ALIVE_TIMEOUT_MS = 60000, /* for the next request to begin */
 	HANDSHAKE_MAX = 1024,
 	RESPONSE_MAX = 16 * 1024 * 1024, /* the largest thing served is our own page */
 };
@@ -43,8 +43,10 @@ void conn_respond(struct conn *c, const struct http1_request *req, int status, c
 	http1_response(&out, status, content_type, extra, body, keep_alive);
 	if (head)
 		out.len -= body.len;
+	c->kept_alive = keep_alive;
 	if (keep_alive)
-		timer_start(c->set->params.loop, &c->timer, KEEP_ALIVE_TIMEOUT_MS);
+		timer_start(c->set->params.loop, &c->timer,
+		            c->set->params.config->limits.keep_alive_timeout_ms);
 	else
 		finish_http(c);
 	conn_send_own(c, buf_ok(&out) ? frame_copy(buf_bytes(&out)) : NULL, RESPONSE_MAX);
@@ -55,7 +57,7 @@ void conn_respond(struct conn *c, const struct http1_request *req, int status, c
 static bool agree_on_compression(struct conn *c, const struct http1_request *req,
                                  const struct compression_options *options, struct deflate_agreed *agreed)
 {
-	if (options == NULL || !options->enabled || !deflate_negotiate(req, agreed))
+	if (options == NULL || !(options->enabled || c->deflate) || !deflate_negotiate(req, agreed))
 		return false;
 	c->deflate_level = (uint8_t)options->level;
 	c->deflate_min = options->min_size < UINT32_MAX ? (uint32_t)options->min_size : UINT32_MAX;
@@ -79,6 +81,7 @@ void conn_upgrade(struct conn *c, const struct http1_request *req, const struct 
 	c->read_behind = UINT32_MAX;
 	c->app = ws->app;
 	c->state = ws->state;
+	c->limited = ws->limited;
 	buf_init(&out, HANDSHAKE_MAX);
 	ws_handshake_response(&out, req, ws->subprotocol, compressed ? &agreed : NULL);
 	conn_send_own(c, buf_ok(&out) ? frame_copy(buf_bytes(&out)) : NULL, SIZE_MAX);
@@ -90,11 +93,56 @@ void conn_upgrade(struct conn *c, const struct http1_request *req, const struct 
 		           "came during shutdown");
 }
 
+static void set_client(struct conn *c, const struct peer *client)
+{
+	if (c->counted)
+		gate_leave(c->set->gate, &c->peer);
+	c->counted = false;
+	c->peer = *client;
+}
+
+/* Who the request is from. Another one on the same connection may be from another client, and one that does
+ * not say is the proxy's own. */
+static void find_client(struct conn *c, const struct http1_request *req)
+{
+	struct address address;
+	struct peer client;
+
+	switch (gate_client_of(c->set->gate, req, &client)) {
+	case FORWARDED_FOUND: set_client(c, &client); return;
+	case FORWARDED_BAD:
+		log_conn(LOG_DEBUG, c, "X-Forwarded-For is of no use: the peer counts as the client");
+		break;
+	case FORWARDED_NONE: break;
+	}
+	if (!stream_peer(&c->stream, &address))
+		return;
+	peer_remember(&client, &address);
+	set_client(c, &client);
+}
+
+bool conn_admit(struct conn *c, const struct http1_request *req)
+{
+	enum refusal why;
+
+	if (c->counted || !c->by_proxy)
+		return true;
+	why = gate_admit(c->set->gate, &c->peer, &c->counted);
+	if (why == REFUSED_NOT)
+		return true;
+	gate_refused(c->set->gate, why, conn_name(c));
+	conn_respond(c, req, gate_status(why), "text/plain; charset=utf-8",
+	             "X-Content-Type-Options: nosniff\r\n", BYTES_OF_STR(gate_reason(why)));
+	return false;
+}
+
 static void on_bad_request(struct conn *c, struct http1_request *req)
 {
 	struct bytes text = BYTES_OF_STR(req->error);
 
 	log_conn(LOG_DEBUG, c, "bad request: %s", req->error);
+	if (req->status == 414 || req->status == 431)
+		metrics_inc(heads_refused);
 	req->keep_alive = false;
 	req->method = BYTES_NONE;
 	conn_respond(c, req, req->status, "text/plain; charset=utf-8", NULL, text);
@@ -107,8 +155,10 @@ bool conn_take_request(struct conn *c, const char *data, size_t len, size_t *use
 	switch (http1_parse((struct bytes){data, len}, &req)) {
 	case HTTP1_PARTIAL:
 		if (!c->head_begun)
-			timer_start(c->set->params.loop, &c->timer, HEAD_TIMEOUT_MS);
+			timer_start(c->set->params.loop, &c->timer,
+			            c->set->params.config->limits.head_timeout_ms);
 		c->head_begun = true;
+		c->kept_alive = false;
 		c->head_scanned = (uint32_t)req.scanned;
 		return false;
 	case HTTP1_BAD:
@@ -121,6 +171,8 @@ bool conn_take_request(struct conn *c, const char *data, size_t len, size_t *use
 		c->head_begun = false;
 		c->head_scanned = 0;
 		*used = req.head_len;
+		if (c->by_proxy)
+			find_client(c, &req);
 		c->set->params.on_request(c->set->params.ctx, c, &req);
 		return true;
 	}

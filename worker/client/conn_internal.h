@@ -1,5 +1,6 @@
 /* The inside of a connection and of the set that it is in, for the files that make them up: conn.c (life,
- * output, input, end), conn_http.c and conn_ws.c (what the input means), conns.c (the set). */
+ * output, input, end), conn_http.c and conn_ws.c (what the input means), conn_limits.c (how fast it may
+ * come), conns.c (the set). */
 #pragma once
 
 #include <stdbool.h>
@@ -12,6 +13,7 @@
 #include "loop.h"
 #include "outq.h"
 #include "peer.h"
+#include "rate.h"
 #include "stream.h"
 #include "ws_frame.h"
 
@@ -49,14 +51,23 @@ struct conn {
 	bool dropping;       /* what comes cannot, or need not, be understood any more */
 	bool peer_done;      /* in PHASE_CLOSING: the peer has closed, too; the end of the queue is the end */
 	bool shutdown_after; /* in PHASE_CLOSING: we end the stream, when the queue is empty */
-	struct peer peer;
+	bool kept_alive;     /* in PHASE_HTTP: waits for a request that need not come */
+	bool counted;        /* for its address: gate_leave() is due */
+	bool by_proxy;       /* the socket's peer is one whose X-Forwarded-For is believed */
+	bool deflate;        /* came in by a door where messages may be compressed */
+	bool limited;        /* the limits of commands and bytes hold */
+	bool held_back;      /* at one of them: nothing is read until the timer fires */
+	struct peer peer;    /* the client, as far as it is known */
+	struct rate bytes_in;
+	struct rate commands;
 };
 
 struct conns {
 	struct conns_params params;
 	struct list all;
+	struct gate *gate;
+	struct proxied *proxied;
 	size_t count;
-	size_t most; /* that there are descriptors for */
 	uint64_t accepted;
 	bool draining;
 	bool freeing;
@@ -69,11 +80,10 @@ struct conns {
 	struct task drained;
 };
 
-/* For a request head to arrive, from the beginning of the connection or from its first byte. */
-enum { HEAD_TIMEOUT_MS = 10000 };
-
-/* A connection on a new socket, which it takes over, in a set that counts it. As conns_accept(). */
-void conn_open(struct conns *set, int fd, const struct address *peer, struct tls_server *tls);
+/* A connection on a new socket, which it takes over, in a set that counts it. As conns_accept(); `counted`:
+ * for the address of the client, too. */
+void conn_open(struct conns *set, int fd, const struct peer *client, bool counted,
+               const struct conns_door *door);
 void conn_set_phase(struct conn *c, enum phase phase);
 /* Drops the socket and everything kept for it. The struct itself outlives the turn, since callers up the
  * stack may hold it. */
@@ -89,6 +99,9 @@ void conn_send_own(struct conn *c, struct frame *f, size_t limit);
 
 /* Takes one request off the front of the input; false when its head is not complete. */
 bool conn_take_request(struct conn *c, const char *data, size_t len, size_t *used) MUST_CHECK;
+/* Counts what came, and holds the client back if that was too much (conn_limits.c). */
+void conn_count_bytes(struct conn *c, size_t len);
+void conn_count_frames(struct conn *c, uint32_t count);
 /* Whether what comes is of use now. */
 bool conn_may_read(const struct conn *c);
 /* Takes frames, as long as they may be taken; returns the bytes consumed. */

@@ -108,6 +108,15 @@ static void on_undecodable(struct conn *c, const struct ws_piece *piece)
 	c->shutdown_after = true;
 }
 
+/* Each frame, an empty one in the middle of a message, too, of which nobody else hears. */
+static void count_frames(struct conn *c)
+{
+	uint32_t frames = c->decoder.frames;
+
+	c->decoder.frames = 0;
+	conn_count_frames(c, frames);
+}
+
 static bool may_decode(const struct conn *c)
 {
 	if (c->phase == PHASE_CLOSING)
@@ -125,6 +134,7 @@ size_t conn_take_frames(struct conn *c, char *data, size_t len)
 		enum ws_event event = ws_decode(&c->decoder, data + done, len - done, &used, &piece);
 
 		done += used;
+		count_frames(c);
 		switch (event) {
 		case WS_NEED_MORE: return done;
 		case WS_PIECE: on_piece(c, &piece); break;

@@ -1,18 +1,15 @@
 #include "conns.h"
 
-#include <sys/resource.h>
-
 #include "clock.h"
 #include "codes.h"
 #include "conn_internal.h"
+#include "gate.h"
 #include "listener.h"
 #include "mem.h"
 #include "metrics.h"
+#include "proxied.h"
 
-enum {
-	DRAIN_STEP_MS = 20,
-	DESCRIPTORS_KEPT = 64, /* for Redis, above all: a worker full of clients must be able to reconnect */
-};
+enum { DRAIN_STEP_MS = 20 };
 
 static void on_all_gone(struct task *t)
 {
@@ -24,13 +21,32 @@ static void on_all_gone(struct task *t)
 
 static void on_drain_timer(struct timer *t);
 
-static size_t descriptors_for_connections(void)
+/* There is no descriptor to keep it with while it is told. */
+static void refuse(struct conns *set, int fd, const struct peer *peer, const struct conns_door *door,
+                   enum refusal why)
 {
-	struct rlimit limit;
+	char who[PEER_TEXT_MAX];
 
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY)
-		return SIZE_MAX;
-	return limit.rlim_cur < 2 * DESCRIPTORS_KEPT ? limit.rlim_cur / 2 : limit.rlim_cur - DESCRIPTORS_KEPT;
+	peer_format(peer, who);
+	gate_refused(set->gate, why, who);
+	listener_refuse(fd, gate_answer(why, door->tls != NULL));
+}
+
+/* The client itself, whoever connected for it. */
+static void on_client(void *ctx, int fd, const struct address *address, const void *note)
+{
+	struct conns *set = ctx;
+	const struct conns_door *door = note;
+	struct peer client;
+	enum refusal why;
+	bool counted;
+
+	peer_remember(&client, address);
+	why = gate_admit(set->gate, &client, &counted);
+	if (why == REFUSED_NOT)
+		conn_open(set, fd, &client, counted, door);
+	else
+		refuse(set, fd, &client, door, why);
 }
 
 struct conns *conns_new(const struct conns_params *params)
@@ -38,7 +54,8 @@ struct conns *conns_new(const struct conns_params *params)
 	struct conns *set = mem_alloc(sizeof(*set));
 
 	set->params = *params;
-	set->most = descriptors_for_connections();
+	set->gate = gate_new(params->config);
+	set->proxied = proxied_new(params->loop, on_client, set);
 	list_init(&set->all);
 	set->drain_timer.fire = on_drain_timer;
 	set->drained.run = on_all_gone;
@@ -50,40 +67,36 @@ void conns_free(struct conns **set)
 	if (*set == NULL)
 		return;
 	(*set)->freeing = true;
+	proxied_free(&(*set)->proxied);
 	list_for_each (node, &(*set)->all)
 		conn_die(container_of(node, struct conn, node), true);
 	timer_stop(&(*set)->drain_timer);
 	task_cancel(&(*set)->drained);
+	gate_free(&(*set)->gate);
 	mem_free(*set);
 	*set = NULL;
 }
 
-/* Who speaks TLS would not understand the answer, and a handshake for it is what there is no room for. */
-static void refuse(int fd, bool tls)
+void conns_accept(struct conns *set, int fd, const struct address *address, const struct conns_door *door)
 {
-	struct bytes answer = BYTES("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n"
-	                            "Connection: close\r\n\r\n");
-	static struct log_limit limit;
+	static const struct conns_door plain;
+	struct peer peer;
+	enum refusal why = gate_knock(set->gate, set->count + proxied_count(set->proxied));
 
-	metrics_inc(connections_refused);
-	if (log_allowed(&limit))
-		log_warning("connection refused: at client.connection_limit, or short of descriptors");
-	listener_refuse(fd, tls ? BYTES_NONE : answer);
-}
-
-static bool is_full(const struct conns *set)
-{
-	size_t limit = (size_t)set->params.config->client.connection_limit;
-
-	return set->count >= set->most || (limit > 0 && set->count >= limit);
-}
-
-void conns_accept(struct conns *set, int fd, const struct address *peer, struct tls_server *tls)
-{
-	if (is_full(set))
-		refuse(fd, tls != NULL);
+	if (door == NULL)
+		door = &plain;
+	peer_remember(&peer, address);
+	if (why != REFUSED_NOT)
+		refuse(set, fd, &peer, door, why);
+	else if (gate_expects_header(set->gate, &peer))
+		proxied_accept(set->proxied, fd, address, door, set->params.config->limits.head_timeout_ms);
 	else
-		conn_open(set, fd, peer, tls);
+		on_client(set, fd, address, door);
+}
+
+struct bytes conns_refusal(const struct conns_door *door)
+{
+	return gate_answer(REFUSED_DESCRIPTORS, door->tls != NULL);
 }
 
 size_t conns_count(const struct conns *set)

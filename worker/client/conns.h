@@ -31,10 +31,16 @@ struct conns_params {
 struct conns *conns_new(const struct conns_params *params);
 /* All connections are dropped without a word. */
 void conns_free(struct conns **set);
-/* Takes over a new, non-blocking socket. Refuses it (503, then close) above client.connection_limit, and
- * before descriptors run out: a worker that has none to reconnect to Redis would be deaf. With `tls`, which
- * is lent, a handshake comes first, and a refusal has no answer; NULL: plain. */
-void conns_accept(struct conns *set, int fd, const struct address *peer, struct tls_server *tls);
+/* The address on which a connection came in. */
+struct conns_door {
+	struct tls_server *tls; /* a handshake comes first; NULL: plain */
+	bool deflate;           /* messages may be compressed even where that is off else */
+};
+/* Takes over a new, non-blocking socket. At a limit it is refused and closed, as gate.h has it. From a peer
+ * of proxy_protocol.trusted_peers a PROXY header comes first. The door is lent; NULL: a plain one. */
+void conns_accept(struct conns *set, int fd, const struct address *peer, const struct conns_door *door);
+/* What those are told at a door for whom there is no descriptor. */
+struct bytes conns_refusal(const struct conns_door *door);
 size_t conns_count(const struct conns *set);
 /* Closes all connections with 3001, evenly spread over duration_ms. New ones are still accepted, and closed
  * with 3001 as soon as they are upgraded. Then on_drained is called (never from within this function). */

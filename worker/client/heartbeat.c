@@ -1,5 +1,5 @@
 /* Heartbeat. Only a pong counts as a sign of life, and only while we read: a client is not blamed for a pong
- * that waits behind a command of its own, or that we did not get round to reading. */
+ * that waits behind a command of its own, or at a limit, or that we did not get round to reading. */
 #include "heartbeat.h"
 
 #include <stdlib.h>
@@ -89,7 +89,7 @@ static void check_pong(struct session *s, uint64_t now)
 {
 	if (s->pong_due_ms == 0 || now < s->pong_due_ms)
 		return;
-	if (s->held != NULL || now - s->pong_due_ms > OWN_DELAY_MS)
+	if (s->held != NULL || conn_held_back(s->conn) || now - s->pong_due_ms > OWN_DELAY_MS)
 		s->pong_due_ms = now + s->clients->config->client.pong_timeout_ms;
 	else
 		session_disconnect(s, DISCONNECT_NO_PONG, "no pong");

@@ -237,6 +237,8 @@ static void take_all(struct session *s, struct bytes rest, bool first)
 			hold(s, here, first);
 			break;
 		}
+		if (!first && !end)
+			conn_count_command(s->conn);
 		first = false;
 	}
 	if (s->clients->scratch.cap > BUFFER_KEEP)
@@ -339,6 +341,7 @@ void session_upgrade(struct clients *clients, struct conn *c, const struct http1
 				     .subprotocol = ws_handshake_subprotocol(req, known),
 				     .max_message = config->websocket.message_size_limit,
 				     .compression = &config->websocket.compression,
+				     .limited = true,
 			     });
 		return;
 	}
@@ -348,6 +351,7 @@ void session_upgrade(struct clients *clients, struct conn *c, const struct http1
 			     .state = s,
 			     .max_message = config->uni_websocket.message_size_limit,
 			     .compression = &config->uni_websocket.compression,
+			     .limited = true,
 		     });
 	if (params->cf_connect.ptr != NULL && s->phase == SESSION_NEW)
 		uni_connect(s, params->cf_connect);

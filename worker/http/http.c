@@ -87,7 +87,7 @@ static bool check_websocket(const struct exchange *x)
 	int status = ws_handshake_check(x->req, &error);
 
 	if (status == 0)
-		return check_origin(x);
+		return check_origin(x) && conn_admit(x->conn, x->req);
 	refuse(x, status, handshake_headers(status), error);
 	return false;
 }

@@ -234,3 +234,9 @@ int stream_fd(const struct stream *s)
 {
 	return s->io.fd;
 }
+
+bool stream_peer(const struct stream *s, struct address *out)
+{
+	*out = (struct address){.len = sizeof(out->sa)};
+	return getpeername(s->io.fd, &out->sa.any, &out->len) == 0;
+}

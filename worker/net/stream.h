@@ -56,3 +56,5 @@ void stream_shutdown(struct stream *s);
 void stream_close(struct stream *s, bool reset);
 bool stream_open(const struct stream *s);
 int stream_fd(const struct stream *s);
+/* Who is at the other end of the socket; false when he is gone. */
+bool stream_peer(const struct stream *s, struct address *out) MUST_CHECK;

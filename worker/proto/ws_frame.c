@@ -212,14 +212,15 @@ static enum ws_event read_close(struct ws_piece *piece)
 	return WS_CONTROL;
 }
 
-static enum ws_event take_control(const struct header *h, char *data, size_t len, size_t *used,
-                                  struct ws_piece *piece)
+static enum ws_event take_control(struct ws_decoder *d, const struct header *h, char *data, size_t len,
+                                  size_t *used, struct ws_piece *piece)
 {
 	char *payload = data + h->len;
 	size_t payload_len = (size_t)h->payload_len;
 
 	if (len - h->len < payload_len)
 		return WS_NEED_MORE;
+	d->frames++;
 	ws_mask(payload, payload_len, h->mask, 0);
 	*used += h->len + payload_len;
 	*piece = (struct ws_piece){.opcode = h->opcode, .payload = {payload, payload_len}};
@@ -229,6 +230,7 @@ static enum ws_event take_control(const struct header *h, char *data, size_t len
 
 static void begin_data_frame(struct ws_decoder *d, const struct header *h)
 {
+	d->frames++;
 	if (h->opcode != WS_CONTINUATION) {
 		d->opcode = h->opcode;
 		d->compressed = h->compressed;
@@ -298,7 +300,7 @@ enum ws_event ws_decode(struct ws_decoder *d, char *data, size_t len, size_t *us
 		case HEADER_COMPLETE: break;
 		}
 		if (h.control)
-			return take_control(&h, at, left, used, piece);
+			return take_control(d, &h, at, left, used, piece);
 		begin_data_frame(d, &h);
 		*used += h.len;
 	}

@@ -46,6 +46,7 @@ struct ws_decoder {
 	bool started;     /* a piece of the current message was handed out */
 	bool deflate;     /* permessage-deflate was agreed on */
 	bool compressed;  /* the message in progress is */
+	uint32_t frames;  /* begun; whoever counts them sets it back */
 };
 
 enum ws_event {

@@ -24,12 +24,14 @@ class Timeout(AssertionError):
 class Peer:
 	"""A TCP (or unix) connection with a receive buffer. All waits have a timeout in seconds."""
 
-	def __init__(self, port=None, host="127.0.0.1", path=None, receive_buffer=None):
+	def __init__(self, port=None, host="127.0.0.1", path=None, receive_buffer=None, source=None):
 		family = socket.AF_UNIX if path else socket.AF_INET6 if ":" in host else socket.AF_INET
 		self.socket = socket.socket(family, socket.SOCK_STREAM)
 		if receive_buffer:
 			self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
 		self.socket.settimeout(process.patience(10.0))
+		if source:
+			self.socket.bind((source, 0))
 		self.socket.connect(path or (host, port))
 		if not path:
 			self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
