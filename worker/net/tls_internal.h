@@ -19,7 +19,7 @@ struct tls_certificate {
 struct tls_server {
 	struct tls_certificate *certificates; /* the first is for clients that name none that we have */
 	size_t count;
-	struct tls_tickets tickets;
+	struct tls_tickets *tickets;
 	BIO_METHOD *socket; /* how OpenSSL reads and writes our sockets */
 	uint64_t handshake_timeout_ms;
 	size_t handshake_limit;

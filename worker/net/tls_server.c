@@ -187,7 +187,7 @@ static bool set_up(SSL_CTX *context, struct tls_server *server)
 	SSL_CTX_set_alpn_select_cb(context, on_alpn, NULL);
 	SSL_CTX_set_tlsext_servername_callback(context, on_server_name);
 	SSL_CTX_set_tlsext_servername_arg(context, server);
-	tls_tickets_use(&server->tickets, context);
+	tls_tickets_use(server->tickets, context);
 	return SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) == 1 &&
 	       SSL_CTX_set_cipher_list(context, "ECDHE+AESGCM:ECDHE+CHACHA20") == 1 &&
 	       SSL_CTX_set_session_id_context(context, who, sizeof(who) - 1) == 1;
@@ -223,9 +223,10 @@ struct tls_server *tls_server_new(const struct config *config, struct buf *error
 	server->handshake_timeout_ms = config->tls.handshake_timeout_ms;
 	server->handshake_limit = (size_t)config->tls.handshake_limit;
 	list_init(&server->handshakes);
-	tls_tickets_init(&server->tickets);
+	server->tickets = tls_tickets_new();
 	server->socket = tls_socket_method();
-	ok = add_certificate(server, "tls.cert_pem_file", config->tls.cert_pem_file, config->tls.key_pem_file,
+	ok = server->tickets != NULL &&
+	     add_certificate(server, "tls.cert_pem_file", config->tls.cert_pem_file, config->tls.key_pem_file,
 	                     config->tls.client_ca_pem_file, errors);
 	for (size_t i = 0; i < more->count; i++)
 		ok = add_certificate(server, "tls.sni_pem_files", more->items[i], NULL,
@@ -247,7 +248,7 @@ void tls_server_free(struct tls_server **server)
 		buf_free(&dead->certificates[i].ocsp);
 	}
 	BIO_meth_free(dead->socket);
-	tls_tickets_clear(&dead->tickets);
+	tls_tickets_free(&dead->tickets);
 	mem_free(dead->certificates);
 	mem_free(dead);
 	*server = NULL;
