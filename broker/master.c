@@ -10,6 +10,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "certificates.h"
 #include "clock.h"
 #include "config.h"
 #include "embedded_redis.h"
@@ -32,7 +33,7 @@ struct master {
 	struct ev_loop *loop;
 	struct pid_file *pid_file;
 	struct listeners *listeners;
-	struct tls_server *tls; /* NULL: no certificates are configured */
+	struct certificates *certificates;
 	struct metrics_slot *metrics;
 	struct embedded_redis *redis; /* NULL: Redis is somebody else's */
 	struct supervisor *supervisor;
@@ -129,7 +130,8 @@ static void on_signal(struct ev_loop *loop, ev_signal *watcher, int revents)
 		return;
 	case SIGQUIT: stop(m, watcher->signum); return;
 	case SIGHUP:
-		log_warning("SIGHUP: this version cannot reload its configuration, nothing was changed");
+		log_info("SIGHUP: reading the certificates anew; other options are read at the next start");
+		certificates_reload(m->certificates, m->supervisor);
 		return;
 	case SIGUSR1: log_info("SIGUSR1: the log goes to standard error, there is nothing to reopen"); return;
 	case SIGUSR2: log_warning("SIGUSR2: this version cannot be upgraded while it runs"); return;
@@ -227,21 +229,10 @@ static bool open_listeners(struct master *m)
 	return true;
 }
 
-static bool load_tls(struct master *m)
+static bool load_certificates(struct master *m)
 {
-	enum { TEXT_MAX = 65536 };
-	struct buf errors;
-	bool ok;
-
-	buf_init(&errors, TEXT_MAX);
-	ok = worker_load_tls(m->config, &m->tls, &errors);
-	for (size_t at = 0, len; at < errors.len; at += len + 1) {
-		len = (size_t)((const char *)memchr(errors.data + at, '\n', errors.len - at) - errors.data) -
-		      at;
-		log_error("%.*s", (int)len, errors.data + at);
-	}
-	buf_free(&errors);
-	return ok;
+	m->certificates = certificates_load(m->config);
+	return m->certificates != NULL;
 }
 
 static bool open_metrics(struct master *m)
@@ -281,7 +272,7 @@ static void make_supervisor(struct master *m)
 		.loop = m->loop,
 		.config = m->config,
 		.listeners = m->listeners,
-		.tls = m->tls,
+		.tls = certificates_tls(m->certificates),
 		.metrics = m->metrics,
 		.workers = m->workers,
 		.run_worker = worker_run,
@@ -297,9 +288,10 @@ static void make_supervisor(struct master *m)
 static bool prepare(struct master *m)
 {
 	m->workers = m->config->workers > 0 ? (unsigned)m->config->workers : usable_cpus();
-	if (!take_runtime_dir(m) || !load_tls(m) || !open_listeners(m) || !open_metrics(m) || !open_loop(m) ||
-	    !prepare_redis(m))
+	if (!take_runtime_dir(m) || !load_certificates(m) || !open_listeners(m) || !open_metrics(m) ||
+	    !open_loop(m) || !prepare_redis(m))
 		return false;
+	certificates_watch(m->certificates, m->loop);
 	make_supervisor(m);
 	return true;
 }
@@ -323,10 +315,10 @@ static void tear_down(struct master *m)
 {
 	supervisor_free(&m->supervisor);
 	embedded_redis_free(&m->redis);
+	certificates_free(&m->certificates);
 	if (m->loop != NULL)
 		ev_loop_destroy(m->loop);
 	listeners_close(&m->listeners);
-	worker_free_tls(&m->tls);
 	pid_file_release(&m->pid_file);
 }
 

@@ -9,6 +9,7 @@
 
 #include <ev.h>
 
+#include "control.h"
 #include "listeners.h"
 #include "worker.h"
 
@@ -48,5 +49,7 @@ void supervisor_start(struct supervisor *s);
 void supervisor_drain(struct supervisor *s);
 /* As before, but each is told to stop; those still there after WORKER_STOP_LIMIT_MS are killed. */
 void supervisor_stop(struct supervisor *s);
+/* To each worker that is there, with the descriptor. */
+void supervisor_send_file(struct supervisor *s, enum control_kind kind, int file);
 /* Only when all are gone, or none was ever started. Accepts NULL. */
 void supervisor_free(struct supervisor **s);

@@ -1,5 +1,5 @@
-/* The inside of TLS, for the files that make it up: tls_server.c (what comes from files), tls_tickets.c,
- * tls_stream.c (one connection). */
+/* The inside of TLS, for the files that make it up: tls_bundle.c (the bytes of files), tls_contexts.c (what
+ * OpenSSL makes of them), tls_tickets.c, tls_server.c (all of that), tls_stream.c (one connection). */
 #pragma once
 
 #include <openssl/ssl.h>
@@ -11,14 +11,9 @@
 /* The longest record, without what encryption adds (RFC 8446, 5.1). */
 enum { TLS_RECORD_MAX = 16384 };
 
-struct tls_certificate {
-	SSL_CTX *context;
-	struct buf ocsp; /* the response to staple; empty: none */
-};
-
 struct tls_server {
-	struct tls_certificate *certificates; /* the first is for clients that name none that we have */
-	size_t count;
+	SSL_CTX *context; /* for new connections: tls_contexts_new() */
+	int index;        /* tls_contexts_index() */
 	struct tls_tickets *tickets;
 	BIO_METHOD *socket; /* how OpenSSL reads and writes our sockets */
 	uint64_t handshake_timeout_ms;

@@ -423,7 +423,7 @@ static const struct stream_ops tls_ops = {
 
 static SSL *open_ssl(const struct tls_server *server, struct stream *s)
 {
-	SSL *ssl = SSL_new(server->certificates[0].context);
+	SSL *ssl = SSL_new(server->context);
 	BIO *bio = BIO_new(server->socket);
 
 	if (ssl == NULL || bio == NULL) {

@@ -18,13 +18,13 @@ class Authority:
 		os.makedirs(self.folder, exist_ok=True)
 		self.file = self.path("ca.pem")
 		openssl(
-			"req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", 3, "-subj", f"/CN={name}",
+			"req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", 30, "-subj", f"/CN={name}",
 			"-addext", "basicConstraints=critical,CA:TRUE", "-keyout", self.path("ca.key"), "-out", self.file)
 
 	def path(self, name):
 		return os.path.join(self.folder, name)
 
-	def issue(self, name, *alt_names, rsa=False):
+	def issue(self, name, *alt_names, rsa=False, days=30):
 		"""Makes NAME.pem and NAME.key, and NAME.both.pem with both. Returns the path without ".pem"."""
 		base = self.path(name)
 		kind = ["rsa:2048"] if rsa else ["ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
@@ -34,7 +34,7 @@ class Authority:
 			if alt_names:
 				f.write(f"subjectAltName={','.join(alt_names)}\n")
 		openssl(
-			"x509", "-req", "-in", base + ".csr", "-CA", self.file, "-CAkey", self.path("ca.key"), "-CAcreateserial", "-days", 3,
+			"x509", "-req", "-in", base + ".csr", "-CA", self.file, "-CAkey", self.path("ca.key"), "-CAcreateserial", "-days", days,
 			"-extfile", base + ".ext", "-out", base + ".pem")
 		with open(base + ".both.pem", "w") as both:
 			for part in (".pem", ".key"):
