@@ -19,6 +19,7 @@
 #include "mem.h"
 #include "metrics.h"
 #include "pid_file.h"
+#include "privileges.h"
 #include "runtime_dir.h"
 #include "supervisor.h"
 #include "worker.h"
@@ -32,6 +33,7 @@ struct master {
 	unsigned workers;
 	struct ev_loop *loop;
 	struct pid_file *pid_file;
+	struct privileges *privileges;
 	struct listeners *listeners;
 	struct certificates *certificates;
 	struct metrics_slot *metrics;
@@ -184,6 +186,24 @@ static void on_all_workers_ready(void *arg)
 		on_ready(m->on_ready_arg);
 }
 
+static bool let_pass(const struct master *m, const char *dir)
+{
+	if (runtime_dir_let_pass(dir, privileges_gid(m->privileges)))
+		return true;
+	log_error("cannot let the group of the workers into the runtime directory %s: %s", dir,
+	          strerror(errno));
+	return false;
+}
+
+static bool find_privileges(struct master *m)
+{
+	m->privileges = privileges_new(m->config);
+	if (m->privileges == NULL)
+		return false;
+	privileges_protect_master(m->privileges);
+	return privileges_try(m->privileges, NULL);
+}
+
 /* Only the embedded Redis cannot do without the directory. A broker with a Redis elsewhere may well run where
  * nothing can be written. */
 static bool take_runtime_dir(struct master *m)
@@ -200,7 +220,7 @@ static bool take_runtime_dir(struct master *m)
 		mem_free(path);
 	}
 	if (result == PID_FILE_TAKEN)
-		return true;
+		return !privileges_change(m->privileges) || let_pass(m, dir);
 	if (result == PID_FILE_HELD) {
 		log_error("another broker (pid %d) runs with the runtime directory %s: stop it, or choose "
 		          "another with --runtime-dir",
@@ -218,7 +238,9 @@ static bool open_listeners(struct master *m)
 		log_error("there is no address to listen on");
 		return false;
 	}
+	privileges_begin_group(m->privileges);
 	m->listeners = listeners_open(&m->config->listen, m->workers);
+	privileges_end_group();
 	if (m->listeners == NULL)
 		return false;
 	/* From here on the configuration says which port the kernel chose for port 0. */
@@ -247,7 +269,7 @@ static bool prepare_redis(struct master *m)
 {
 	if (m->config->redis.address != NULL)
 		return true;
-	m->redis = embedded_redis_new(m->loop, m->config->runtime_dir);
+	m->redis = embedded_redis_new(m->loop, m->config->runtime_dir, m->privileges);
 	if (m->redis == NULL)
 		return false;
 	m->config->redis.address = embedded_redis_address(m->config->runtime_dir);
@@ -274,6 +296,7 @@ static void make_supervisor(struct master *m)
 		.listeners = m->listeners,
 		.tls = certificates_tls(m->certificates),
 		.metrics = m->metrics,
+		.privileges = m->privileges,
 		.workers = m->workers,
 		.run_worker = worker_run,
 		.on_forked = on_worker_forked,
@@ -288,8 +311,8 @@ static void make_supervisor(struct master *m)
 static bool prepare(struct master *m)
 {
 	m->workers = m->config->workers > 0 ? (unsigned)m->config->workers : usable_cpus();
-	if (!take_runtime_dir(m) || !load_certificates(m) || !open_listeners(m) || !open_metrics(m) ||
-	    !open_loop(m) || !prepare_redis(m))
+	if (!find_privileges(m) || !take_runtime_dir(m) || !load_certificates(m) || !open_listeners(m) ||
+	    !open_metrics(m) || !open_loop(m) || !prepare_redis(m))
 		return false;
 	certificates_watch(m->certificates, m->loop);
 	make_supervisor(m);
@@ -320,6 +343,7 @@ static void tear_down(struct master *m)
 		ev_loop_destroy(m->loop);
 	listeners_close(&m->listeners);
 	pid_file_release(&m->pid_file);
+	privileges_free(&m->privileges);
 }
 
 int master_run(struct config *config, void (*on_ready)(void *arg), void *arg)

@@ -238,6 +238,8 @@ static _Noreturn void become_worker(struct worker *w, int control_fd)
 	keep_own_descriptors(&args);
 	snprintf(who, sizeof(who), "worker %u", w->index);
 	log_set_who(who);
+	if (!privileges_drop(s->args.privileges))
+		exit(1);
 	exit(s->args.run_worker(&args));
 }
 

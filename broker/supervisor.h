@@ -11,6 +11,7 @@
 
 #include "control.h"
 #include "listeners.h"
+#include "privileges.h"
 #include "worker.h"
 
 struct supervisor;
@@ -26,8 +27,9 @@ struct supervisor_args {
 	struct ev_loop *loop; /* the default loop: the others are not told of children */
 	const struct config *config;
 	const struct listeners *listeners;
-	struct tls_server *tls;       /* worker_load_tls() */
-	struct metrics_slot *metrics; /* a slot for each worker */
+	struct tls_server *tls;              /* worker_load_tls() */
+	struct metrics_slot *metrics;        /* a slot for each worker */
+	const struct privileges *privileges; /* for the children to drop; NULL: none */
 	unsigned workers;
 	int (*run_worker)(const struct worker_args *args); /* in the child; its result is the exit code */
 
