@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import ssl
@@ -27,6 +28,8 @@ def ca(tmp_path_factory):
 	authority.issue("wild", "DNS:*.wild.example.com")
 	authority.issue("user")
 	authority.answer_ocsp("server")
+	authority.answer_ocsp("wild")
+	os.rename(authority.path("wild.pem.ocsp"), authority.path("wild.both.pem.ocsp"))
 	return authority
 
 
@@ -154,6 +157,10 @@ def test_a_client_cannot_ask_for_a_new_handshake(broker, ca):
 def test_the_ocsp_response_beside_the_certificate_is_stapled(broker, ca):
 	shown = openssl("s_client", "-connect", f"127.0.0.1:{broker.tls_port}", "-status", "-CAfile", ca.file, input=b"")
 	assert b"OCSP Response Status: successful" in shown
+	other = openssl(
+		"s_client", "-connect", f"127.0.0.1:{broker.tls_port}", "-status", "-servername", "a.wild.example.com", input=b"")
+	numbers = [re.findall(rb"Serial Number: (\w+)", text) for text in (shown, other)]
+	assert len(numbers[0]) == len(numbers[1]) == 1 and numbers[0] != numbers[1]  # each has its own
 	shown = openssl(
 		"s_client", "-connect", f"127.0.0.1:{broker.tls_port}", "-status", "-servername", "news.example.com", input=b"")
 	assert b"OCSP response: no response sent" in shown

@@ -14,7 +14,9 @@
 #include <ev.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "bytes.h"
@@ -632,6 +634,38 @@ static void key_updates_are_answered(void **state)
 	}
 }
 
+static int unread(void)
+{
+	int len;
+
+	assert_int_equal(ioctl(stream_fd(&t.stream), FIONREAD, &len), 0);
+	return len;
+}
+
+/* Nobody else would get a turn before it is over. */
+static void who_sends_nothing_but_key_updates_gets_no_more_of_a_turn_than_others(void **state)
+{
+	static char flood[200000];
+	size_t len;
+	int left;
+
+	handshake();
+	for (int i = 0; i < 3000; i++) {
+		assert_int_equal(SSL_key_update(t.client, SSL_KEY_UPDATE_NOT_REQUESTED), 1);
+		assert_int_equal(SSL_do_handshake(t.client), 1);
+	}
+	len = take_flight(flood, sizeof(flood));
+	assert_true(len > 4 * 16384);
+	assert_int_equal(send(t.peer, flood, len, MSG_NOSIGNAL), len);
+	for (left = (int)len; left > 0; left = unread()) {
+		int before = unread();
+
+		ev_run(loop_ev(t.loop), EVRUN_NOWAIT);
+		assert_in_range(before - unread(), 1, 20000);
+	}
+	greet();
+}
+
 /* --- the end --- */
 
 static void the_end_of_the_client_is_the_end_of_the_stream_with_or_without_a_word(void **state)
@@ -707,6 +741,42 @@ static void a_goodbye_waits_for_a_full_socket(void **state)
 	}
 	assert_true(client_sees_the_end());
 	assert_int_equal(read, sent + 1);
+}
+
+/* --- what is spoken --- */
+
+static bool is_agreed(const char *groups, const char *suites)
+{
+	bool done = false;
+
+	assert_int_equal(SSL_CTX_set1_groups_list(t.client_context, groups), 1);
+	assert_int_equal(SSL_CTX_set_ciphersuites(t.client_context, suites), 1);
+	reopen();
+	for (int i = 0; i < 10 && t.end == 1 && !done; i++) {
+		done = client_step();
+		send_flight();
+	}
+	if (done)
+		greet();
+	else
+		expect_error(EPROTO);
+	return done;
+}
+
+static void groups_and_suites_are_the_good_and_quick_ones(void **state)
+{
+	static const char usual[] = "TLS_AES_128_GCM_SHA256";
+	static const char *const groups[] = {"X25519", "P-256", "P-384"}, *const others[] = {"P-521", "X448"};
+	static const char *const suites[] = {"TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384",
+	                                     "TLS_CHACHA20_POLY1305_SHA256"};
+
+	for (size_t i = 0; i < ARRAY_LEN(groups); i++)
+		assert_true(is_agreed(groups[i], usual));
+	for (size_t i = 0; i < ARRAY_LEN(others); i++)
+		assert_false(is_agreed(others[i], usual));
+	for (size_t i = 0; i < ARRAY_LEN(suites); i++)
+		assert_true(is_agreed("X25519", suites[i]));
+	assert_false(is_agreed("X25519", "TLS_AES_128_CCM_SHA256"));
 }
 
 /* --- tickets --- */
@@ -880,6 +950,7 @@ static void take_ticket(void)
 	greet();
 	SSL_CTX_sess_set_new_cb(t.client_context, NULL);
 	assert_non_null(ticket);
+	assert_int_equal(SSL_SESSION_get_max_early_data(ticket), 0);
 }
 
 static bool is_resumed(void)
@@ -1178,11 +1249,13 @@ int main(void)
 		TEST(an_owner_who_stops_reading_hears_the_rest_when_he_goes_on),
 		TEST(a_record_that_was_tampered_with_is_an_error),
 		TEST(key_updates_are_answered),
+		TEST(who_sends_nothing_but_key_updates_gets_no_more_of_a_turn_than_others),
 		TEST(the_end_of_the_client_is_the_end_of_the_stream_with_or_without_a_word),
 		TEST(data_before_the_end_is_heard_and_then_the_end),
 		TEST(after_a_shutdown_the_peer_reads_the_end_and_can_still_send),
 		TEST(a_close_says_goodbye),
 		TEST(a_goodbye_waits_for_a_full_socket),
+		TEST(groups_and_suites_are_the_good_and_quick_ones),
 		TEST(tickets_are_taken_for_one_more_period_than_their_own),
 		TEST(a_ticket_of_another_server_is_not_taken_but_a_handshake_is_made),
 		TEST(connections_live_on_with_the_files_they_began_with),

@@ -1,7 +1,6 @@
 #include "tls_contexts.h"
 
 #include <openssl/err.h>
-#include <openssl/ocsp.h>
 #include <openssl/pem.h>
 #include <openssl/sha.h>
 #include <openssl/x509v3.h>
@@ -12,6 +11,7 @@
 #include "clock.h"
 #include "mem.h"
 #include "tls_internal.h"
+#include "tls_ocsp.h"
 
 enum {
 	CLIENT_CHAIN_MAX = 32768, /* bytes of certificates that a client may show */
@@ -23,9 +23,8 @@ enum {
 /* One certificate. */
 struct identity {
 	SSL_CTX *context;
-	char *place;         /* "OPTION: FILE", for people */
-	unsigned char *ocsp; /* the response to staple; NULL: none */
-	size_t ocsp_len;
+	char *place; /* "OPTION: FILE", for people */
+	struct tls_ocsp ocsp;
 };
 
 /* Of one bundle. Owned by the context of the first identity. */
@@ -78,13 +77,7 @@ static int on_server_name(SSL *ssl, int *alert, void *arg)
 
 static int on_status(SSL *ssl, void *arg)
 {
-	const struct identity *id = arg;
-	unsigned char *copy = OPENSSL_memdup(id->ocsp, id->ocsp_len);
-
-	if (copy == NULL)
-		return SSL_TLSEXT_ERR_NOACK;
-	SSL_set_tlsext_status_ocsp_resp(ssl, copy, (long)id->ocsp_len);
-	return SSL_TLSEXT_ERR_OK;
+	return tls_ocsp_staple(arg, ssl);
 }
 
 /* --- what is in the files --- */
@@ -174,20 +167,10 @@ static bool read_key(struct identity *id, const struct tls_file *file, struct bu
 
 static bool read_ocsp(struct identity *id, const struct tls_file *file, struct buf *errors)
 {
-	const unsigned char *at = (const unsigned char *)file->data;
-	OCSP_RESPONSE *response;
-
-	if (file->data == NULL)
-		return true;
-	response = d2i_OCSP_RESPONSE(NULL, &at, (long)file->len);
-	if (response == NULL)
+	if (!tls_ocsp_read(&id->ocsp, file, SSL_CTX_get0_certificate(id->context)))
 		return refuse(errors, file, "is no OCSP response in DER");
-	OCSP_RESPONSE_free(response);
-	id->ocsp = mem_alloc(file->len);
-	id->ocsp_len = file->len;
-	memcpy(id->ocsp, file->data, file->len);
 	SSL_CTX_set_tlsext_status_cb(id->context, on_status);
-	SSL_CTX_set_tlsext_status_arg(id->context, id);
+	SSL_CTX_set_tlsext_status_arg(id->context, &id->ocsp);
 	return true;
 }
 
@@ -289,6 +272,9 @@ static bool set_up(SSL_CTX *context, struct identities *set, struct tls_tickets 
 	                                     SSL_OP_IGNORE_UNEXPECTED_EOF);
 	SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
 	                                  SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_NO_AUTO_CHAIN);
+	/* What is no data is answered within SSL_read(). Without an end to that, who sends nothing but key
+	 * updates would keep a worker busy for as long as the socket has more. */
+	SSL_CTX_clear_mode(context, SSL_MODE_AUTO_RETRY);
 	SSL_CTX_set_read_ahead(context, 1);
 	SSL_CTX_set_max_cert_list(context, CLIENT_CHAIN_MAX);
 	SSL_CTX_set_alpn_select_cb(context, on_alpn, NULL);
@@ -353,7 +339,7 @@ static void identities_free(struct identities *set, size_t from)
 		if (i >= from)
 			SSL_CTX_free(set->items[i].context);
 		mem_free(set->items[i].place);
-		mem_free(set->items[i].ocsp);
+		tls_ocsp_clear(&set->items[i].ocsp);
 	}
 	mem_free(set->items);
 	mem_free(set);
@@ -434,11 +420,17 @@ static void put_lifetime(struct buf *out, const struct identity *id, const char 
 	buf_reset(out);
 	buf_putf(out, "%s: the certificate %s ", id->place, what);
 	put_time(out, moment);
-	buf_putc(out, '\0');
 }
 
-static void describe(const struct identity *id, struct buf *line,
-                     void (*tell)(bool is_warning, const char *line))
+typedef void tell_fn(bool is_warning, const char *line);
+
+static void tell_line(const struct identity *id, struct buf *line, bool is_warning, tell_fn *tell)
+{
+	buf_putc(line, '\0');
+	tell(is_warning, buf_ok(line) ? line->data : id->place);
+}
+
+static void describe(const struct identity *id, struct buf *line, tell_fn *tell)
 {
 	const X509 *cert = SSL_CTX_get0_certificate(id->context);
 	time_t begin = unix_time(X509_get0_notBefore(cert)), end = unix_time(X509_get0_notAfter(cert));
@@ -449,8 +441,7 @@ static void describe(const struct identity *id, struct buf *line,
 	put_subject(line, cert);
 	buf_puts(line, ", valid until ");
 	put_time(line, end);
-	buf_putc(line, '\0');
-	tell(false, buf_ok(line) ? line->data : id->place);
+	tell_line(id, line, false, tell);
 	if (now < begin)
 		put_lifetime(line, id, "is not valid before", begin);
 	else if (now >= end)
@@ -459,7 +450,18 @@ static void describe(const struct identity *id, struct buf *line,
 		put_lifetime(line, id, "expires soon:", end);
 	else
 		return;
-	tell(true, buf_ok(line) ? line->data : id->place);
+	tell_line(id, line, true, tell);
+}
+
+static void describe_ocsp(const struct identity *id, struct buf *line, tell_fn *tell)
+{
+	const char *problem = tls_ocsp_problem(&id->ocsp);
+
+	if (problem == NULL)
+		return;
+	buf_reset(line);
+	buf_putf(line, "%s.ocsp: %s", id->place, problem);
+	tell_line(id, line, true, tell);
 }
 
 void tls_contexts_describe(const SSL_CTX *first, int index, void (*tell)(bool is_warning, const char *line))
@@ -469,7 +471,9 @@ void tls_contexts_describe(const SSL_CTX *first, int index, void (*tell)(bool is
 	struct buf line;
 
 	buf_init(&line, LINE_MAX_LEN);
-	for (size_t i = 0; i < set->count; i++)
+	for (size_t i = 0; i < set->count; i++) {
 		describe(&set->items[i], &line, tell);
+		describe_ocsp(&set->items[i], &line, tell);
+	}
 	buf_free(&line);
 }
