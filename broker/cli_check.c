@@ -22,6 +22,12 @@ const char cli_check_help[] =
 
 static const struct args_option options[] = {CONFIG_ARGS};
 
+static void tell_of_certificate(bool is_warning, const char *line)
+{
+	if (is_warning)
+		fprintf(stderr, "warning: %s\n", line);
+}
+
 /* What no value shows, but the files that it names. */
 static bool check_files(const struct config *config)
 {
@@ -36,6 +42,7 @@ static bool check_files(const struct config *config)
 	ok = worker_load_redis_tls(config, &redis_tls, &errors) && ok;
 	if (!ok)
 		fprintf(stderr, "%.*s", BYTES_FMT(buf_bytes(&errors)));
+	worker_describe_tls(tls, tell_of_certificate);
 	worker_free_tls(&tls);
 	worker_free_redis_tls(&redis_tls);
 	buf_free(&errors);

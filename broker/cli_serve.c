@@ -18,6 +18,8 @@ const char cli_serve_help[] =
 	"\n"
 	"Options:\n" CONFIG_ARGS_HELP "\n"
 	"Signals: TERM and INT drain and stop, a second one stops at once, as QUIT does.\n"
+	"HUP reads the files anew that were named under tls at the start, and drops\n"
+	"nobody; if one cannot be used, all stay in use. Other options stay as they are.\n"
 	"\n"
 	"Exit codes: 0 after an orderly stop, 1 it could not start, 2 wrong usage.\n"
 	"\n"

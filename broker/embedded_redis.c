@@ -55,6 +55,7 @@ enum server_phase {
 
 struct embedded_redis {
 	struct ev_loop *loop;
+	const struct privileges *privileges;
 	char *program, *socket_path, *data_dir, *log_path, *lock_path;
 	enum server_phase phase;
 	pid_t pid;
@@ -244,8 +245,10 @@ static _Noreturn void become_server(const struct embedded_redis *r, pid_t master
 	char *argv[] = {name, from_stdin, NULL};
 
 	setsid();
-	prctl(PR_SET_PDEATHSIG, SIGTERM);
-	if (getppid() != master) /* it died before the line above */
+	if (!privileges_drop(r->privileges))
+		_exit(1);
+	prctl(PR_SET_PDEATHSIG, SIGTERM); /* here, as a change of the user clears it */
+	if (getppid() != master)          /* it died before the line above */
 		_exit(1);
 	for (int i = 0; i < 3; i++) {
 		if (dup2(fds[i], i) < 0)
@@ -288,7 +291,7 @@ static void wait_for_respawn(struct embedded_redis *r, bool was_healthy)
  * does. -1: not yet. */
 static int lock_data(struct embedded_redis *r)
 {
-	int fd = open(r->lock_path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	int fd = open(r->lock_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	int knock;
 
 	if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) == 0) {
@@ -390,7 +393,7 @@ static void on_timer(struct ev_loop *loop, ev_timer *watcher, int revents)
 
 char *embedded_redis_address(const char *runtime_dir)
 {
-	char *path = runtime_dir_path(runtime_dir, "redis.sock");
+	char *path = runtime_dir_path(runtime_dir, "redis/redis.sock");
 	char *address = mem_printf("unix:%s", path);
 
 	mem_free(path);
@@ -416,6 +419,14 @@ static char *find_program(const char *name)
 	return NULL;
 }
 
+static bool give_away(const struct embedded_redis *r)
+{
+	if (runtime_dir_give(r->data_dir, privileges_uid(r->privileges), privileges_gid(r->privileges)))
+		return privileges_try(r->privileges, r->data_dir);
+	log_error("cannot give %s to the user of the embedded Redis: %s", r->data_dir, strerror(errno));
+	return false;
+}
+
 /* False after telling why. */
 static bool check(struct embedded_redis *r)
 {
@@ -436,17 +447,19 @@ static bool check(struct embedded_redis *r)
 		          strerror(errno));
 		return false;
 	}
-	return true;
+	return !privileges_change(r->privileges) || give_away(r);
 }
 
-struct embedded_redis *embedded_redis_new(struct ev_loop *loop, const char *runtime_dir)
+struct embedded_redis *embedded_redis_new(struct ev_loop *loop, const char *runtime_dir,
+                                          const struct privileges *privileges)
 {
 	struct embedded_redis *r = mem_alloc(sizeof(*r));
 
 	r->loop = loop;
+	r->privileges = privileges;
 	r->knock_fd = -1;
 	r->program = find_program("redis-server");
-	r->socket_path = runtime_dir_path(runtime_dir, "redis.sock");
+	r->socket_path = runtime_dir_path(runtime_dir, "redis/redis.sock");
 	r->data_dir = runtime_dir_path(runtime_dir, "redis");
 	r->log_path = runtime_dir_path(runtime_dir, "redis.log");
 	r->lock_path = runtime_dir_path(runtime_dir, "redis/lock");

@@ -10,6 +10,7 @@
 #include <ev.h>
 
 #include "compiler.h"
+#include "privileges.h"
 
 struct embedded_redis;
 
@@ -20,13 +21,15 @@ enum {
 	EMBEDDED_REDIS_STOP_LIMIT_MS = 10000,
 };
 
-/* The address of the embedded Redis of a runtime directory: "unix:/DIR/redis.sock", whether it runs or not.
- * Free with mem_free(). */
+/* The address of the embedded Redis of a runtime directory: "unix:/DIR/redis/redis.sock", whether it runs or
+ * not. Free with mem_free(). */
 char *embedded_redis_address(const char *runtime_dir) MUST_CHECK;
 
 /* NULL after telling in the log what is missing: a redis-server in PATH, a path that is short enough, a place
- * for the data. The loop must be the default loop. The directory must exist. */
-struct embedded_redis *embedded_redis_new(struct ev_loop *loop, const char *runtime_dir) MUST_CHECK;
+ * for the data. The loop must be the default loop. The directory must exist. The server, and the directory of
+ * its data and socket, are the user's that the privileges name; NULL: ours. Lends them. */
+struct embedded_redis *embedded_redis_new(struct ev_loop *loop, const char *runtime_dir,
+                                          const struct privileges *privileges) MUST_CHECK;
 void embedded_redis_start(struct embedded_redis *r);
 /* Ends it in good order. on_stopped comes from the loop when it is gone and may free it. Asking again while
  * it ends changes who is told, and nothing else. */

@@ -10,6 +10,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "certificates.h"
 #include "clock.h"
 #include "config.h"
 #include "embedded_redis.h"
@@ -18,6 +19,7 @@
 #include "mem.h"
 #include "metrics.h"
 #include "pid_file.h"
+#include "privileges.h"
 #include "runtime_dir.h"
 #include "supervisor.h"
 #include "worker.h"
@@ -31,8 +33,9 @@ struct master {
 	unsigned workers;
 	struct ev_loop *loop;
 	struct pid_file *pid_file;
+	struct privileges *privileges;
 	struct listeners *listeners;
-	struct tls_server *tls;       /* NULL: no certificates are configured */
+	struct certificates *certificates;
 	struct tls_client *redis_tls; /* NULL: Redis is not spoken to over TLS */
 	struct metrics_slot *metrics;
 	struct embedded_redis *redis; /* NULL: Redis is somebody else's */
@@ -130,7 +133,8 @@ static void on_signal(struct ev_loop *loop, ev_signal *watcher, int revents)
 		return;
 	case SIGQUIT: stop(m, watcher->signum); return;
 	case SIGHUP:
-		log_warning("SIGHUP: this version cannot reload its configuration, nothing was changed");
+		log_info("SIGHUP: reading the certificates anew; other options are read at the next start");
+		certificates_reload(m->certificates, m->supervisor);
 		return;
 	case SIGUSR1: log_info("SIGUSR1: the log goes to standard error, there is nothing to reopen"); return;
 	case SIGUSR2: log_warning("SIGUSR2: this version cannot be upgraded while it runs"); return;
@@ -183,6 +187,24 @@ static void on_all_workers_ready(void *arg)
 		on_ready(m->on_ready_arg);
 }
 
+static bool let_pass(const struct master *m, const char *dir)
+{
+	if (runtime_dir_let_pass(dir, privileges_gid(m->privileges)))
+		return true;
+	log_error("cannot let the group of the workers into the runtime directory %s: %s", dir,
+	          strerror(errno));
+	return false;
+}
+
+static bool find_privileges(struct master *m)
+{
+	m->privileges = privileges_new(m->config);
+	if (m->privileges == NULL)
+		return false;
+	privileges_protect_master(m->privileges);
+	return privileges_try(m->privileges, NULL);
+}
+
 /* Only the embedded Redis cannot do without the directory. A broker with a Redis elsewhere may well run where
  * nothing can be written. */
 static bool take_runtime_dir(struct master *m)
@@ -199,7 +221,7 @@ static bool take_runtime_dir(struct master *m)
 		mem_free(path);
 	}
 	if (result == PID_FILE_TAKEN)
-		return true;
+		return !privileges_change(m->privileges) || let_pass(m, dir);
 	if (result == PID_FILE_HELD) {
 		log_error("another broker (pid %d) runs with the runtime directory %s: stop it, or choose "
 		          "another with --runtime-dir",
@@ -217,7 +239,9 @@ static bool open_listeners(struct master *m)
 		log_error("there is no address to listen on");
 		return false;
 	}
+	privileges_begin_group(m->privileges);
 	m->listeners = listeners_open(&m->config->listen, m->workers);
+	privileges_end_group();
 	if (m->listeners == NULL)
 		return false;
 	/* From here on the configuration says which port the kernel chose for port 0. */
@@ -228,17 +252,10 @@ static bool open_listeners(struct master *m)
 	return true;
 }
 
-static bool load_tls(struct master *m)
+static bool load_certificates(struct master *m)
 {
-	enum { TEXT_MAX = 65536 };
-	struct buf errors;
-	bool ok;
-
-	buf_init(&errors, TEXT_MAX);
-	ok = worker_load_tls(m->config, &m->tls, &errors);
-	log_lines(LOG_ERROR, errors.data, errors.len);
-	buf_free(&errors);
-	return ok;
+	m->certificates = certificates_load(m->config);
+	return m->certificates != NULL;
 }
 
 static bool open_metrics(struct master *m)
@@ -253,7 +270,7 @@ static bool prepare_redis(struct master *m)
 {
 	if (m->config->redis.address != NULL)
 		return true;
-	m->redis = embedded_redis_new(m->loop, m->config->runtime_dir);
+	m->redis = embedded_redis_new(m->loop, m->config->runtime_dir, m->privileges);
 	if (m->redis == NULL)
 		return false;
 	m->config->redis.address = embedded_redis_address(m->config->runtime_dir);
@@ -295,9 +312,10 @@ static void make_supervisor(struct master *m)
 		.loop = m->loop,
 		.config = m->config,
 		.listeners = m->listeners,
-		.tls = m->tls,
+		.tls = certificates_tls(m->certificates),
 		.redis_tls = m->redis_tls,
 		.metrics = m->metrics,
+		.privileges = m->privileges,
 		.workers = m->workers,
 		.run_worker = worker_run,
 		.on_forked = on_worker_forked,
@@ -312,9 +330,10 @@ static void make_supervisor(struct master *m)
 static bool prepare(struct master *m)
 {
 	m->workers = m->config->workers > 0 ? (unsigned)m->config->workers : usable_cpus();
-	if (!take_runtime_dir(m) || !load_tls(m) || !open_listeners(m) || !open_metrics(m) || !open_loop(m) ||
-	    !load_redis_tls(m) || !prepare_redis(m))
+	if (!find_privileges(m) || !take_runtime_dir(m) || !load_certificates(m) || !open_listeners(m) ||
+	    !open_metrics(m) || !open_loop(m) || !load_redis_tls(m) || !prepare_redis(m))
 		return false;
+	certificates_watch(m->certificates, m->loop);
 	make_supervisor(m);
 	return true;
 }
@@ -338,12 +357,13 @@ static void tear_down(struct master *m)
 {
 	supervisor_free(&m->supervisor);
 	embedded_redis_free(&m->redis);
+	certificates_free(&m->certificates);
 	if (m->loop != NULL)
 		ev_loop_destroy(m->loop);
 	listeners_close(&m->listeners);
-	worker_free_tls(&m->tls);
 	worker_free_redis_tls(&m->redis_tls);
 	pid_file_release(&m->pid_file);
+	privileges_free(&m->privileges);
 }
 
 int master_run(struct config *config, void (*on_ready)(void *arg), void *arg)

@@ -10,7 +10,6 @@
 
 #include "child.h"
 #include "clock.h"
-#include "control.h"
 #include "log.h"
 #include "mem.h"
 #include "respawn.h"
@@ -92,12 +91,23 @@ static void close_control(struct worker *w)
 	w->control_fd = -1;
 }
 
-/* A message that does not get through is no loss: the deadline is behind it. */
-static void tell(struct worker *w, enum control_kind kind)
+static const char *request(enum control_kind kind)
 {
-	if (w->control_fd >= 0 && control_send(w->control_fd, kind) < 0)
+	switch (kind) {
+	case CONTROL_DRAIN: return "drain";
+	case CONTROL_STOP: return "stop";
+	case CONTROL_TLS_FILES: return "use new TLS files";
+	case CONTROL_READY: break;
+	}
+	return "?";
+}
+
+/* An order to end that does not get through is no loss: the deadline is behind it. */
+static void tell(struct worker *w, enum control_kind kind, int file)
+{
+	if (w->control_fd >= 0 && control_send_file(w->control_fd, kind, file) < 0)
 		log_warning("worker %u (pid %d) cannot be told to %s: %s", w->index, (int)w->pid,
-		            kind == CONTROL_DRAIN ? "drain" : "stop", strerror(errno));
+		            request(kind), strerror(errno));
 }
 
 static void wait_for_respawn(struct worker *w, bool was_healthy)
@@ -229,6 +239,8 @@ static _Noreturn void become_worker(struct worker *w, int control_fd)
 	keep_own_descriptors(&args);
 	snprintf(who, sizeof(who), "worker %u", w->index);
 	log_set_who(who);
+	if (!privileges_drop(s->args.privileges))
+		exit(1);
 	exit(s->args.run_worker(&args));
 }
 
@@ -331,7 +343,7 @@ static void end_all(struct supervisor *s, enum control_kind kind)
 		struct worker *w = &s->workers[i];
 
 		if (has_process(w)) {
-			tell(w, kind);
+			tell(w, kind, -1);
 			continue;
 		}
 		ev_timer_stop(s->args.loop, &w->timer);
@@ -361,6 +373,12 @@ void supervisor_stop(struct supervisor *s)
 	s->state = STOPPING;
 	end_all(s, CONTROL_STOP);
 	limit_end(s, WORKER_STOP_LIMIT_MS);
+}
+
+void supervisor_send_file(struct supervisor *s, enum control_kind kind, int file)
+{
+	for (unsigned i = 0; i < s->args.workers; i++)
+		tell(&s->workers[i], kind, file);
 }
 
 void supervisor_free(struct supervisor **s)

@@ -9,7 +9,9 @@
 
 #include <ev.h>
 
+#include "control.h"
 #include "listeners.h"
+#include "privileges.h"
 #include "worker.h"
 
 struct supervisor;
@@ -25,9 +27,10 @@ struct supervisor_args {
 	struct ev_loop *loop; /* the default loop: the others are not told of children */
 	const struct config *config;
 	const struct listeners *listeners;
-	struct tls_server *tls;       /* worker_load_tls() */
-	struct tls_client *redis_tls; /* worker_load_redis_tls() */
-	struct metrics_slot *metrics; /* a slot for each worker */
+	struct tls_server *tls;              /* worker_load_tls() */
+	struct tls_client *redis_tls;        /* worker_load_redis_tls() */
+	struct metrics_slot *metrics;        /* a slot for each worker */
+	const struct privileges *privileges; /* for the children to drop; NULL: none */
 	unsigned workers;
 	int (*run_worker)(const struct worker_args *args); /* in the child; its result is the exit code */
 
@@ -49,5 +52,7 @@ void supervisor_start(struct supervisor *s);
 void supervisor_drain(struct supervisor *s);
 /* As before, but each is told to stop; those still there after WORKER_STOP_LIMIT_MS are killed. */
 void supervisor_stop(struct supervisor *s);
+/* To each worker that is there, with the descriptor. */
+void supervisor_send_file(struct supervisor *s, enum control_kind kind, int file);
 /* Only when all are gone, or none was ever started. Accepts NULL. */
 void supervisor_free(struct supervisor **s);

@@ -77,6 +77,8 @@ struct config {
 	struct strings listen; /* "ADDR:PORT", "[v6]:PORT", ":PORT" or "unix:/path", words before it */
 	int workers;           /* 0: as many as this process may use CPUs */
 	bool sandbox;          /* workers give up system calls that they never need */
+	char *user;            /* whom children become when root starts us; NULL: nobody else */
+	char *group;           /* NULL: that of the user */
 	char *runtime_dir;     /* holds the pid file, the data and socket of the embedded Redis */
 
 	struct {

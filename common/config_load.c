@@ -1,6 +1,8 @@
 /* config_load(): from a file, the environment and the command line to a struct config. Goes on after a
  * problem, so that all of them are told at once. How the sources are read stands in config_yaml.c and
  * config_variables.c. */
+#include <grp.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -156,11 +158,27 @@ static void check_redis_tls(struct loader *l)
 		               "is of use only with redis.tls.cert_pem_file");
 }
 
+/* Known here, as the place in the file is. */
+static void check_accounts(struct loader *l)
+{
+	const struct config *c = l->config;
+
+	if (c->user != NULL && getpwnam(c->user) == NULL)
+		loader_problem(l, loader_place(l, "user"), "user", "\"%s\" is no user of this machine",
+		               c->user);
+	if (c->group != NULL && getgrnam(c->group) == NULL)
+		loader_problem(l, loader_place(l, "group"), "group", "\"%s\" is no group of this machine",
+		               c->group);
+	if (c->group != NULL && c->user == NULL)
+		loader_problem(l, loader_place(l, "group"), "group", "must not be set without user");
+}
+
 static void check_together(struct loader *l)
 {
 	const struct scope channel = {&options_of_channel, &l->config->channel.without_namespace,
 	                              "channel.without_namespace.", l->channel_places};
 
+	check_accounts(l);
 	check_pings(l);
 	check_paths(l);
 	check_listen(l);

@@ -10,6 +10,8 @@ enum control_kind {
 	CONTROL_READY = 1, /* worker: listening and serving */
 	CONTROL_DRAIN,     /* master: close clients with 3001, spread over the drain time, and exit 0 */
 	CONTROL_STOP,      /* master: exit now */
+	/* master: use these files for TLS from now on; comes with a descriptor, see tls_bundle.h */
+	CONTROL_TLS_FILES,
 };
 
 struct control_message {
@@ -23,5 +25,11 @@ enum { CONTROL_VERSION = 1 };
 int control_pair(int fds[2]) MUST_CHECK;
 /* -1 with errno; a full socket is an error, too: the peer is stuck. */
 int control_send(int fd, enum control_kind kind) MUST_CHECK;
-/* 1: a message, in *kind; 0: nothing there now; -1: the peer is gone or speaks nonsense. */
+/* The same with a descriptor, of which the peer gets a copy. */
+int control_send_file(int fd, enum control_kind kind, int file) MUST_CHECK;
+/* 1: a message, in *kind; 0: nothing there now; -1: the peer is gone or speaks nonsense. A descriptor that
+ * comes with it is dropped. */
 int control_receive(int fd, enum control_kind *kind) MUST_CHECK;
+/* The same, and what came with it is *file, to be closed; -1: nothing, or this process is out of descriptors.
+ */
+int control_receive_file(int fd, enum control_kind *kind, int *file) MUST_CHECK;

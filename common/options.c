@@ -126,6 +126,12 @@ static bool check_directory(const char *text, const char **reason)
 	return text[0] != '\0';
 }
 
+static bool check_account(const char *text, const char **reason)
+{
+	*reason = "must be a name";
+	return text[0] != '\0';
+}
+
 static bool check_file(const char *text, const char **reason)
 {
 	*reason = "must be the path of a file";
@@ -171,6 +177,22 @@ static const struct option broker_rows[] = {
          .fallback = "true",
          .doc = "Workers give up system calls that they never need (seccomp): they start no program, write no file, touch no "
                 "other process."},
+	{.name = "user",
+         .type = OPTION_STRING,
+         IN_CONFIG(user),
+         .min = 1,
+         .max = 256,
+         .check = check_account,
+         .doc = "When root starts the broker: the user that the workers and the embedded Redis become. The master, "
+                "which reads nothing from the network, stays root; absent: they all do."},
+	{.name = "group",
+         .type = OPTION_STRING,
+         IN_CONFIG(group),
+         .min = 1,
+         .max = 256,
+         .check = check_account,
+         .doc = "The group that they become; who is in it may connect to the unix sockets of listen; absent: that of "
+                "the user."},
 	{.name = "runtime_dir",
          .type = OPTION_STRING,
          IN_CONFIG(runtime_dir),

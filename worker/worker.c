@@ -22,7 +22,7 @@
 #include "random.h"
 #include "sandbox.h"
 #include "session.h"
-#include "tls.h"
+#include "worker_tls.h"
 
 /* Where connections come in. */
 struct entrance {
@@ -42,6 +42,8 @@ struct worker {
 	struct conns *conns;
 	struct entrance *entrances;
 	struct ev_io control;
+	int spare_fd; /* see receive() */
+	struct timer tls_keys;
 	struct timer drain_over;
 	struct timer redis_wait; /* armed until the worker serves */
 	struct timer hub_tick;
@@ -112,21 +114,41 @@ static void on_master_gone(struct worker *w)
 	drain(w, "the master is gone");
 }
 
+static void on_message(struct worker *w, enum control_kind kind, int file)
+{
+	switch (kind) {
+	case CONTROL_DRAIN: drain(w, "told to stop"); return;
+	case CONTROL_STOP: loop_stop(w->loop); return;
+	case CONTROL_TLS_FILES: worker_take_tls(w->args->config, w->args->tls, file); return;
+	case CONTROL_READY: return;
+	}
+}
+
+/* A worker with as many connections as it may have descriptors must be able to take one more. */
+static int receive(struct worker *w, enum control_kind *kind, int *file)
+{
+	int rc;
+
+	if (w->spare_fd >= 0)
+		close(w->spare_fd);
+	rc = control_receive_file(w->args->control_fd, kind, file);
+	w->spare_fd = dup(w->args->control_fd);
+	return rc;
+}
+
 static void on_control(struct ev_loop *ev, struct ev_io *io, int events)
 {
 	struct worker *w = container_of(io, struct worker, control);
 	enum control_kind kind;
+	int file;
 
-	switch (control_receive(w->args->control_fd, &kind)) {
+	switch (receive(w, &kind, &file)) {
 	case 0: return;
-	case -1: on_master_gone(w); return;
-	default: break;
+	case -1: on_master_gone(w); break;
+	default: on_message(w, kind, file); break;
 	}
-	switch (kind) {
-	case CONTROL_DRAIN: drain(w, "told to stop"); return;
-	case CONTROL_STOP: loop_stop(w->loop); return;
-	case CONTROL_READY: return;
-	}
+	if (file >= 0)
+		close(file);
 }
 
 static void open_entrance(struct worker *w, size_t i)
@@ -155,6 +177,14 @@ static void serve(struct worker *w)
 	start_listening(w);
 	if (control_send(w->args->control_fd, CONTROL_READY) < 0)
 		log_error("cannot reach the master: %s", strerror(errno));
+}
+
+/* Also in a worker without handshakes, so that it does not keep the keys of long ago. */
+static void on_tls_keys_due(struct timer *t)
+{
+	struct worker *w = container_of(t, struct worker, tls_keys);
+
+	timer_start(w->loop, t, worker_turn_tls_keys(w->args->tls));
 }
 
 static void on_redis_wait_over(struct timer *t)
@@ -217,6 +247,10 @@ static void build(struct worker *w)
 		.on_drained = on_drained,
 		.ctx = w,
 	});
+	w->spare_fd = dup(args->control_fd);
+	w->tls_keys.fire = on_tls_keys_due;
+	if (args->tls != NULL)
+		on_tls_keys_due(&w->tls_keys);
 	w->drain_over.fire = on_drain_over;
 	w->redis_wait.fire = on_redis_wait_over;
 	timer_start(w->loop, &w->redis_wait, REDIS_WAIT_MS);
@@ -230,6 +264,7 @@ static void build(struct worker *w)
 static void take_down(struct worker *w)
 {
 	ev_io_stop(loop_ev(w->loop), &w->control);
+	timer_stop(&w->tls_keys);
 	timer_stop(&w->drain_over);
 	timer_stop(&w->redis_wait);
 	timer_stop(&w->hub_tick);
@@ -242,36 +277,6 @@ static void take_down(struct worker *w)
 	deflater_free(&w->deflater);
 	inflater_free(&w->inflater);
 	loop_free(&w->loop);
-}
-
-static bool has_tls_address(const struct strings *listen)
-{
-	struct address_manner manner = {0};
-
-	for (size_t i = 0; i < listen->count && !manner.tls; i++)
-		address_manner(listen->items[i], &manner);
-	return manner.tls;
-}
-
-bool worker_load_tls(const struct config *config, struct tls_server **tls, struct buf *errors)
-{
-	*tls = NULL;
-	if (config->tls.cert_pem_file != NULL) {
-		*tls = tls_server_new(config, errors);
-		return *tls != NULL;
-	}
-	if (has_tls_address(&config->listen))
-		buf_puts(errors,
-		         "listen: has an address with TLS, for which tls.cert_pem_file must be set\n");
-	if (config->tls.key_pem_file != NULL || config->tls.client_ca_pem_file != NULL ||
-	    config->tls.sni_pem_files.count > 0)
-		buf_puts(errors, "tls.cert_pem_file: must be set, because others of tls are\n");
-	return errors->len == 0;
-}
-
-void worker_free_tls(struct tls_server **tls)
-{
-	tls_server_free(tls);
 }
 
 #ifdef __SANITIZE_ADDRESS__

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "buf.h"
 #include "compiler.h"
@@ -13,10 +14,18 @@
 struct tls_server;
 struct tls_client;
 
-/* Reads what workers need from files, before they are forked: the certificates for TLS. A successor of a
- * worker that died needs the files no more, and all take each other's session tickets. *tls is NULL when none
- * are configured. False with a line in `errors` for each problem. */
+/* What TLS needs, from files that only the master may be able to read. It is made before workers are forked:
+ * a successor of a worker that died needs the files no more, and all take each other's session tickets.
+ *
+ * Reads the files; *tls is NULL when none are configured. False with a line in `errors` for each problem. */
 bool worker_load_tls(const struct config *config, struct tls_server **tls, struct buf *errors) MUST_CHECK;
+/* The same anew, in the same object. A descriptor to be sent with CONTROL_TLS_FILES to the workers that are
+ * there; -1 with the problems in `errors` when anything is wrong, and then everything is as it was. */
+int worker_reload_tls(const struct config *config, struct tls_server *tls, struct buf *errors) MUST_CHECK;
+/* As tls_server_describe(). Nothing without TLS. */
+void worker_describe_tls(const struct tls_server *tls, void (*tell)(bool is_warning, const char *line));
+/* As tls_server_turn_keys(). */
+uint64_t worker_turn_tls_keys(struct tls_server *tls);
 /* Accepts NULL. */
 void worker_free_tls(struct tls_server **tls);
 /* The same for TLS to Redis: *tls is NULL when its address does not ask for it. */

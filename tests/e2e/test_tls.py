@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import ssl
@@ -11,13 +12,12 @@ import uuid
 
 import pytest
 from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import connect as ws_connect
 
 from lib import broker as broker_module
 from lib import process
-from lib.broker import Broker
 from lib.certificates import Authority, openssl, spki_hash
 from lib.sdk import SDKS, BrowserSdk
+from lib.tls import ask, common_name, connected, metric, subscribed, tls_broker
 
 
 @pytest.fixture(scope="module")
@@ -28,48 +28,15 @@ def ca(tmp_path_factory):
 	authority.issue("wild", "DNS:*.wild.example.com")
 	authority.issue("user")
 	authority.answer_ocsp("server")
+	authority.answer_ocsp("wild")
+	os.rename(authority.path("wild.pem.ocsp"), authority.path("wild.both.pem.ocsp"))
 	return authority
-
-
-def tls_broker(ca, redis, workers=1, **tls):
-	port = process.free_port()
-	config = {"tls": {"cert_pem_file": ca.path("server.pem"), "key_pem_file": ca.path("server.key")} | tls}
-	# Only dev mode shows the metrics.
-	broker = Broker(config, redis=redis, workers=workers, dev=True, arguments=("--listen", f"tls:127.0.0.1:{port}"))
-	broker.tls_port = port
-	broker.tls_url = f"wss://localhost:{port}/connection/websocket"
-	return broker
 
 
 @pytest.fixture(scope="module")
 def broker(ca, redis):
 	with tls_broker(ca, redis, 2, sni_pem_files=[ca.path("news.both.pem"), ca.path("wild.both.pem")]) as broker:
 		yield broker
-
-
-@contextlib.contextmanager
-def connected(broker, context, name="localhost", session=None):
-	with socket.create_connection(("127.0.0.1", broker.tls_port), timeout=10) as bare:
-		with context.wrap_socket(bare, server_hostname=name, session=session) as secure:
-			yield secure
-
-
-def ask(secure, path="/health/live"):
-	"""The status of a request; the connection ends with it."""
-	secure.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
-	answer = b""
-	while data := secure.recv(65536):
-		answer += data
-	return int(answer.split(b" ", 2)[1])
-
-
-def common_name(secure):
-	return dict(pair for part in secure.getpeercert()["subject"] for pair in part)["commonName"]
-
-
-def metric(broker, name):
-	lines = broker.get("/metrics")[1].splitlines()
-	return sum(int(line.split()[-1]) for line in lines if line.split(" ")[0] in (f"fanfare_{name}", f"fanfare_{name}_total"))
 
 
 @pytest.mark.parametrize("sdk", SDKS)
@@ -88,17 +55,6 @@ def test_every_sdk_receives_over_wss(sdk, broker, redis, ca, monkeypatch):
 		assert [data["n"] for data in client.publications(100)] == list(range(100))
 		client.do("publish", channel=channel, data={"from": "me"})
 		assert client.publications(1) == [{"from": "me"}]
-
-
-@contextlib.contextmanager
-def subscribed(broker, ca, channel, **options):
-	with ws_connect(
-			broker.tls_url, ssl=ca.context(), subprotocols=["centrifuge-json"], max_size=None, **options) as ws:
-		ws.send(json.dumps({"id": 1, "connect": {}}))
-		ws.recv(timeout=10)
-		ws.send(json.dumps({"id": 2, "subscribe": {"channel": channel}}))
-		ws.recv(timeout=10)
-		yield ws
 
 
 def test_messages_longer_than_a_record_arrive_whole(broker, redis, ca):
@@ -201,6 +157,10 @@ def test_a_client_cannot_ask_for_a_new_handshake(broker, ca):
 def test_the_ocsp_response_beside_the_certificate_is_stapled(broker, ca):
 	shown = openssl("s_client", "-connect", f"127.0.0.1:{broker.tls_port}", "-status", "-CAfile", ca.file, input=b"")
 	assert b"OCSP Response Status: successful" in shown
+	other = openssl(
+		"s_client", "-connect", f"127.0.0.1:{broker.tls_port}", "-status", "-servername", "a.wild.example.com", input=b"")
+	numbers = [re.findall(rb"Serial Number: (\w+)", text) for text in (shown, other)]
+	assert len(numbers[0]) == len(numbers[1]) == 1 and numbers[0] != numbers[1]  # each has its own
 	shown = openssl(
 		"s_client", "-connect", f"127.0.0.1:{broker.tls_port}", "-status", "-servername", "news.example.com", input=b"")
 	assert b"OCSP response: no response sent" in shown
@@ -309,6 +269,9 @@ def test_files_that_cannot_be_used_are_found_by_check_and_keep_the_broker_from_s
 	]:
 		code, stderr = check(tmp_path, listen=["tls:127.0.0.1:0"], tls=tls)
 		assert (code, stderr) == (0, "") if told is None else code == 1 and told in stderr, (tls, stderr)
+	old = ca.issue("old", days=3)
+	code, stderr = check(tmp_path, tls={"cert_pem_file": old + ".both.pem"})
+	assert code == 0 and stderr.startswith(f"warning: tls.cert_pem_file: {old}.both.pem: the certificate expires soon: 20")
 	served = broker_module.run(
 		"serve", "--listen", "tls:127.0.0.1:0", "--runtime-dir", tmp_path / "run",
 		env={"FANFARE_TLS_CERT_PEM_FILE": cert, "FANFARE_TLS_KEY_PEM_FILE": other})

@@ -6,7 +6,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -76,7 +78,7 @@ static void nonsense_is_refused(void **state)
 		size_t len;
 	} packets[] = {
 		{{CONTROL_VERSION, 0}, 8},
-		{{CONTROL_VERSION, CONTROL_STOP + 1}, 8},
+		{{CONTROL_VERSION, CONTROL_TLS_FILES + 1}, 8},
 		{{CONTROL_VERSION + 1, CONTROL_READY}, 8},
 		{{CONTROL_VERSION}, 4},
 		{{CONTROL_VERSION, CONTROL_READY, 0}, 12},
@@ -101,6 +103,70 @@ static void full_socket_is_an_error(void **state)
 	assert_true(sent > 0);
 }
 
+static ino_t inode_of(int fd)
+{
+	struct stat st;
+
+	assert_int_equal(fstat(fd, &st), 0);
+	return st.st_ino;
+}
+
+static void a_descriptor_comes_with_its_message_and_not_with_another(void **state)
+{
+	int *fds = *state;
+	enum control_kind kind;
+	int file, pipe_fds[2];
+
+	assert_int_equal(pipe(pipe_fds), 0);
+	assert_int_equal(control_send(fds[0], CONTROL_DRAIN), 0);
+	assert_int_equal(control_send_file(fds[0], CONTROL_TLS_FILES, pipe_fds[0]), 0);
+	assert_int_equal(control_receive_file(fds[1], &kind, &file), 1);
+	assert_int_equal(kind, CONTROL_DRAIN);
+	assert_int_equal(file, -1);
+	assert_int_equal(control_receive_file(fds[1], &kind, &file), 1);
+	assert_int_equal(kind, CONTROL_TLS_FILES);
+	assert_int_equal(inode_of(file), inode_of(pipe_fds[0]));
+	assert_true(fcntl(file, F_GETFD) & FD_CLOEXEC);
+	close(file);
+	assert_int_equal(control_receive_file(fds[1], &kind, &file), 0);
+	assert_int_equal(file, -1);
+	close(pipe_fds[0]);
+	close(pipe_fds[1]);
+}
+
+/* Else they would pile up. */
+static void a_descriptor_that_nobody_asked_for_is_closed(void **state)
+{
+	int *fds = *state;
+	enum control_kind kind;
+	int pipe_fds[2];
+	char none;
+
+	assert_int_equal(pipe(pipe_fds), 0);
+	assert_int_equal(control_send_file(fds[0], CONTROL_DRAIN, pipe_fds[1]), 0);
+	close(pipe_fds[1]);
+	assert_int_equal(control_receive(fds[1], &kind), 1);
+	assert_int_equal(read(pipe_fds[0], &none, 1), 0); /* nobody holds the other end */
+	close(pipe_fds[0]);
+}
+
+static void without_a_free_descriptor_the_message_comes_alone(void **state)
+{
+	int *fds = *state;
+	struct rlimit limit, none;
+	enum control_kind kind;
+	int file;
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	none = (struct rlimit){.rlim_cur = 0, .rlim_max = limit.rlim_max};
+	assert_int_equal(control_send_file(fds[0], CONTROL_TLS_FILES, fds[0]), 0);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	assert_int_equal(control_receive_file(fds[1], &kind, &file), 1);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	assert_int_equal(kind, CONTROL_TLS_FILES);
+	assert_int_equal(file, -1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -109,6 +175,12 @@ int main(void)
 		cmocka_unit_test_setup_teardown(end_of_peer_is_told_after_its_last_message, setup, teardown),
 		cmocka_unit_test_setup_teardown(nonsense_is_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(full_socket_is_an_error, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_descriptor_comes_with_its_message_and_not_with_another,
+	                                        setup, teardown),
+		cmocka_unit_test_setup_teardown(a_descriptor_that_nobody_asked_for_is_closed, setup,
+	                                        teardown),
+		cmocka_unit_test_setup_teardown(without_a_free_descriptor_the_message_comes_alone, setup,
+	                                        teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

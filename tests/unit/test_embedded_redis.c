@@ -119,7 +119,7 @@ static void stop(struct embedded_redis **r)
 
 static struct embedded_redis *start(void)
 {
-	struct embedded_redis *r = embedded_redis_new(ev_default_loop(0), runtime_dir);
+	struct embedded_redis *r = embedded_redis_new(ev_default_loop(0), runtime_dir, NULL);
 
 	assert_non_null(r);
 	embedded_redis_start(r);
@@ -132,7 +132,7 @@ static int make_dir(void **state)
 	if (mkdtemp(dir) == NULL)
 		return -1;
 	runtime_dir = mem_printf("%s/it's \"a\\b\" #1", dir);
-	socket_path = mem_printf("%s/redis.sock", runtime_dir);
+	socket_path = mem_printf("%s/redis/redis.sock", runtime_dir);
 	return mkdir(runtime_dir, 0700);
 }
 
@@ -263,7 +263,7 @@ static void stopping_before_it_answers_is_no_trouble(void **state)
 	stop(&r);
 	assert_int_equal(server_pid(), 0);
 	/* Nor is freeing one that was never started. */
-	r = embedded_redis_new(EV_DEFAULT, runtime_dir);
+	r = embedded_redis_new(EV_DEFAULT, runtime_dir, NULL);
 	embedded_redis_free(&r);
 	embedded_redis_free(&r);
 }
@@ -285,9 +285,9 @@ static void what_is_missing_is_told_before_the_start(void **state)
 	char *path = mem_strdup(getenv("PATH"));
 	char *too_long = mem_printf("%s/%0100d", dir, 0);
 
-	assert_null(embedded_redis_new(ev_default_loop(0), too_long));
+	assert_null(embedded_redis_new(ev_default_loop(0), too_long, NULL));
 	setenv("PATH", dir, 1);
-	assert_null(embedded_redis_new(ev_default_loop(0), runtime_dir));
+	assert_null(embedded_redis_new(ev_default_loop(0), runtime_dir, NULL));
 	setenv("PATH", path, 1);
 	mem_free(too_long);
 	mem_free(path);

@@ -133,6 +133,112 @@ static void runtime_dir_of_another_user_is_not_taken(void **state)
 	mem_free(other);
 }
 
+static mode_t mode_of(const char *name)
+{
+	struct stat st;
+
+	assert_int_equal(lstat(name, &st), 0);
+	return st.st_mode & 07777;
+}
+
+static uid_t owner_of(const char *name)
+{
+	struct stat st;
+
+	assert_int_equal(lstat(name, &st), 0);
+	return st.st_uid;
+}
+
+static void make_file(const char *name)
+{
+	int fd = open(name, O_CREAT | O_WRONLY, 0600);
+
+	assert_true(fd >= 0);
+	close(fd);
+}
+
+/* Others may have things there, too: a directory that is not only for this is left alone. */
+static void a_group_is_let_through_a_runtime_dir_that_is_nothing_else(void **state)
+{
+	static const char *const ours[] = {"redis.log", "redis.log.old", "fanfare.pid", "redis"};
+	char *run = mem_printf("%s/run", dir), *other = mem_printf("%s/run/other", dir);
+
+	assert_true(runtime_dir_make(run));
+	make_file(other);
+	assert_true(runtime_dir_let_pass(run, getegid()));
+	assert_int_equal(mode_of(run), 0700);
+	unlink(other);
+	for (size_t i = 0; i < ARRAY_LEN(ours); i++) {
+		char *name = mem_printf("%s/%s", run, ours[i]);
+
+		make_file(name);
+		mem_free(name);
+	}
+	assert_true(runtime_dir_let_pass(run, getegid()));
+	assert_int_equal(mode_of(run), 0710);
+	assert_int_equal(chmod(run, 0770), 0);
+	assert_true(runtime_dir_let_pass(run, getegid()));
+	assert_int_equal(mode_of(run), 0770);
+	for (size_t i = 0; i < ARRAY_LEN(ours); i++) {
+		char *name = mem_printf("%s/%s", run, ours[i]);
+
+		unlink(name);
+		mem_free(name);
+	}
+	assert_int_equal(rmdir(run), 0);
+	assert_false(runtime_dir_let_pass(run, getegid()));
+	mem_free(run);
+	mem_free(other);
+}
+
+/* A link leads to what is somebody else's: itself is given, and never what it leads to. */
+static void what_is_given_to_a_user_is_only_what_is_in_the_directory(void **state)
+{
+	char *data = mem_printf("%s/data", dir), *deep = mem_printf("%s/data/deep", dir);
+	char *file = mem_printf("%s/data/deep/file", dir), *hard = mem_printf("%s/data/deep/hard", dir);
+	char *soft = mem_printf("%s/data/soft", dir), *outside = mem_printf("%s/outside", dir);
+
+	if (geteuid() != 0)
+		skip(); /* only root can give anything */
+	make_file(outside);
+	assert_int_equal(mkdir(data, 0700), 0);
+	assert_int_equal(mkdir(deep, 0700), 0);
+	make_file(file);
+	assert_int_equal(link(outside, hard), 0);
+	assert_int_equal(symlink(outside, soft), 0);
+	assert_int_equal(chmod(data, 0770), 0); /* others could have been there */
+	assert_false(runtime_dir_give(data, 1, 2));
+	assert_int_equal(errno, EPERM);
+	assert_int_equal(owner_of(file), 0);
+	assert_int_equal(chmod(data, 0700), 0);
+	assert_false(runtime_dir_give(soft, 1, 2));
+	assert_true(runtime_dir_give(data, 1, 2));
+	assert_int_equal(owner_of(data), 1);
+	assert_int_equal(owner_of(deep), 1);
+	assert_int_equal(owner_of(file), 1);
+	assert_int_equal(owner_of(soft), 1);
+	assert_int_equal(owner_of(hard), 0);
+	assert_int_equal(owner_of(outside), 0);
+	/* It is that user's now, and what stands there is his business. */
+	assert_int_equal(chown(file, 0, 0), 0);
+	assert_true(runtime_dir_give(data, 1, 2));
+	assert_int_equal(owner_of(file), 0);
+	assert_false(runtime_dir_give(data, 3, 3));
+	unlink(file);
+	unlink(hard);
+	unlink(soft);
+	unlink(outside);
+	assert_int_equal(rmdir(deep), 0);
+	assert_int_equal(rmdir(data), 0);
+	assert_false(runtime_dir_give(data, 1, 2));
+	mem_free(data);
+	mem_free(deep);
+	mem_free(file);
+	mem_free(hard);
+	mem_free(soft);
+	mem_free(outside);
+}
+
 static void paths_in_it_are_absolute(void **state)
 {
 	char *expected = mem_printf("%s/a/b/c/redis.sock", dir), *found, *part;
@@ -164,6 +270,8 @@ int main(void)
 		cmocka_unit_test(place_that_is_none_is_an_error),
 		cmocka_unit_test(runtime_dir_is_made_for_this_user_only),
 		cmocka_unit_test(runtime_dir_of_another_user_is_not_taken),
+		cmocka_unit_test(a_group_is_let_through_a_runtime_dir_that_is_nothing_else),
+		cmocka_unit_test(what_is_given_to_a_user_is_only_what_is_in_the_directory),
 		cmocka_unit_test(paths_in_it_are_absolute),
 	};
 

@@ -14,7 +14,9 @@
 #include <ev.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "bytes.h"
@@ -26,10 +28,14 @@
 #include "tls.h"
 #include "tls_tickets.h"
 
-enum { START_MS = 1000000, TIMEOUT_MS = 5000, LIMIT = 3, ROOM = 1 << 20, RECORD_DATA = 23 };
+enum { START_MS = 1000000, TIMEOUT_MS = 5000, LIMIT = 3, ROOM = 1 << 20, RECORD_DATA = 23, PATH_LEN = 64 };
+/* Of the certificates: of the first one, which begins an hour ago, and of the other. */
+enum { CERT_LIFE_S = 3600, OTHER_BEGIN_S = 1580428800 };
+static const int64_t OTHER_END_S = 2211580800;
 
 static char dir[] = "/tmp/fanfare-tls-XXXXXX";
-static char cert_file[64];
+static char cert_file[PATH_LEN], other_cert_file[PATH_LEN], weak_cert_file[PATH_LEN], crl_file[PATH_LEN],
+	both_cas_file[PATH_LEN], junk_file[PATH_LEN];
 
 static struct {
 	struct config config;
@@ -210,6 +216,17 @@ static void reopen(void)
 	open_connection();
 }
 
+static struct tls_server *new_server(void)
+{
+	struct buf errors = {.max = 1000};
+	struct tls_bundle *bundle = tls_bundle_read(&t.config, &errors);
+	struct tls_server *server = bundle != NULL ? tls_server_new(&t.config, bundle, &errors) : NULL;
+
+	tls_bundle_free(&bundle);
+	buf_free(&errors);
+	return server;
+}
+
 static int set_up(void **state)
 {
 	memset(&t, 0, sizeof(t));
@@ -218,7 +235,7 @@ static int set_up(void **state)
 	t.config.tls.handshake_timeout_ms = TIMEOUT_MS;
 	t.config.tls.handshake_limit = LIMIT;
 	t.loop = loop_new();
-	t.server = tls_server_new(&t.config, &(struct buf){.max = 1000});
+	t.server = new_server();
 	t.client_context = SSL_CTX_new(TLS_client_method());
 	if (t.server == NULL || t.client_context == NULL)
 		return -1;
@@ -617,6 +634,38 @@ static void key_updates_are_answered(void **state)
 	}
 }
 
+static int unread(void)
+{
+	int len;
+
+	assert_int_equal(ioctl(stream_fd(&t.stream), FIONREAD, &len), 0);
+	return len;
+}
+
+/* Nobody else would get a turn before it is over. */
+static void who_sends_nothing_but_key_updates_gets_no_more_of_a_turn_than_others(void **state)
+{
+	static char flood[200000];
+	size_t len;
+	int left;
+
+	handshake();
+	for (int i = 0; i < 3000; i++) {
+		assert_int_equal(SSL_key_update(t.client, SSL_KEY_UPDATE_NOT_REQUESTED), 1);
+		assert_int_equal(SSL_do_handshake(t.client), 1);
+	}
+	len = take_flight(flood, sizeof(flood));
+	assert_true(len > 4 * 16384);
+	assert_int_equal(send(t.peer, flood, len, MSG_NOSIGNAL), len);
+	for (left = (int)len; left > 0; left = unread()) {
+		int before = unread();
+
+		ev_run(loop_ev(t.loop), EVRUN_NOWAIT);
+		assert_in_range(before - unread(), 1, 20000);
+	}
+	greet();
+}
+
 /* --- the end --- */
 
 static void the_end_of_the_client_is_the_end_of_the_stream_with_or_without_a_word(void **state)
@@ -694,6 +743,42 @@ static void a_goodbye_waits_for_a_full_socket(void **state)
 	assert_int_equal(read, sent + 1);
 }
 
+/* --- what is spoken --- */
+
+static bool is_agreed(const char *groups, const char *suites)
+{
+	bool done = false;
+
+	assert_int_equal(SSL_CTX_set1_groups_list(t.client_context, groups), 1);
+	assert_int_equal(SSL_CTX_set_ciphersuites(t.client_context, suites), 1);
+	reopen();
+	for (int i = 0; i < 10 && t.end == 1 && !done; i++) {
+		done = client_step();
+		send_flight();
+	}
+	if (done)
+		greet();
+	else
+		expect_error(EPROTO);
+	return done;
+}
+
+static void groups_and_suites_are_the_good_and_quick_ones(void **state)
+{
+	static const char usual[] = "TLS_AES_128_GCM_SHA256";
+	static const char *const groups[] = {"X25519", "P-256", "P-384"}, *const others[] = {"P-521", "X448"};
+	static const char *const suites[] = {"TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384",
+	                                     "TLS_CHACHA20_POLY1305_SHA256"};
+
+	for (size_t i = 0; i < ARRAY_LEN(groups); i++)
+		assert_true(is_agreed(groups[i], usual));
+	for (size_t i = 0; i < ARRAY_LEN(others); i++)
+		assert_false(is_agreed(others[i], usual));
+	for (size_t i = 0; i < ARRAY_LEN(suites); i++)
+		assert_true(is_agreed("X25519", suites[i]));
+	assert_false(is_agreed("X25519", "TLS_AES_128_CCM_SHA256"));
+}
+
 /* --- tickets --- */
 
 static SSL_SESSION *ticket;
@@ -745,42 +830,399 @@ static void a_ticket_of_another_server_is_not_taken_but_a_handshake_is_made(void
 	SSL_CTX_sess_set_new_cb(t.client_context, NULL);
 	close_connection();
 	tls_server_free(&t.server);
-	t.server = tls_server_new(&t.config, &(struct buf){.max = 1000});
+	t.server = new_server();
 	open_connection();
 	assert_false(is_resumed_after(0));
 	greet();
 	SSL_SESSION_free(ticket);
 }
 
-/* --- a certificate --- */
+/* --- new files --- */
 
-static int make_certificate(void **state)
+static bool load(struct buf *errors)
 {
-	EVP_PKEY *key = EVP_EC_gen("P-256");
+	struct tls_bundle *bundle = tls_bundle_read(&t.config, errors);
+	bool ok = bundle != NULL && tls_server_load(t.server, bundle, errors);
+
+	tls_bundle_free(&bundle);
+	return ok;
+}
+
+static void load_well(char *cert)
+{
+	struct buf errors = {.max = 1000};
+
+	t.config.tls.cert_pem_file = cert;
+	assert_true(load(&errors));
+	assert_int_equal(errors.len, 0);
+}
+
+static void expect_shown(const char *name)
+{
+	char shown[64];
+
+	X509_NAME_get_text_by_NID(X509_get_subject_name(SSL_get0_peer_certificate(t.client)), NID_commonName,
+	                          shown, sizeof(shown));
+	assert_string_equal(shown, name);
+}
+
+/* The first flight of the client comes before or after. */
+static void load_within_a_handshake(bool has_begun)
+{
+	if (has_begun) {
+		client_step();
+		send_flight();
+	}
+	load_well(other_cert_file);
+	handshake();
+	expect_shown("first");
+	greet();
+}
+
+static void connections_live_on_with_the_files_they_began_with(void **state)
+{
+	handshake();
+	load_well(other_cert_file);
+	greet();
+	expect_shown("first");
+	reopen();
+	handshake();
+	expect_shown("other");
+	greet();
+}
+
+static void so_do_handshakes(void **state)
+{
+	for (int has_begun = 0; has_begun < 2; has_begun++) {
+		load_well(cert_file);
+		reopen();
+		load_within_a_handshake(has_begun);
+	}
+}
+
+static void a_connection_may_live_on_after_many_loads(void **state)
+{
+	handshake();
+	for (int i = 0; i < 100; i++)
+		load_well(i % 2 == 0 ? other_cert_file : cert_file);
+	greet();
+}
+
+static void files_that_cannot_be_used_change_nothing(void **state)
+{
+	char *cases[][3] = {
+		{junk_file, NULL, (char *)"tls.cert_pem_file: %s: holds no certificate in PEM"},
+		{cert_file, junk_file, (char *)"tls.key_pem_file: %s: holds no private key"},
+		{cert_file, other_cert_file, (char *)"tls.key_pem_file: %s: the key does not fit"},
+		{weak_cert_file, NULL, (char *)"tls.cert_pem_file: %s: holds a certificate with a key too"},
+	};
+
+	load_well(other_cert_file);
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct buf errors = {.max = 1000};
+		const char *named = cases[i][1] != NULL ? cases[i][1] : cases[i][0];
+		char *told = strstr(cases[i][2], "%s"), *text;
+
+		t.config.tls.cert_pem_file = cases[i][0];
+		t.config.tls.key_pem_file = cases[i][1];
+		assert_false(load(&errors));
+		buf_putc(&errors, '\0');
+		text = mem_printf("%.*s%s%s", (int)(told - cases[i][2]), cases[i][2], named, told + 2);
+		assert_memory_equal(errors.data, text, strlen(text));
+		mem_free(text);
+		buf_free(&errors);
+		reopen();
+		handshake();
+		expect_shown("other");
+	}
+}
+
+static void take_ticket(void)
+{
+	char none[10];
+
+	SSL_CTX_set_session_cache_mode(t.client_context, SSL_SESS_CACHE_CLIENT);
+	SSL_CTX_sess_set_new_cb(t.client_context, on_ticket);
+	ticket = NULL;
+	reopen();
+	handshake();
+	client_read(none, sizeof(none));
+	greet();
+	SSL_CTX_sess_set_new_cb(t.client_context, NULL);
+	assert_non_null(ticket);
+	assert_int_equal(SSL_SESSION_get_max_early_data(ticket), 0);
+}
+
+static bool is_resumed(void)
+{
+	SSL_SESSION *session = ticket;
+	bool resumed;
+
+	ticket = SSL_SESSION_dup(session); /* OpenSSL's client does not use one of TLS 1.3 twice */
+	resumed = is_resumed_after(0);
+	SSL_SESSION_free(ticket);
+	ticket = session;
+	greet();
+	return resumed;
+}
+
+static void tickets_outlive_a_load(void **state)
+{
+	take_ticket();
+	load_well(other_cert_file);
+	assert_true(is_resumed());
+	SSL_SESSION_free(ticket);
+}
+
+static void show_client_certificate(void)
+{
+	assert_int_equal(SSL_CTX_use_certificate_chain_file(t.client_context, cert_file), 1);
+	assert_int_equal(SSL_CTX_use_PrivateKey_file(t.client_context, cert_file, SSL_FILETYPE_PEM), 1);
+}
+
+/* Who could resume would not be asked for his certificate, or for one of the new authorities. */
+static void a_session_does_not_get_around_other_authorities_of_clients(void **state)
+{
+	show_client_certificate();
+	take_ticket();
+	assert_true(is_resumed());
+	t.config.tls.client_ca_pem_file = cert_file;
+	load_well(cert_file);
+	assert_false(is_resumed());
+	SSL_SESSION_free(ticket);
+
+	take_ticket();
+	assert_true(is_resumed());
+	load_well(other_cert_file);
+	assert_true(is_resumed());
+	t.config.tls.client_ca_pem_file = both_cas_file;
+	load_well(cert_file);
+	assert_false(is_resumed());
+	t.config.tls.client_ca_pem_file = NULL;
+	load_well(cert_file);
+	assert_false(is_resumed());
+	SSL_SESSION_free(ticket);
+}
+
+static void nor_in_tls_1_2(void **state)
+{
+	SSL_CTX_set_max_proto_version(t.client_context, TLS1_2_VERSION);
+	a_session_does_not_get_around_other_authorities_of_clients(state);
+}
+
+static void ask_for(const char *name)
+{
+	reopen();
+	if (name != NULL)
+		SSL_set_tlsext_host_name(t.client, name);
+}
+
+/* A client that is not one of theirs gets as far as nowhere, whatever name it asks for. */
+static void every_name_wants_the_certificate_of_the_client(void **state)
+{
+	char *more[] = {other_cert_file};
+
+	t.config.tls.client_ca_pem_file = cert_file;
+	t.config.tls.sni_pem_files = (struct strings){more, 1};
+	load_well(cert_file);
+	for (int i = 0; i < 2; i++) {
+		ask_for(i > 0 ? "other" : NULL);
+		for (int step = 0; step < 10 && t.end == 1; step++) {
+			client_step();
+			send_flight();
+		}
+		expect_error(EPROTO);
+	}
+	show_client_certificate();
+	for (int i = 0; i < 2; i++) {
+		ask_for(i > 0 ? "other" : NULL);
+		handshake();
+		expect_shown(i > 0 ? "other" : "first");
+		greet();
+	}
+}
+
+/* OpenSSL itself looks at the clock of the machine, which the test cannot set. */
+static void a_session_ends_with_the_certificate_of_the_client(void **state)
+{
+	uint64_t now_ms = (uint64_t)time(NULL) * 1000;
+
+	clock_freeze(START_MS, now_ms);
+	show_client_certificate();
+	t.config.tls.client_ca_pem_file = cert_file;
+	load_well(cert_file);
+	take_ticket();
+	clock_freeze(START_MS, now_ms + (CERT_LIFE_S - 100) * 1000ull);
+	assert_true(is_resumed());
+	clock_freeze(START_MS, now_ms + (CERT_LIFE_S + 100) * 1000ull);
+	assert_false(is_resumed());
+	SSL_SESSION_free(ticket);
+}
+
+static void a_list_of_revoked_certificates_is_not_ignored_in_silence(void **state)
+{
+	struct buf errors = {.max = 1000};
+
+	t.config.tls.client_ca_pem_file = crl_file;
+	assert_false(load(&errors));
+	buf_putc(&errors, '\0');
+	assert_non_null(strstr(errors.data, "tls.client_ca_pem_file"));
+	assert_non_null(strstr(errors.data, "holds a list of revoked certificates"));
+	buf_free(&errors);
+}
+
+/* --- what people are told --- */
+
+static char told[2000];
+
+static void tell(bool is_warning, const char *line)
+{
+	size_t len = strlen(told);
+
+	snprintf(told + len, sizeof(told) - len, "%s%s\n", is_warning ? "warning: " : "", line);
+}
+
+static void expect_told(const char *first_date, int64_t now_s, const char *warning)
+{
+	char *text;
+
+	clock_freeze(START_MS, (uint64_t)now_s * 1000);
+	told[0] = '\0';
+	tls_server_describe(t.server, tell);
+	text = mem_printf("tls.cert_pem_file: %s: CN=other, valid until %s\n", other_cert_file, first_date);
+	if (warning != NULL) {
+		char *more = mem_printf("%swarning: tls.cert_pem_file: %s: the certificate %s\n", text,
+		                        other_cert_file, warning);
+
+		mem_free(text);
+		text = more;
+	}
+	assert_string_equal(told, text);
+	mem_free(text);
+}
+
+static void certificates_are_described_with_what_is_wrong_with_their_time(void **state)
+{
+	enum { DAY = 86400 };
+
+	load_well(other_cert_file);
+	expect_told("2040-01-31 00:00:00 UTC", OTHER_END_S - 14 * DAY, NULL);
+	expect_told("2040-01-31 00:00:00 UTC", OTHER_END_S - 14 * DAY + 1,
+	            "expires soon: 2040-01-31 00:00:00 UTC");
+	expect_told("2040-01-31 00:00:00 UTC", OTHER_END_S - 1, "expires soon: 2040-01-31 00:00:00 UTC");
+	expect_told("2040-01-31 00:00:00 UTC", OTHER_END_S, "has expired: 2040-01-31 00:00:00 UTC");
+	expect_told("2040-01-31 00:00:00 UTC", OTHER_BEGIN_S, NULL);
+	expect_told("2040-01-31 00:00:00 UTC", OTHER_BEGIN_S - 1,
+	            "is not valid before 2020-01-31 00:00:00 UTC");
+}
+
+/* --- certificates --- */
+
+static void set_name(X509 *cert, const char *name)
+{
+	X509_NAME_add_entry_by_txt(X509_get_subject_name(cert), "CN", MBSTRING_ASC,
+	                           (const unsigned char *)name, -1, -1, 0);
+	X509_set_issuer_name(cert, X509_get_subject_name(cert));
+}
+
+static X509 *new_certificate(const char *name, EVP_PKEY *key)
+{
 	X509 *cert = X509_new();
+
+	set_name(cert, name);
+	X509_gmtime_adj(X509_getm_notBefore(cert), -3600);
+	X509_gmtime_adj(X509_getm_notAfter(cert), CERT_LIFE_S);
+	X509_set_pubkey(cert, key);
+	return cert;
+}
+
+/* Signs it with its own key. */
+static void write_pair(const char *file, X509 *cert, EVP_PKEY *key)
+{
+	FILE *f = fopen(file, "w");
+
+	assert_non_null(f);
+	assert_true(X509_sign(cert, key, EVP_sha256()) > 0);
+	assert_int_equal(PEM_write_X509(f, cert), 1);
+	assert_int_equal(PEM_write_PrivateKey(f, key, NULL, NULL, 0, NULL, NULL), 1);
+	fclose(f);
+}
+
+static void write_crl(X509 *issuer, EVP_PKEY *key)
+{
+	FILE *f = fopen(crl_file, "w");
+	X509_CRL *crl = X509_CRL_new();
+
+	assert_non_null(f);
+	X509_CRL_set_version(crl, 1);
+	X509_CRL_set_issuer_name(crl, X509_get_subject_name(issuer));
+	X509_CRL_set1_lastUpdate(crl, X509_get0_notBefore(issuer));
+	X509_CRL_set1_nextUpdate(crl, X509_get0_notAfter(issuer));
+	assert_true(X509_CRL_sign(crl, key, EVP_sha256()) > 0);
+	assert_int_equal(PEM_write_X509(f, issuer), 1);
+	assert_int_equal(PEM_write_X509_CRL(f, crl), 1);
+	fclose(f);
+	X509_CRL_free(crl);
+}
+
+static void write_cas(X509 *one, X509 *other)
+{
+	FILE *f = fopen(both_cas_file, "w");
+
+	assert_non_null(f);
+	assert_int_equal(PEM_write_X509(f, one), 1);
+	assert_int_equal(PEM_write_X509(f, other), 1);
+	fclose(f);
+}
+
+static void make_certificates(void)
+{
+	EVP_PKEY *keys[] = {EVP_EC_gen("P-256"), EVP_EC_gen("P-256"), EVP_RSA_gen(1024)};
+	X509 *first = new_certificate("first", keys[0]), *other = new_certificate("other", keys[1]);
+	X509 *weak = new_certificate("weak", keys[2]);
+
+	write_pair(cert_file, first, keys[0]);
+	ASN1_TIME_set(X509_getm_notBefore(other), OTHER_BEGIN_S);
+	ASN1_TIME_set(X509_getm_notAfter(other), OTHER_END_S);
+	write_pair(other_cert_file, other, keys[1]);
+	write_pair(weak_cert_file, weak, keys[2]);
+	write_crl(first, keys[0]);
+	write_cas(first, other);
+	X509_free(first);
+	X509_free(other);
+	X509_free(weak);
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++)
+		EVP_PKEY_free(keys[i]);
+}
+
+static const struct {
+	const char *name;
+	char *path;
+} files[] = {
+	{"first.pem", cert_file}, {"other.pem", other_cert_file}, {"weak.pem", weak_cert_file},
+	{"crl.pem", crl_file},    {"cas.pem", both_cas_file},     {"junk.pem", junk_file},
+};
+
+static int make_files(void **state)
+{
 	FILE *f;
 
 	log_setup(LOG_ERROR + 1, LOG_TEXT); /* failures are asked for here */
 	if (mkdtemp(dir) == NULL)
 		return -1;
-	snprintf(cert_file, sizeof(cert_file), "%s/cert.pem", dir);
-	X509_gmtime_adj(X509_getm_notBefore(cert), -3600);
-	X509_gmtime_adj(X509_getm_notAfter(cert), 3600);
-	X509_set_pubkey(cert, key);
-	X509_sign(cert, key, EVP_sha256());
-	f = fopen(cert_file, "w");
-	if (f == NULL || PEM_write_X509(f, cert) != 1 ||
-	    PEM_write_PrivateKey(f, key, NULL, NULL, 0, NULL, NULL) != 1)
+	for (size_t i = 0; i < ARRAY_LEN(files); i++)
+		snprintf(files[i].path, PATH_LEN, "%s/%s", dir, files[i].name);
+	make_certificates();
+	f = fopen(junk_file, "w");
+	if (f == NULL || fputs("junk\n", f) < 0)
 		return -1;
-	fclose(f);
-	X509_free(cert);
-	EVP_PKEY_free(key);
-	return 0;
+	return fclose(f);
 }
 
-static int remove_certificate(void **state)
+static int remove_files(void **state)
 {
-	unlink(cert_file);
+	for (size_t i = 0; i < ARRAY_LEN(files); i++)
+		unlink(files[i].path);
 	return rmdir(dir);
 }
 
@@ -807,14 +1249,27 @@ int main(void)
 		TEST(an_owner_who_stops_reading_hears_the_rest_when_he_goes_on),
 		TEST(a_record_that_was_tampered_with_is_an_error),
 		TEST(key_updates_are_answered),
+		TEST(who_sends_nothing_but_key_updates_gets_no_more_of_a_turn_than_others),
 		TEST(the_end_of_the_client_is_the_end_of_the_stream_with_or_without_a_word),
 		TEST(data_before_the_end_is_heard_and_then_the_end),
 		TEST(after_a_shutdown_the_peer_reads_the_end_and_can_still_send),
 		TEST(a_close_says_goodbye),
 		TEST(a_goodbye_waits_for_a_full_socket),
+		TEST(groups_and_suites_are_the_good_and_quick_ones),
 		TEST(tickets_are_taken_for_one_more_period_than_their_own),
 		TEST(a_ticket_of_another_server_is_not_taken_but_a_handshake_is_made),
+		TEST(connections_live_on_with_the_files_they_began_with),
+		TEST(so_do_handshakes),
+		TEST(a_connection_may_live_on_after_many_loads),
+		TEST(files_that_cannot_be_used_change_nothing),
+		TEST(tickets_outlive_a_load),
+		TEST(a_session_does_not_get_around_other_authorities_of_clients),
+		TEST(nor_in_tls_1_2),
+		TEST(every_name_wants_the_certificate_of_the_client),
+		TEST(a_session_ends_with_the_certificate_of_the_client),
+		TEST(a_list_of_revoked_certificates_is_not_ignored_in_silence),
+		TEST(certificates_are_described_with_what_is_wrong_with_their_time),
 	};
 
-	return cmocka_run_group_tests(tests, make_certificate, remove_certificate);
+	return cmocka_run_group_tests(tests, make_files, remove_files);
 }

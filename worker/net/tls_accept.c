@@ -70,7 +70,7 @@ static void make_room(struct tls_server *server)
 
 bool tls_accept(struct tls_server *server, struct stream *s, int fd)
 {
-	SSL *ssl = tls_open_ssl(server->certificates[0].context, &server->gear, s);
+	SSL *ssl = tls_open_ssl(server->context, &server->gear, s);
 	struct accepted *a;
 
 	if (ssl == NULL) {

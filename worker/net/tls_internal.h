@@ -1,6 +1,7 @@
-/* The inside of TLS, for the files that make it up: tls_server.c and tls_tickets.c (what accepted connections
- * need), tls_accept.c (the accepted ones), tls_client.c (those that we make), tls_files.c (certificates and
- * keys for both), tls_stream.c (one connection), tls_reason.c (what went wrong). */
+/* The inside of TLS, for the files that make it up: tls_bundle.c, tls_contexts.c, tls_ocsp.c and
+ * tls_tickets.c (what accepted connections need), tls_server.c (all of that), tls_accept.c (the accepted
+ * ones), tls_client.c (those that we make), tls_files.c (certificates and keys for these), tls_stream.c (one
+ * connection), tls_reason.c (what went wrong). */
 #pragma once
 
 #include <openssl/ssl.h>
@@ -10,15 +11,10 @@
 #include "tls_stream.h"
 #include "tls_tickets.h"
 
-struct tls_certificate {
-	SSL_CTX *context;
-	struct buf ocsp; /* the response to staple; empty: none */
-};
-
 struct tls_server {
-	struct tls_certificate *certificates; /* the first is for clients that name none that we have */
-	size_t count;
-	struct tls_tickets tickets;
+	SSL_CTX *context; /* for new connections: tls_contexts_new() */
+	int index;        /* tls_contexts_index() */
+	struct tls_tickets *tickets;
 	struct tls_gear gear;
 	uint64_t handshake_timeout_ms;
 	size_t handshake_limit;

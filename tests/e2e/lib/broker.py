@@ -63,6 +63,7 @@ class Broker:
 		self.port = process.free_port()
 		self.workers_wanted = workers
 		self.folder = tempfile.TemporaryDirectory(prefix="fanfare-test-")
+		os.chmod(self.folder.name, 0o711)  # the broker may become another user
 		self.log_path = os.path.join(self.folder.name, "log")
 		self.config_path = os.path.join(self.folder.name, "config.yaml")
 		self.runtime_path = os.path.join(self.folder.name, "run")

@@ -18,13 +18,13 @@ class Authority:
 		os.makedirs(self.folder, exist_ok=True)
 		self.file = self.path("ca.pem")
 		openssl(
-			"req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", 3, "-subj", f"/CN={name}",
+			"req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", 30, "-subj", f"/CN={name}",
 			"-addext", "basicConstraints=critical,CA:TRUE", "-keyout", self.path("ca.key"), "-out", self.file)
 
 	def path(self, name):
 		return os.path.join(self.folder, name)
 
-	def issue(self, name, *alt_names, rsa=False, days=3):
+	def issue(self, name, *alt_names, rsa=False, days=30):
 		"""Makes NAME.pem and NAME.key, and NAME.both.pem with both. Returns the path without ".pem"."""
 		base = self.path(name)
 		kind = ["rsa:2048"] if rsa else ["ec", "-pkeyopt", "ec_paramgen_curve:P-256"]

@@ -97,6 +97,8 @@ def alive(pid):
 def executable(pid):
 	try:
 		return os.readlink(f"/proc/{pid}/exe")
+	except PermissionError:  # of a process that is not dumpable, for who is not root: what it was started as
+		return os.path.realpath(command_line(pid).split(" ")[0])
 	except OSError:
 		return ""
 
@@ -122,7 +124,7 @@ def private_bytes(pid):
 _port_locks = {}
 
 
-def free_port():
+def free_port(first=20000, end=30000):
 	"""A TCP port that nobody has, and that no other test process will be given while this one lives.
 
 	A bind alone would not do: the broker's sockets are SO_REUSEPORT, so that two brokers of two tests could share a port
@@ -130,8 +132,9 @@ def free_port():
 	"""
 	folder = os.path.join(tempfile.gettempdir(), f"fanfare-test-ports.{os.getuid()}")
 	os.makedirs(folder, exist_ok=True)
-	start = random.randrange(10000)
-	for port in itertools.islice(itertools.cycle(range(20000, 30000)), start, start + 10000):
+	count = end - first
+	start = random.randrange(count)
+	for port in itertools.islice(itertools.cycle(range(first, end)), start, start + count):
 		if port in _port_locks:
 			continue
 		lock = open(os.path.join(folder, str(port)), "w")
