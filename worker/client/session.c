@@ -213,16 +213,20 @@ static bool handle(struct session *s, const struct command *cmd)
 static bool take(struct session *s, struct bytes *rest, bool first, bool *end)
 {
 	struct clients *clients = s->clients;
+	enum disconnect_code code = DISCONNECT_BAD_REQUEST;
 	struct command cmd;
 
 	switch (clients->codec->next(rest, first, &clients->scratch, &cmd)) {
 	case CODEC_END: *end = true; return true;
 	case CODEC_COMMAND: return command_may_start(s, cmd.kind) && handle(s, &cmd);
 	case CODEC_BAD: break;
+	/* Clients come back after this one; 3501 would end them for good. */
+	case CODEC_NO_MEMORY: code = DISCONNECT_INTERNAL_ERROR; break;
 	}
 	if (s->pending_count > 0)
 		return false;
-	session_disconnect(s, DISCONNECT_BAD_REQUEST, "not a command");
+	session_disconnect(s, code,
+	                   code == DISCONNECT_BAD_REQUEST ? "not a command" : "no memory for a command");
 	return true;
 }
 

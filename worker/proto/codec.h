@@ -13,6 +13,7 @@ enum codec_result {
 	CODEC_COMMAND, /* *cmd is filled */
 	CODEC_END,     /* the message holds no more commands */
 	CODEC_BAD,     /* not a command: fatal (3501) */
+	CODEC_NO_MEMORY,
 };
 
 #define CODEC_SCRATCH_MAX(message_len) ((message_len) + 1025 * sizeof(struct subscribe_request))

@@ -256,7 +256,7 @@ static bool reserve_scratch(struct buf *scratch, struct bytes text, struct json_
 	if (memchr(text.ptr, '\\', text.len) != NULL)
 		size += text.len;
 	buf_reset(scratch);
-	return size == 0 || buf_reserve(scratch, size) != NULL;
+	return size == 0 || (size <= scratch->max && buf_reserve(scratch, size) != NULL);
 }
 
 static bool read_request(struct json_value value, enum command_kind kind, struct buf *scratch,
@@ -323,9 +323,10 @@ static enum codec_result codec_json_next(struct bytes *rest, bool first, struct 
 
 	if (rest->len == 0)
 		return first ? CODEC_BAD : CODEC_END;
-	if (!json_parse(take_line(rest), &value) || !read_command(value, scratch, cmd))
-		return CODEC_BAD;
-	return CODEC_COMMAND;
+	buf_reset(scratch);
+	if (json_parse(take_line(rest), &value) && read_command(value, scratch, cmd))
+		return CODEC_COMMAND;
+	return buf_ok(scratch) ? CODEC_BAD : CODEC_NO_MEMORY;
 }
 
 static bool codec_json_connect_request(struct bytes message, struct buf *scratch, struct connect_request *out)

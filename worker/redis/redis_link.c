@@ -140,8 +140,14 @@ static void keep_rest(struct redis_link *l)
 static void flush(struct redis_link *l)
 {
 	struct iovec iov = {l->out.data + l->out_sent, l->out.len - l->out_sent};
-	ssize_t n = stream_writev(&l->stream, &iov, 1);
+	ssize_t n;
 
+	/* The beginning of a command may be there, and what follows would be taken for its rest. */
+	if (!buf_ok(&l->out)) {
+		fail_away(l, "no memory for what is to be sent");
+		return;
+	}
+	n = stream_writev(&l->stream, &iov, 1);
 	if (n == STREAM_ERROR) {
 		fail_broken(l);
 		return;
@@ -163,7 +169,7 @@ static void on_flush(struct task *t)
 {
 	struct redis_link *l = container_of(t, struct redis_link, flush);
 
-	if (l->phase >= LINK_LOGIN && l->out.len > 0)
+	if (l->phase >= LINK_LOGIN && (l->out.len > 0 || !buf_ok(&l->out)))
 		flush(l);
 }
 
@@ -375,7 +381,7 @@ static void on_writable(struct stream *s)
 
 	if (l->phase == LINK_CONNECTING)
 		on_connected(l);
-	else
+	else if (l->out.len > 0) /* else on_flush() has sent it all meanwhile */
 		flush(l);
 }
 
