@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <ev.h>
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
@@ -86,9 +85,10 @@ static bool is_short_of_descriptors(int error)
 	return error == EMFILE || error == ENFILE;
 }
 
+/* A socket, since that is what a worker may open wherever it is locked up. */
 static void take_spare(struct listener *ln)
 {
-	ln->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	ln->spare = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 }
 
 static void tell_refused(const struct address *peer)
