@@ -141,14 +141,24 @@ def test_the_limit_of_an_address_holds_for_clients_behind_a_proxy(redis):
 
 # Refusals
 
+def comes_in(broker, clients):
+	try:
+		clients.append(Client(broker.port))
+		return True
+	except ConnectionError:
+		return False
+
+
 def test_a_limit_on_a_tls_address_is_told_by_an_alert(redis, ca):
 	port = process.free_port()
 	config = {
 		"client": {"connection_limit": 1},
 		"tls": {"cert_pem_file": ca.path("server.pem"), "key_pem_file": ca.path("server.key")}}
 	with Broker(config, redis=redis, arguments=("--listen", f"tls:127.0.0.1:{port}")) as broker:
-		process.wait_until(lambda: broker.get("/health/live")[0] == 200, "the place is free")
-		with Client(broker.port):
+		# The place is free when the connection that found the broker ready is gone.
+		clients = []
+		process.wait_until(lambda: clients or comes_in(broker, clients), "the place is free")
+		with clients[0]:
 			with socket.create_connection(("127.0.0.1", port), timeout=10) as bare:
 				with pytest.raises(ssl.SSLError, match="ALERT_INTERNAL_ERROR"):
 					ca.context().wrap_socket(bare, server_hostname="localhost")

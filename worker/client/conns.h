@@ -38,7 +38,7 @@ struct conns_door {
 };
 /* Takes over a new, non-blocking socket. At a limit it is refused and closed, as gate.h has it. From a peer
  * of proxy_protocol.trusted_peers a PROXY header comes first. The door is lent; NULL: a plain one. */
-void conns_accept(struct conns *set, int fd, const struct address *peer, const struct conns_door *door);
+void conns_accept(struct conns *set, int fd, const struct address *address, const struct conns_door *door);
 /* What those are told at a door for whom there is no descriptor. */
 struct bytes conns_refusal(const struct conns_door *door);
 size_t conns_count(const struct conns *set);

@@ -220,14 +220,14 @@ struct http *http_new(const struct http_params *params)
 	const struct config *config = params->config;
 	bool dev = config->dev;
 	const struct route routes[] = {
-		{config->websocket.handler_prefix, true, ROUTE_WEBSOCKET, handle_websocket, false},
-		{config->uni_websocket.handler_prefix, config->uni_websocket.enabled, ROUTE_WEBSOCKET,
-	         handle_uni_websocket, false},
-		{PATH_LIVE, true, ROUTE_GET, handle_live, true},
-		{PATH_READY, true, ROUTE_GET, handle_ready, true},
-		{PATH_METRICS, dev, ROUTE_GET, handle_metrics, true},
-		{PATH_ECHO, dev, ROUTE_WEBSOCKET, handle_echo, false},
-		{PATH_ROOT, dev, ROUTE_GET, handle_root, false},
+		{config->websocket.handler_prefix, handle_websocket, ROUTE_WEBSOCKET, true, false},
+		{config->uni_websocket.handler_prefix, handle_uni_websocket, ROUTE_WEBSOCKET,
+	         config->uni_websocket.enabled, false},
+		{PATH_LIVE, handle_live, ROUTE_GET, true, true},
+		{PATH_READY, handle_ready, ROUTE_GET, true, true},
+		{PATH_METRICS, handle_metrics, ROUTE_GET, dev, true},
+		{PATH_ECHO, handle_echo, ROUTE_WEBSOCKET, dev, false},
+		{PATH_ROOT, handle_root, ROUTE_GET, dev, false},
 	};
 	struct http *h = mem_alloc(sizeof(*h));
 

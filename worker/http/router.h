@@ -14,9 +14,9 @@ enum route_methods {
 
 struct route {
 	const char *path; /* as configured; slashes at its end do not count, but for "/" itself */
-	bool enabled;
-	enum route_methods methods;
 	void (*handle)(const struct exchange *x);
+	enum route_methods methods;
+	bool enabled;
 	bool cors; /* web pages of allowed origins may read the answers (cors.h), and ask with OPTIONS */
 };
 
