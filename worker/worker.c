@@ -264,6 +264,8 @@ static void build(struct worker *w)
 static void take_down(struct worker *w)
 {
 	ev_io_stop(loop_ev(w->loop), &w->control);
+	if (w->spare_fd >= 0)
+		close(w->spare_fd);
 	timer_stop(&w->tls_keys);
 	timer_stop(&w->drain_over);
 	timer_stop(&w->redis_wait);

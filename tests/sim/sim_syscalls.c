@@ -67,6 +67,25 @@ ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)
 	return ours(fd) ? sim_sendv(fd, msg->msg_iov, msg->msg_iovlen) : syscall(SYS_sendmsg, fd, msg, flags);
 }
 
+/* Without the descriptors that may come along: nobody sends any here. */
+ssize_t recvmsg(int fd, struct msghdr *msg, int flags)
+{
+	if (!ours(fd))
+		return syscall(SYS_recvmsg, fd, msg, flags);
+	msg->msg_controllen = 0;
+	msg->msg_flags = 0;
+	return sim_recv(fd, msg->msg_iov[0].iov_base, msg->msg_iov[0].iov_len, flags);
+}
+
+/* As when there are no more: who keeps a spare one does without. */
+int dup(int fd)
+{
+	if (!ours(fd))
+		return (int)syscall(SYS_dup, fd);
+	errno = EMFILE;
+	return -1;
+}
+
 int shutdown(int fd, int how)
 {
 	return ours(fd) ? sim_shutdown(fd) : (int)syscall(SYS_shutdown, fd, how);
