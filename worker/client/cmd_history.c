@@ -52,6 +52,8 @@ static struct verdict query(struct session *s, uint32_t id, const struct channel
 	struct pending *p = pending_add(s, COMMAND_HISTORY, id);
 
 	p->history = hub_history(s->clients->hub, req->channel, &query, on_history, p);
+	if (p->history == NULL)
+		pending_done(p, ERROR_INTERNAL);
 	return VERDICT_LATER;
 }
 

@@ -105,7 +105,12 @@ hub_history(struct hub *h, struct bytes channel, const struct hub_history_query 
 	buf_init(&name, h->prefix.len + channel.len);
 	buf_put_bytes(&name, h->prefix);
 	buf_put_bytes(&name, channel);
-	send(h, q, buf_bytes(&name), query);
+	if (buf_ok(&name)) {
+		send(h, q, buf_bytes(&name), query);
+	} else {
+		mem_free(q);
+		q = NULL;
+	}
 	buf_free(&name);
 	return q;
 }

@@ -86,14 +86,16 @@ static struct redis_call *send_with_history(struct hub *h, struct bytes name,
 		number(meta_ttl, options->history_meta_ttl_ms / 1000),
 		BYTES("info"),
 	};
-	struct redis_call *call;
+	struct redis_call *call = NULL;
 	struct buf info;
 
 	buf_init(&info, PUBLISH_MAX);
 	if (p->info != NULL)
 		message_json_put_client_info(&info, p->info);
 	argv[9] = buf_bytes(&info);
-	call = redis_fcall(h->redis, "fanfare_publish", argv, p->info != NULL ? 10 : 8, on_reply, publish);
+	if (buf_ok(&info))
+		call = redis_fcall(h->redis, "fanfare_publish", argv, p->info != NULL ? 10 : 8, on_reply,
+		                   publish);
 	buf_free(&info);
 	return call;
 }
@@ -125,7 +127,7 @@ struct hub_publish *hub_publish(struct hub *h, struct bytes channel, const struc
 	buf_init(&name, h->prefix.len + channel.len);
 	buf_put_bytes(&name, h->prefix);
 	buf_put_bytes(&name, channel);
-	publish = start(h, channel, buf_bytes(&name), p);
+	publish = buf_ok(&name) ? start(h, channel, buf_bytes(&name), p) : NULL;
 	if (publish != NULL) {
 		publish->done = done;
 		publish->arg = arg;
