@@ -13,7 +13,7 @@
 enum { NUMBER_MAX = 24 };
 
 /* No offset is larger: the library counts in numbers that are exact up to here. */
-#define OFFSET_MAX (UINT64_C(1) << 53)
+#define OFFSET_MAX ((UINT64_C(1) << 53) - 1)
 
 struct hub_history {
 	struct redis_call *call;
