@@ -20,7 +20,7 @@ struct redis_errand {
 	uint64_t timeout_ms;
 	bool waiting; /* for the link to come up, or for a reply */
 	bool ok;
-	bool no_library; /* said the last reply */
+	bool no_library; /* for us, said the last reply */
 	struct redis_errand_result result;
 	char why[REDIS_ERROR_MAX];
 };
@@ -82,14 +82,19 @@ static bool begins_with(const struct redis_reply *reply, const char *text)
 	return bytes_start_with(reply->text, BYTES_OF_STR(text));
 }
 
+/* There is none, we may not use it, or it serves brokers with another prefix. */
+static bool is_no_library(const struct redis_reply *reply)
+{
+	return begins_with(reply, "ERR Function not found") || begins_with(reply, "ERR unknown command") ||
+	       begins_with(reply, "NOPERM") || begins_with(reply, "ERR fanfare_publish: no channel");
+}
+
 static void on_reply(struct redis_link *l, const struct redis_reply *reply)
 {
 	struct redis_errand *e = errand_of(l);
 	bool ok = take_reply(e, reply);
 
-	e->no_library = reply->type == REDIS_ERROR &&
-	                (begins_with(reply, "ERR Function not found") ||
-	                 begins_with(reply, "ERR unknown command") || begins_with(reply, "NOPERM"));
+	e->no_library = reply->type == REDIS_ERROR && is_no_library(reply);
 	if (reply->type == REDIS_ERROR)
 		refuse(e, "", reply->text);
 	else if (!ok)

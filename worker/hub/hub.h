@@ -107,7 +107,8 @@ uint64_t subscription_channel_id(const struct subscription *s);
 
 /* Reads the history of a channel that has one; `done` is called exactly once, not from within, unless
  * cancelled: with ERROR_UNRECOVERABLE_POSITION when the epoch is another one, ERROR_INTERNAL when Redis does
- * not answer, or with the result, which lives until it returns. NULL without memory: then it is not called. */
+ * not answer, or with the result, which lives until it returns. NULL without memory: then it is not called.
+ */
 struct hub_history;
 struct hub_history_query {
 	const struct channel_options *options;
