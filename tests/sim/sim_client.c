@@ -337,6 +337,7 @@ static bool close_is_legal(const struct client *c, unsigned code)
 	case 3502: return c->persona == STALE || c->persona == GARBAGE || hampered;
 	case 1002:
 	case 1003:
+	case 1005:
 	case 1007:
 	case 1009:
 	case 3501: return c->persona == GARBAGE;
