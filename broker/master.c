@@ -303,6 +303,7 @@ static bool open_loop(struct master *m)
 	}
 	ev_check_init(&m->woken, on_woken);
 	ev_check_start(m->loop, &m->woken);
+	watch_signals(m);
 	return true;
 }
 
@@ -327,11 +328,13 @@ static void make_supervisor(struct master *m)
 	m->supervisor = supervisor_new(&args);
 }
 
+/* The loop comes first: a signal that is sent before it runs waits for it, so that whoever stops a broker
+ * while it starts stops it in order, too. */
 static bool prepare(struct master *m)
 {
 	m->workers = m->config->workers > 0 ? (unsigned)m->config->workers : usable_cpus();
-	if (!find_privileges(m) || !take_runtime_dir(m) || !load_certificates(m) || !open_listeners(m) ||
-	    !open_metrics(m) || !open_loop(m) || !load_redis_tls(m) || !prepare_redis(m))
+	if (!open_loop(m) || !find_privileges(m) || !take_runtime_dir(m) || !load_certificates(m) ||
+	    !open_listeners(m) || !open_metrics(m) || !load_redis_tls(m) || !prepare_redis(m))
 		return false;
 	certificates_watch(m->certificates, m->loop);
 	make_supervisor(m);
@@ -344,12 +347,10 @@ static void run(struct master *m)
 	         m->workers == 1 ? "" : "s");
 	for (size_t i = 0; i < m->config->listen.count; i++)
 		log_info("listening on %s", listeners_name(m->listeners, i));
-	watch_signals(m);
 	if (m->redis != NULL)
 		embedded_redis_start(m->redis);
 	supervisor_start(m->supervisor);
 	ev_run(m->loop, 0);
-	unwatch_signals(m);
 	log_info("stopped");
 }
 
@@ -358,8 +359,10 @@ static void tear_down(struct master *m)
 	supervisor_free(&m->supervisor);
 	embedded_redis_free(&m->redis);
 	certificates_free(&m->certificates);
-	if (m->loop != NULL)
+	if (m->loop != NULL) {
+		unwatch_signals(m);
 		ev_loop_destroy(m->loop);
+	}
 	listeners_close(&m->listeners);
 	worker_free_redis_tls(&m->redis_tls);
 	pid_file_release(&m->pid_file);
