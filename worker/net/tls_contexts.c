@@ -10,6 +10,7 @@
 
 #include "clock.h"
 #include "mem.h"
+#include "tls_files.h"
 #include "tls_internal.h"
 #include "tls_ocsp.h"
 #include "tls_reason.h"
@@ -83,12 +84,6 @@ static int on_status(SSL *ssl, void *arg)
 
 /* --- what is in the files --- */
 
-/* Nobody is there to type one in. */
-static int no_password(char *out, int size, int writing, void *arg)
-{
-	return -1;
-}
-
 static BIO *open_bytes(const struct tls_file *f)
 {
 	return BIO_new_mem_buf(f->data, (int)f->len);
@@ -106,11 +101,11 @@ static bool is_end_of_pem(void)
 
 static bool use_chain(SSL_CTX *context, BIO *bio)
 {
-	X509 *next = PEM_read_bio_X509_AUX(bio, NULL, no_password, NULL);
+	X509 *next = PEM_read_bio_X509_AUX(bio, NULL, tls_no_password, NULL);
 	bool ok = next != NULL && SSL_CTX_use_certificate(context, next) == 1;
 
 	X509_free(next);
-	while (ok && (next = PEM_read_bio_X509(bio, NULL, no_password, NULL)) != NULL) {
+	while (ok && (next = PEM_read_bio_X509(bio, NULL, tls_no_password, NULL)) != NULL) {
 		ok = SSL_CTX_add0_chain_cert(context, next) == 1;
 		if (!ok)
 			X509_free(next);
@@ -140,19 +135,10 @@ static bool read_chain(struct identity *id, const struct tls_file *cert, struct 
 	return refuse(errors, cert, "holds no certificate in PEM that can be used");
 }
 
-/* The key of another certificate, of the same kind or not. */
-static bool is_misfit(unsigned long error)
-{
-	int reason = ERR_GET_REASON(error);
-
-	return (ERR_GET_LIB(error) == ERR_LIB_X509 && reason == X509_R_KEY_VALUES_MISMATCH) ||
-	       (ERR_GET_LIB(error) == ERR_LIB_SSL && reason == SSL_R_NO_CERTIFICATE_ASSIGNED);
-}
-
 static bool read_key(struct identity *id, const struct tls_file *file, struct buf *errors)
 {
 	BIO *bio = open_bytes(file);
-	EVP_PKEY *key = bio != NULL ? PEM_read_bio_PrivateKey(bio, NULL, no_password, NULL) : NULL;
+	EVP_PKEY *key = bio != NULL ? PEM_read_bio_PrivateKey(bio, NULL, tls_no_password, NULL) : NULL;
 	bool ok = key != NULL && SSL_CTX_use_PrivateKey(id->context, key) == 1 &&
 	          SSL_CTX_check_private_key(id->context) == 1;
 
@@ -160,7 +146,7 @@ static bool read_key(struct identity *id, const struct tls_file *file, struct bu
 	BIO_free(bio);
 	if (ok)
 		return true;
-	if (is_misfit(ERR_peek_last_error()))
+	if (tls_is_misfit())
 		return refuse(errors, file, "the key does not fit the certificate");
 	return refuse(errors, file,
 	              "holds no private key in PEM, or one with a password, which cannot be asked for");
@@ -227,7 +213,7 @@ static bool read_authorities(struct authorities *a, const struct tls_file *file,
 	a->store = X509_STORE_new();
 	a->names = sk_X509_NAME_new_null();
 	bio = open_bytes(file);
-	infos = bio != NULL ? PEM_X509_INFO_read_bio(bio, NULL, no_password, NULL) : NULL;
+	infos = bio != NULL ? PEM_X509_INFO_read_bio(bio, NULL, tls_no_password, NULL) : NULL;
 	if (infos == NULL || a->store == NULL || a->names == NULL)
 		problem = "holds what cannot be read as PEM";
 	else
@@ -268,23 +254,14 @@ static bool demand_certificates(SSL_CTX *context, const struct authorities *a)
 static bool set_up(SSL_CTX *context, struct identities *set, struct tls_tickets *tickets)
 {
 	SSL_CTX_set_security_level(context, SECURITY_LEVEL);
-	SSL_CTX_set_options(context, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION |
-	                                     SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA |
-	                                     SSL_OP_IGNORE_UNEXPECTED_EOF);
-	SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
-	                                  SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_NO_AUTO_CHAIN);
-	/* What is no data is answered within SSL_read(). Without an end to that, who sends nothing but key
-	 * updates would keep a worker busy for as long as the socket has more. */
-	SSL_CTX_clear_mode(context, SSL_MODE_AUTO_RETRY);
-	SSL_CTX_set_read_ahead(context, 1);
+	SSL_CTX_set_options(context, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
+	SSL_CTX_set_mode(context, SSL_MODE_NO_AUTO_CHAIN);
 	SSL_CTX_set_max_cert_list(context, CLIENT_CHAIN_MAX);
 	SSL_CTX_set_alpn_select_cb(context, on_alpn, NULL);
 	SSL_CTX_set_tlsext_servername_callback(context, on_server_name);
 	SSL_CTX_set_tlsext_servername_arg(context, set);
 	tls_tickets_use(tickets, context);
 	return SSL_CTX_set_max_early_data(context, 0) == 1 &&
-	       SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) == 1 &&
-	       SSL_CTX_set_cipher_list(context, "ECDHE+AESGCM:ECDHE+CHACHA20") == 1 &&
 	       SSL_CTX_set_ciphersuites(context, "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:"
 	                                         "TLS_AES_128_GCM_SHA256") == 1 &&
 	       /* The strong but slow groups are for others: clients choose what a handshake costs us. */
@@ -297,7 +274,7 @@ static bool add_identity(struct identities *set, const struct tls_bundle *bundle
 {
 	struct identity *id = &set->items[set->count];
 
-	id->context = SSL_CTX_new(TLS_server_method());
+	id->context = tls_context_new(TLS_server_method());
 	if (id->context == NULL)
 		return refuse(errors, cert, tls_reason());
 	set->count++;

@@ -23,8 +23,7 @@ bool tls_can_read(struct buf *errors, const char *option, const char *file)
 	return true;
 }
 
-/* Nobody is there to type one in. */
-static int no_password(char *out, int size, int writing, void *arg)
+int tls_no_password(char *out, int size, int writing, void *arg)
 {
 	return -1;
 }
@@ -39,8 +38,11 @@ SSL_CTX *tls_context_new(const SSL_METHOD *method)
 	                    SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_IGNORE_UNEXPECTED_EOF);
 	SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
 	                                  SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	/* What is no data is answered within SSL_read(). Without an end to that, who sends nothing but key
+	 * updates would keep a worker busy for as long as the socket has more. */
+	SSL_CTX_clear_mode(context, SSL_MODE_AUTO_RETRY);
 	SSL_CTX_set_read_ahead(context, 1);
-	SSL_CTX_set_default_passwd_cb(context, no_password);
+	SSL_CTX_set_default_passwd_cb(context, tls_no_password);
 	if (SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) == 1 &&
 	    SSL_CTX_set_cipher_list(context, "ECDHE+AESGCM:ECDHE+CHACHA20") == 1)
 		return context;
@@ -48,9 +50,9 @@ SSL_CTX *tls_context_new(const SSL_METHOD *method)
 	return NULL;
 }
 
-/* The key of another certificate, of the same kind or not. */
-static bool is_misfit(unsigned long error)
+bool tls_is_misfit(void)
 {
+	unsigned long error = ERR_peek_last_error();
 	int reason = ERR_GET_REASON(error);
 
 	return (ERR_GET_LIB(error) == ERR_LIB_X509 && reason == X509_R_KEY_VALUES_MISMATCH) ||
@@ -68,7 +70,7 @@ bool tls_read_pair(SSL_CTX *context, const char *cert_option, const char *cert_f
 	if (SSL_CTX_use_PrivateKey_file(context, key_file, SSL_FILETYPE_PEM) == 1 &&
 	    SSL_CTX_check_private_key(context) == 1)
 		return true;
-	if (is_misfit(ERR_peek_last_error()))
+	if (tls_is_misfit())
 		return tls_refuse(errors, key_option, key_file, "the key does not fit the certificate");
 	return tls_refuse(errors, key_option, key_file,
 	                  "holds no private key in PEM, or one with a password, which cannot be asked for");

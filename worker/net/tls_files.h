@@ -11,6 +11,10 @@
 /* TLS 1.2 and 1.3 with forward secrecy and authenticated encryption, without compression, renegotiation and
  * questions for passwords, in the modes that tls_stream.c needs. NULL when that cannot be. */
 SSL_CTX *tls_context_new(const SSL_METHOD *method) MUST_CHECK;
+/* A callback that has none: nobody is there to type one in. */
+int tls_no_password(char *out, int size, int writing, void *arg);
+/* Whether the last error of OpenSSL is that a key belongs to another certificate, of the same kind or not. */
+bool tls_is_misfit(void) MUST_CHECK;
 /* The certificate, with those that lead to its authority, and its key. */
 bool tls_read_pair(SSL_CTX *context, const char *cert_option, const char *cert_file, const char *key_option,
                    const char *key_file, struct buf *errors) MUST_CHECK;
