@@ -334,7 +334,7 @@ static bool close_is_legal(const struct client *c, unsigned code)
 	case 3012:
 		return c->persona == MUTE || c->persona == NEVER_READS || c->persona == SLOW ||
 		       c->persona == GARBAGE || hampered;
-	case 3502: return c->persona == STALE || c->persona == GARBAGE || hampered;
+	case 3502: return c->persona == STALE || c->persona == GARBAGE || c->persona == SLOW || hampered;
 	case 1002:
 	case 1003:
 	case 1005:
