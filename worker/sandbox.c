@@ -128,6 +128,11 @@ static struct scmp_arg_cmp has_bits(unsigned arg, scmp_datum_t mask, scmp_datum_
 	return (struct scmp_arg_cmp){.arg = arg, .op = SCMP_CMP_MASKED_EQ, .datum_a = mask, .datum_b = value};
 }
 
+static struct scmp_arg_cmp first_is(enum scmp_compare op, scmp_datum_t value)
+{
+	return (struct scmp_arg_cmp){.arg = 0, .op = op, .datum_a = value};
+}
+
 static int refuse_writing(scmp_filter_ctx filter, int call, unsigned flags)
 {
 	int rc = refuse_if(filter, call, has_bits(flags, O_ACCMODE, O_WRONLY));
@@ -147,9 +152,9 @@ static int refuse_other_sockets(scmp_filter_ctx filter)
 	int rc = 0;
 
 	for (int family = AF_INET + 1; family < AF_INET6 && rc == 0; family++)
-		rc = refuse_if(filter, SCMP_SYS(socket), SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)family));
+		rc = refuse_if(filter, SCMP_SYS(socket), first_is(SCMP_CMP_EQ, (scmp_datum_t)family));
 	if (rc == 0)
-		rc = refuse_if(filter, SCMP_SYS(socket), SCMP_A0(SCMP_CMP_GT, AF_INET6));
+		rc = refuse_if(filter, SCMP_SYS(socket), first_is(SCMP_CMP_GT, AF_INET6));
 	return rc;
 }
 
@@ -163,7 +168,7 @@ static int add_conditions(scmp_filter_ctx filter)
 	if (rc == 0)
 		rc = refuse_other_sockets(filter);
 	if (rc == 0)
-		rc = refuse_if(filter, SCMP_SYS(tgkill), SCMP_A0(SCMP_CMP_NE, (scmp_datum_t)getpid()));
+		rc = refuse_if(filter, SCMP_SYS(tgkill), first_is(SCMP_CMP_NE, (scmp_datum_t)getpid()));
 	if (rc == 0)
 		rc = refuse_if(filter, SCMP_SYS(ioctl), has_bits(1, 0xffffffff, TIOCSTI));
 	return rc;
