@@ -703,6 +703,38 @@ static void an_old_position_is_checked(void **state)
 	assert_false(c->lost);
 }
 
+/* While a read is on its way more comes than is held: it is read from the history, after that. */
+static void what_is_too_much_to_hold_is_read_again(void **state)
+{
+	enum { LARGE = 1 << 20, COUNT = 6 };
+	struct client *c = &t.clients[0];
+	char *large = mem_alloc(LARGE + 200);
+
+	go_live(c);
+	publish_many(2);
+	lose_link();
+	publish();
+	arrive_all();
+	assert_int_equal(fake_redis_calls(), 1);
+	for (int i = 0; i < COUNT; i++) {
+		int len;
+
+		publish();
+		len = snprintf(large, 200, "{\"fanfare\":1,\"offset\":%llu,\"epoch\":\"ep1\",\"data\":\"",
+		               (unsigned long long)t.top);
+		memset(large + len, 'x', LARGE);
+		memcpy(large + len + LARGE, "\"}", 3);
+		fake_redis_message("pre:news", large);
+	}
+	lose_link();
+	assert_int_equal(c->count, 0);
+	answer_all();
+	assert_int_equal(c->count, 3 + COUNT);
+	assert_int_equal(c->position, t.top);
+	assert_false(c->lost);
+	mem_free(large);
+}
+
 /* Redis has forgotten it by then. */
 static void memory_does_not_outlive_the_history(void **state)
 {
@@ -920,6 +952,7 @@ int main(void)
 		TEST(a_client_may_be_ahead_of_the_worker),
 		TEST(a_read_that_fails_is_tried_again),
 		TEST(an_old_position_is_checked),
+		TEST(what_is_too_much_to_hold_is_read_again),
 		TEST(memory_does_not_outlive_the_history),
 		TEST(whoever_leaves_during_a_read_takes_it_along),
 		TEST(a_cache_gives_the_newest),

@@ -15,8 +15,8 @@
 #include "metrics.h"
 #include "recovery.h"
 
-/* What may be held of one channel. What is beyond is read from Redis instead. */
-enum { HELD_MAX = 4 << 20 };
+/* What may be held of one channel, and of all of a worker. What is beyond is read from Redis instead. */
+enum { HELD_MAX = 4 << 20, HELD_MAX_OF_ALL = 64 << 20 };
 
 /* Owned by the list it is in. */
 struct held {
@@ -60,13 +60,24 @@ struct history *history_new(struct channel *ch, const struct channel_options *op
 	return h;
 }
 
+static void count_held(struct history *h, size_t len)
+{
+	h->held_bytes += len;
+	h->reads->held_bytes += len;
+}
+
+static void forget_held(struct history *h, struct held *held)
+{
+	list_remove(&held->node);
+	h->held_bytes -= held->len;
+	h->reads->held_bytes -= held->len;
+	mem_free(held);
+}
+
 static void drop_held(struct history *h)
 {
-	struct list *node;
-
-	while ((node = list_pop(&h->held)) != NULL)
-		mem_free(container_of(node, struct held, node));
-	h->held_bytes = 0;
+	while (!list_empty(&h->held))
+		forget_held(h, container_of(h->held.next, struct held, node));
 }
 
 void history_free(struct history **h)
@@ -159,7 +170,7 @@ static void hold(struct history *h, const struct publication *p, struct bytes pa
 {
 	struct held *held = NULL;
 
-	if (h->held_bytes + payload.len <= HELD_MAX)
+	if (h->held_bytes + payload.len <= HELD_MAX && h->reads->held_bytes + payload.len <= HELD_MAX_OF_ALL)
 		held = mem_try_alloc(sizeof(*held) + payload.len);
 	if (held == NULL && p->offset == 0) {
 		deliver(h, p);
@@ -173,7 +184,7 @@ static void hold(struct history *h, const struct publication *p, struct bytes pa
 	held->len = payload.len;
 	memcpy(held->payload, payload.ptr, payload.len);
 	list_append(&h->held, &held->node);
-	h->held_bytes += payload.len;
+	count_held(h, payload.len);
 }
 
 /* Once the position is what a client claims to have seen, its answer is known. */
@@ -273,9 +284,7 @@ static void release_held(struct history *h)
 			h->behind = true;
 			return;
 		}
-		list_remove(&held->node);
-		h->held_bytes -= held->len;
-		mem_free(held);
+		forget_held(h, held);
 	}
 }
 

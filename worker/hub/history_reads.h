@@ -18,6 +18,7 @@ struct history_reads {
 	struct list verified; /* all whose position was true once, the longest ago first */
 	uint64_t check_delay_ms;
 	size_t in_flight;
+	size_t held_bytes; /* of all histories, while they wait for a read */
 };
 
 /* Positions are checked when they have not been seen to be true for check_delay_ms; 0: never. */
