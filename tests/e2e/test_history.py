@@ -17,7 +17,7 @@ HISTORY = {
 		"history_size": 10000, "history_ttl": "10m", "force_positioning": True, "force_recovery": True,
 		"allow_history_for_client": True, "allow_history_for_anonymous": True,
 	}},
-	"client": {"recovery_max_publication_limit": 10000},
+	"client": {"recovery_max_publication_limit": 10000, "queue_max_size": "128MiB"},
 }
 WORKERS = 2
 CHANNEL = "orders"
@@ -206,6 +206,21 @@ def test_functions_that_redis_forgot_are_loaded_again(broker, redis, flush):
 		for number in range(3):
 			client.publish(CHANNEL, number)
 		assert [client.push()["pub"]["offset"] for _ in range(3)] == [1, 2, 3]
+
+
+def test_a_history_of_large_publications_is_read_in_pieces(broker, redis):
+	size = 1 << 20
+	with Client(broker.port).subscribe("large") as client:
+		redis.call("CLIENT", "KILL", "TYPE", "pubsub")
+		for number in range(1, 101):
+			fcall(redis, "fanfare_publish", '"' + "x" * size + '"', channel="large")
+		offset = 0
+		while offset < 100:
+			push = client.push(timeout=30)["pub"]
+			assert push["offset"] == offset + 1 and len(push["data"]) == size
+			offset += 1
+		assert len(client.call("history", {"channel": "large", "limit": 100}, timeout=20)["publications"]) < 100
+		assert broker.ready()[0] == 200
 
 
 def test_a_history_that_is_lost_is_told(broker, redis):

@@ -797,9 +797,43 @@ static void an_answer_of_another_kind_is_none(void **state)
 	epoch.text = BYTES("e");
 	fake_redis_answer(&reply);
 	hub_tick(t.hub);
+	epoch.text = BYTES("e");
+	top = (struct redis_reply){.type = REDIS_STRING, .text = BYTES("18446744073709551615")};
+	fake_redis_answer(&reply);
+	hub_tick(t.hub);
 	assert_false(t.clients[0].told);
 	answer_all();
 	assert_true(t.clients[0].told);
+}
+
+/* Somebody else has written into the stream: the same offset again, and one that nobody was told of. */
+static void what_others_put_into_the_stream_is_left_out(void **state)
+{
+	struct redis_reply epoch = {.type = REDIS_STRING, .text = BYTES("ep1")};
+	struct redis_reply top = {.type = REDIS_INTEGER, .integer = 1};
+	struct redis_reply one = {.type = REDIS_INTEGER, .integer = 1};
+	struct redis_reply far = {.type = REDIS_INTEGER, .integer = 900000000000000};
+	struct redis_reply garbage = {.type = REDIS_STRING, .text = BYTES("x")};
+	struct redis_reply good = {.type = REDIS_STRING};
+	const struct redis_reply *const six[] = {&one, &good, &one, &garbage, &far, &garbage};
+	struct redis_reply entries = {.type = REDIS_ARRAY, .elements = six, .count = ARRAY_LEN(six)};
+	const struct redis_reply *const three[] = {&epoch, &top, &entries};
+	const struct redis_reply reply = {.type = REDIS_ARRAY, .elements = three, .count = 3};
+	struct client *c = &t.clients[0];
+	char *payload;
+
+	go_live(c);
+	publish();
+	lose_link();
+	payload = payload_of(1);
+	good.text = BYTES_OF_STR(payload);
+	fake_redis_confirm("pre:news");
+	fake_redis_answer(&reply);
+	assert_int_equal(fake_redis_calls(), 0);
+	assert_int_equal(c->position, 1);
+	assert_int_equal(c->count, 1);
+	assert_false(c->lost);
+	mem_free(payload);
 }
 
 /* --- everything at random --- */
@@ -957,6 +991,7 @@ int main(void)
 		TEST(whoever_leaves_during_a_read_takes_it_along),
 		TEST(a_cache_gives_the_newest),
 		TEST(an_answer_of_another_kind_is_none),
+		TEST(what_others_put_into_the_stream_is_left_out),
 		TEST(nothing_is_lost_at_random),
 	};
 

@@ -150,9 +150,12 @@ static void nothing_is_given_up_while_pinned(void **state)
 	recent_init(&pinned, &pool, 5);
 	recent_init(&other, &pool, 5);
 	recent_pin(&pinned);
-	append(&pinned, 1, 200);
+	append(&pinned, 1, 9);
 	append(&other, 1, 200);
-	holds(&pinned, 1, 200);
+	holds(&pinned, 1, 9);
+	/* But not without an end. */
+	append(&pinned, 10, 200);
+	holds(&pinned, 191, 200);
 	recent_unpin(&pinned);
 	append(&pinned, 201, 201);
 	assert_true(pinned.count <= 5);

@@ -135,6 +135,8 @@ size_t conn_take_frames(struct conn *c, char *data, size_t len)
 
 		done += used;
 		count_frames(c);
+		if (c->phase == PHASE_DEAD)
+			return len;
 		switch (event) {
 		case WS_NEED_MORE: return done;
 		case WS_PIECE: on_piece(c, &piece); break;

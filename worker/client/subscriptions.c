@@ -39,7 +39,7 @@ static struct want grant(const struct channel_options *options, const struct sub
 		*flags |= SUBSCRIPTION_WAS_RECOVERING;
 	if (recoverable)
 		*flags |= SUBSCRIPTION_RECOVERABLE;
-	if (req->flag & FLAG_STRICT_RECOVERY)
+	if (req->recover && (req->flag & FLAG_STRICT_RECOVERY))
 		*flags |= SUBSCRIPTION_STRICT;
 	return want;
 }

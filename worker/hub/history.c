@@ -60,17 +60,23 @@ struct history *history_new(struct channel *ch, const struct channel_options *op
 	return h;
 }
 
+/* What it takes, which for a short message is more than what it says. */
+static size_t held_cost(size_t len)
+{
+	return sizeof(struct held) + 2 * sizeof(void *) + len;
+}
+
 static void count_held(struct history *h, size_t len)
 {
-	h->held_bytes += len;
-	h->reads->held_bytes += len;
+	h->held_bytes += held_cost(len);
+	h->reads->held_bytes += held_cost(len);
 }
 
 static void forget_held(struct history *h, struct held *held)
 {
 	list_remove(&held->node);
-	h->held_bytes -= held->len;
-	h->reads->held_bytes -= held->len;
+	h->held_bytes -= held_cost(held->len);
+	h->reads->held_bytes -= held_cost(held->len);
 	mem_free(held);
 }
 
@@ -170,7 +176,8 @@ static void hold(struct history *h, const struct publication *p, struct bytes pa
 {
 	struct held *held = NULL;
 
-	if (h->held_bytes + payload.len <= HELD_MAX && h->reads->held_bytes + payload.len <= HELD_MAX_OF_ALL)
+	if (h->held_bytes + held_cost(payload.len) <= HELD_MAX &&
+	    h->reads->held_bytes + held_cost(payload.len) <= HELD_MAX_OF_ALL)
 		held = mem_try_alloc(sizeof(*held) + payload.len);
 	if (held == NULL && p->offset == 0) {
 		deliver(h, p);
@@ -328,13 +335,15 @@ static void settle(struct history *h)
 
 bool history_wait(struct history *h, struct subscription *s, const struct want *want)
 {
-	struct waiter *w = mem_alloc(sizeof(*w) + want->epoch.len);
+	/* One that is longer than any is as good as cut: it is none of ours either way. */
+	struct bytes epoch = bytes_first(want->epoch, EPOCH_MAX + 1);
+	struct waiter *w = mem_alloc(sizeof(*w) + epoch.len);
 
 	w->subscription = s;
 	w->want = *want;
-	if (want->epoch.len > 0)
-		memcpy(w->epoch, want->epoch.ptr, want->epoch.len);
-	w->want.epoch = (struct bytes){w->epoch, want->epoch.len};
+	if (epoch.len > 0)
+		memcpy(w->epoch, epoch.ptr, epoch.len);
+	w->want.epoch = (struct bytes){w->epoch, epoch.len};
 	w->sent = h->sent;
 	list_init(&w->node);
 	s->waiter = w;

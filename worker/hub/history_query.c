@@ -4,6 +4,7 @@
 
 #include "buf.h"
 #include "config.h"
+#include "history.h"
 #include "history_reply.h"
 #include "hub_internal.h"
 #include "log.h"
@@ -11,9 +12,6 @@
 #include "publications.h"
 
 enum { NUMBER_MAX = 24 };
-
-/* No offset is larger: the library counts in numbers that are exact up to here. */
-#define OFFSET_MAX ((UINT64_C(1) << 53) - 1)
 
 struct hub_history {
 	struct redis_call *call;
@@ -93,15 +91,16 @@ struct hub_history *
 hub_history(struct hub *h, struct bytes channel, const struct hub_history_query *query,
             void (*done)(void *arg, enum error_code error, const struct history_result *result), void *arg)
 {
-	struct hub_history *q = mem_alloc(sizeof(*q) + query->epoch.len);
+	struct bytes epoch = bytes_first(query->epoch, EPOCH_MAX + 1);
+	struct hub_history *q = mem_alloc(sizeof(*q) + epoch.len);
 	struct buf name;
 
 	q->done = done;
 	q->arg = arg;
 	q->reverse = query->reverse;
-	q->epoch = (struct bytes){q->text, query->epoch.len};
-	if (query->epoch.len > 0)
-		memcpy(q->text, query->epoch.ptr, query->epoch.len);
+	q->epoch = (struct bytes){q->text, epoch.len};
+	if (epoch.len > 0)
+		memcpy(q->text, epoch.ptr, epoch.len);
 	buf_init(&name, h->prefix.len + channel.len);
 	buf_put_bytes(&name, h->prefix);
 	buf_put_bytes(&name, channel);

@@ -57,7 +57,10 @@ static void on_reply(void *arg, const struct redis_reply *reply)
 		list_append(&r->failed, &h->node);
 	}
 	hub_let_go(ch);
-	pump(r);
+	/* Where calls are refused at once, the others wait for the next tick: else all were tried in one
+	 * turn. */
+	if (reply != NULL)
+		pump(r);
 }
 
 /* --- requests --- */

@@ -25,6 +25,12 @@ static bool follows(const struct history_entry *e, const struct history_entry *b
 	return reverse ? e->offset < before->offset : e->offset > before->offset;
 }
 
+/* Not one that the library has made. */
+static bool is_foreign(const struct history_reply *r, const struct history_entry *e)
+{
+	return e->offset == 0 || e->offset > r->top || (r->count > 0 && e->offset == (e - 1)->offset);
+}
+
 /* Offsets and payloads in turn. */
 static bool read_entries(const struct redis_reply *reply, bool reverse, struct history_reply *out)
 {
@@ -33,14 +39,18 @@ static bool read_entries(const struct redis_reply *reply, bool reverse, struct h
 	out->entries = mem_try_alloc((reply->count / 2 + 1) * sizeof(*out->entries));
 	if (out->entries == NULL)
 		return false;
-	for (; out->count < reply->count / 2; out->count++) {
+	for (size_t i = 0; i < reply->count; i += 2) {
 		struct history_entry *e = &out->entries[out->count];
-		const struct redis_reply *payload = reply->elements[2 * out->count + 1];
+		const struct redis_reply *payload = reply->elements[i + 1];
 
-		if (!read_number(reply->elements[2 * out->count], &e->offset) ||
-		    !is_text(payload, 0, SIZE_MAX) || (out->count > 0 && !follows(e, e - 1, reverse)))
+		if (!read_number(reply->elements[i], &e->offset) || !is_text(payload, 0, SIZE_MAX))
+			return false;
+		if (is_foreign(out, e))
+			continue;
+		if (out->count > 0 && !follows(e, e - 1, reverse))
 			return false;
 		e->payload = payload->text;
+		out->count++;
 	}
 	return true;
 }
@@ -54,7 +64,7 @@ bool history_reply_read(const struct redis_reply *reply, bool reverse, struct hi
 		return false;
 	*reason = reply->type == REDIS_ERROR ? reply->text : BYTES("an answer of another kind");
 	if (reply->type != REDIS_ARRAY || reply->count != 3 || !is_text(reply->elements[0], 1, EPOCH_MAX) ||
-	    !read_number(reply->elements[1], &out->top))
+	    !read_number(reply->elements[1], &out->top) || out->top > OFFSET_MAX)
 		return false;
 	out->epoch = reply->elements[0]->text;
 	if (read_entries(reply->elements[2], reverse, out))

@@ -10,6 +10,9 @@
 
 struct redis_reply;
 
+/* No offset is larger: the library counts in numbers that are exact up to here. */
+#define OFFSET_MAX ((UINT64_C(1) << 53) - 1)
+
 struct history_entry {
 	uint64_t offset;
 	struct bytes payload;
@@ -23,8 +26,9 @@ struct history_reply {
 };
 
 /* Reads the reply, which is lent and has to stay; free with history_reply_free(). Entries ascend, or descend
- * if `reverse`. NULL (no answer came) and everything that is not of that form: false, and then, if Redis said
- * something, a text for people in *reason, else an empty one. */
+ * if `reverse`; what others have put into the stream, so that nobody was told of it, is left out. NULL (no
+ * answer came) and everything that is not of that form: false, and then, if Redis said something, a text for
+ * people in *reason, else an empty one. */
 bool history_reply_read(const struct redis_reply *reply, bool reverse, struct history_reply *out,
                         struct bytes *reason) MUST_CHECK;
 void history_reply_free(struct history_reply *r);

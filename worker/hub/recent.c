@@ -33,6 +33,12 @@ void recent_init(struct recent *r, struct recent_pool *pool, uint32_t most)
 	list_init(&r->node);
 }
 
+/* A pin keeps what is there, but not without an end: a stream of clients that come would hold it for ever. */
+static bool is_pinned(const struct recent *r)
+{
+	return r->pins > 0 && r->count < 2 * (size_t)r->most && r->pool->bytes < 2 * r->pool->limit;
+}
+
 static size_t cost(size_t len)
 {
 	return ENTRY_COST + len;
@@ -100,7 +106,7 @@ static struct recent *donor(struct recent_pool *pool, const struct recent *excep
 		struct recent *r = container_of(list_pop(&pool->runs), struct recent, node);
 
 		list_append(&pool->runs, &r->node);
-		if (r->pins > 0 || r == except)
+		if (is_pinned(r) || r == except)
 			continue;
 		any = r;
 		if (r->bytes > part(pool))
@@ -114,7 +120,7 @@ static bool make_room(struct recent *r, size_t size)
 {
 	struct recent_pool *pool = r->pool;
 
-	while (is_over(pool, size) && r->pins == 0 && r->count > 0 && r->bytes + size > part(pool))
+	while (is_over(pool, size) && !is_pinned(r) && r->count > 0 && r->bytes + size > part(pool))
 		drop_oldest(r);
 	while (is_over(pool, size) && r->bytes + size <= part(pool)) {
 		struct recent *other = donor(pool, r);
@@ -123,7 +129,7 @@ static bool make_room(struct recent *r, size_t size)
 			break;
 		drop_oldest(other);
 	}
-	return !is_over(pool, size) || r->pins > 0;
+	return !is_over(pool, size) || is_pinned(r);
 }
 
 /* --- adding --- */
@@ -173,7 +179,7 @@ void recent_append(struct recent *r, uint64_t offset, struct bytes payload)
 
 	if (r->count > 0 && offset != r->last + 1)
 		recent_clear(r);
-	while (r->pins == 0 && r->count >= r->most && r->count > 0)
+	while (!is_pinned(r) && r->count >= r->most && r->count > 0)
 		drop_oldest(r);
 	e = entry_new(r, payload);
 	if (e == NULL) {
@@ -192,7 +198,7 @@ void recent_prepend(struct recent *r, uint64_t offset, struct bytes payload)
 	struct recent_entry *e;
 	uint64_t before;
 
-	if (r->count == 0 || offset + 1 != recent_first(r) || (r->pins == 0 && r->count >= r->most))
+	if (r->count == 0 || offset + 1 != recent_first(r) || (!is_pinned(r) && r->count >= r->most))
 		return;
 	before = r->last;
 	e = entry_new(r, payload);

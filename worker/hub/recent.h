@@ -53,7 +53,7 @@ uint64_t recent_first(const struct recent *r);
 /* The payload of an offset that is there; lives until the run is changed. */
 struct bytes recent_get(const struct recent *r, uint64_t offset);
 
-/* While it is pinned, nothing is given up, so that an answer finds what it was promised; the pool may grow
- * over its limit by that. */
+/* While it is pinned, nothing is given up, so that an answer finds what it was promised; up to twice of what
+ * the run and the pool may keep else. */
 void recent_pin(struct recent *r);
 void recent_unpin(struct recent *r);

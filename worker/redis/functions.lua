@@ -471,9 +471,23 @@ local function read_entries(keys, options)
 	return redis.call('XRANGE', keys.stream, above, '+', 'COUNT', exact(options.limit))
 end
 
+-- So much at most is in one answer; the first entry always is. Who wants more reads on from there.
+local ANSWER_MAX = 16 * 1024 * 1024
+
+local function how_many_fit(entries)
+	local bytes = 0
+	for i = 1, #entries do
+		bytes = bytes + #entries[i][2][2]
+		if i > 1 and bytes > ANSWER_MAX then
+			return i - 1
+		end
+	end
+	return #entries
+end
+
 -- Offset and envelope, by turns.
 local function flatten(entries, backwards)
-	local flat, count = {}, #entries
+	local flat, count = {}, how_many_fit(entries)
 	for i = 1, count do
 		local entry = entries[backwards and count + 1 - i or i]
 		flat[2 * i - 1] = tonumber(entry[1]:match('^%d+'))
