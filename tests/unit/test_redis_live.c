@@ -497,6 +497,7 @@ static void the_log_says_it_once_and_not_at_each_try(void **state)
 	STAYS_SO(w, 1500, !is_ready(w));
 	server_start(w, "--loglevel", "notice");
 	WAIT_FOR(w, 4000, is_ready(w));
+	WAIT_FOR(w, 4000, count_lines(path, "loaded the function library") == 2);
 	dup2(saved, STDERR_FILENO);
 	log_setup(LOG_ERROR, LOG_TEXT);
 	assert_int_equal(count_lines(path, "is ready"), 1);
