@@ -219,6 +219,9 @@ static void test_integers(void **state)
 
 	for (size_t i = 0; i < ARRAY_LEN(none); i++)
 		assert_false(uint_of(none[i], UINT64_MAX, &u));
+	/* A member that was absent. */
+	assert_false(json_uint((struct json_value){.type = JSON_VALUE_NULL}, UINT64_MAX, &u));
+	assert_false(json_int((struct json_value){.type = JSON_VALUE_NULL}, INT64_MIN, INT64_MAX, &n));
 	assert_true(uint_of("0", 0, &u) && u == 0);
 	assert_true(uint_of("18446744073709551615", UINT64_MAX, &u) && u == UINT64_MAX);
 	assert_false(uint_of("18446744073709551616", UINT64_MAX, &u));

@@ -459,14 +459,13 @@ void json_unescape(struct json_value string, struct buf *out)
 
 bool json_uint(struct json_value number, uint64_t max, uint64_t *out)
 {
-	const char *p = number.text.ptr;
-	const char *end = p + number.text.len;
 	uint64_t n = 0;
 
+	/* Nothing else has a text for sure: a member that was absent has none. */
 	if (number.type != JSON_VALUE_NUMBER)
 		return false;
-	for (; p < end; p++) {
-		unsigned digit = (unsigned)(unsigned char)*p - '0';
+	for (size_t i = 0; i < number.text.len; i++) {
+		unsigned digit = (unsigned)(unsigned char)number.text.ptr[i] - '0';
 
 		if (digit > 9 || __builtin_mul_overflow(n, 10, &n) || __builtin_add_overflow(n, digit, &n))
 			return false;
@@ -477,7 +476,7 @@ bool json_uint(struct json_value number, uint64_t max, uint64_t *out)
 
 bool json_int(struct json_value number, int64_t min, int64_t max, int64_t *out)
 {
-	bool negative = number.text.ptr[0] == '-';
+	bool negative = number.type == JSON_VALUE_NUMBER && number.text.ptr[0] == '-';
 	uint64_t magnitude;
 
 	if (negative) {
