@@ -481,7 +481,7 @@ static size_t write_until_full(char *data, size_t len)
 	return sent;
 }
 
-static void a_socket_that_takes_little_at_a_time_gets_everything_once(void **state)
+static void send_all_to_a_small_socket(void)
 {
 	static char data[300000], got[sizeof(data)];
 	size_t sent = 0, read = 0;
@@ -512,6 +512,24 @@ static void a_socket_that_takes_little_at_a_time_gets_everything_once(void **sta
 	assert_true(stops > 5);
 	assert_int_equal(read, sizeof(data));
 	assert_memory_equal(got, data, sizeof(data));
+}
+
+static void a_socket_that_takes_little_at_a_time_gets_everything_once(void **state)
+{
+	send_all_to_a_small_socket();
+}
+
+/* What one call is given then makes several records, of which the first may be all that was made. */
+static void so_does_a_client_that_asked_for_short_records(void **state)
+{
+	int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
+
+	for (size_t i = 0; i < ARRAY_LEN(versions); i++) {
+		SSL_CTX_set_max_proto_version(t.client_context, versions[i]);
+		SSL_CTX_set_tlsext_max_fragment_length(t.client_context, TLSEXT_max_fragment_length_512);
+		reopen();
+		send_all_to_a_small_socket();
+	}
 }
 
 /* So it is when a slow client is disconnected: of all that waits, only the frame that was begun is kept. */
@@ -1242,6 +1260,7 @@ int main(void)
 		TEST(the_pieces_of_one_flush_are_one_record),
 		TEST(a_long_flush_is_as_few_records_as_can_be),
 		TEST(a_socket_that_takes_little_at_a_time_gets_everything_once),
+		TEST(so_does_a_client_that_asked_for_short_records),
 		TEST(what_is_dropped_behind_a_record_that_was_begun_leaves_the_stream_whole),
 		TEST(writing_to_a_peer_that_is_gone_is_an_error_and_no_signal),
 		TEST(records_may_come_in_any_pieces),

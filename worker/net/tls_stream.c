@@ -236,24 +236,35 @@ static ssize_t tls_read(struct stream *s, void *data, size_t len)
 	return STREAM_ERROR;
 }
 
-/* Puts one record together; a piece that fills it alone is not copied. */
-static const char *gather(struct tls_gear *gear, const struct iovec *iov, int count, size_t *len)
+/* A client may ask for short ones (RFC 6066, 4), and OpenSSL grants it without asking. It takes more in one
+ * call, but makes several records of it, so that nobody could tell how much of it is made when the socket is
+ * full. */
+static size_t longest_record(const SSL *ssl)
 {
-	size_t total = 0;
+	uint8_t code = SSL_SESSION_get_max_fragment_length(SSL_get_session(ssl));
 
-	if (count == 1 || iov[0].iov_len >= TLS_RECORD_MAX) {
-		*len = iov[0].iov_len < TLS_RECORD_MAX ? iov[0].iov_len : TLS_RECORD_MAX;
+	return code != TLSEXT_max_fragment_length_DISABLED ? (size_t)256 << code : TLS_RECORD_MAX;
+}
+
+/* Puts one record together; a piece that fills it alone is not copied. */
+static const char *gather(struct tls *t, const struct iovec *iov, int count, size_t *len)
+{
+	size_t max = longest_record(t->ssl), total = 0;
+	char *record = t->gear->record;
+
+	if (count == 1 || iov[0].iov_len >= max) {
+		*len = iov[0].iov_len < max ? iov[0].iov_len : max;
 		return iov[0].iov_base;
 	}
-	for (int i = 0; i < count && total < TLS_RECORD_MAX; i++) {
-		size_t room = TLS_RECORD_MAX - total;
+	for (int i = 0; i < count && total < max; i++) {
+		size_t room = max - total;
 		size_t n = iov[i].iov_len < room ? iov[i].iov_len : room;
 
-		memcpy(gear->record + total, iov[i].iov_base, n);
+		memcpy(record + total, iov[i].iov_base, n);
 		total += n;
 	}
 	*len = total;
-	return gear->record;
+	return record;
 }
 
 /* What SSL_write() said when it did not write the record. */
@@ -273,12 +284,14 @@ static ssize_t not_written(struct tls *t, int rc, size_t len)
 	return len > 1 ? (ssize_t)len - 1 : STREAM_AGAIN;
 }
 
-/* A record that was begun is gone on with before any other; OpenSSL has a copy of it, and wants to be asked
- * with the same length, but does not look at the bytes. */
+/* A record that was begun is gone on with before any other. OpenSSL has a copy of it, and wants to be asked
+ * with the same length, but does not look at the bytes. If it ever did, it must not find those of others. */
+static const char not_looked_at[TLS_RECORD_MAX];
+
 static ssize_t tls_writev(struct stream *s, const struct iovec *iov, int count)
 {
 	struct tls *t = tls_of(s);
-	const char *data = t->gear->record;
+	const char *data = not_looked_at;
 	size_t len = t->owed;
 	int rc;
 
@@ -289,7 +302,7 @@ static ssize_t tls_writev(struct stream *s, const struct iovec *iov, int count)
 		return STREAM_ERROR;
 	}
 	if (len == 0)
-		data = gather(t->gear, iov, count, &len);
+		data = gather(t, iov, count, &len);
 	if (len == 0)
 		return 0;
 	ERR_clear_error();
@@ -311,7 +324,7 @@ static bool say_goodbye(struct tls *t)
 
 	ERR_clear_error();
 	if (t->owed > 0)
-		rc = SSL_write(t->ssl, t->gear->record, t->owed);
+		rc = SSL_write(t->ssl, not_looked_at, t->owed);
 	if (rc > 0) {
 		t->owed = 0;
 		rc = SSL_shutdown(t->ssl);
