@@ -237,6 +237,21 @@ static void a_session_that_is_resumed_again_and_again_ends_after_a_day(void **st
 	assert_true(shake_hands(t.session));
 }
 
+/* In TLS 1.3 a client should use a ticket only once (RFC 8446, C.4), and browsers do. */
+static void who_resumes_gets_a_ticket_for_the_next_time(void **state)
+{
+	SSL_SESSION *first = new_session(), *second;
+
+	assert_true(shake_hands(first));
+	second = t.session;
+	assert_non_null(second);
+	t.session = NULL;
+	assert_true(shake_hands(second));
+	assert_non_null(t.session);
+	SSL_SESSION_free(first);
+	SSL_SESSION_free(second);
+}
+
 static void there_is_no_early_data(void **state)
 {
 	shake_hands(NULL);
@@ -303,6 +318,8 @@ int main(void)
 		TEST(what_is_past_is_nowhere_in_memory),
 		TEST(a_session_that_is_resumed_again_and_again_ends_after_a_day),
 		TEST_1_2(a_session_that_is_resumed_again_and_again_ends_after_a_day),
+		TEST(who_resumes_gets_a_ticket_for_the_next_time),
+		TEST_1_2(who_resumes_gets_a_ticket_for_the_next_time),
 		TEST(there_is_no_early_data),
 	};
 

@@ -200,12 +200,16 @@ static bool is_over(SSL_SESSION *session)
 	return unix_now_s() >= end;
 }
 
+/* In TLS 1.3 a client should use each ticket only once (RFC 8446, C.4): without a new one it could not come
+ * back a second time. */
 static SSL_TICKET_RETURN on_old_ticket(SSL *ssl, SSL_SESSION *session, const unsigned char *name,
                                        size_t name_len, SSL_TICKET_STATUS status, void *arg)
 {
 	if ((status != SSL_TICKET_SUCCESS && status != SSL_TICKET_SUCCESS_RENEW) || is_over(session))
 		return SSL_TICKET_RETURN_IGNORE_RENEW;
-	return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW;
+	return status == SSL_TICKET_SUCCESS_RENEW || SSL_version(ssl) == TLS1_3_VERSION
+	               ? SSL_TICKET_RETURN_USE_RENEW
+	               : SSL_TICKET_RETURN_USE;
 }
 
 void tls_tickets_use(struct tls_tickets *t, SSL_CTX *context)
