@@ -204,6 +204,14 @@ static bool receive_file(struct tls_file *f, int fd, off_t *at)
 	return true;
 }
 
+/* A kernel may set one more by itself (F_SEAL_EXEC). */
+static bool is_sealed(int fd)
+{
+	int seals = fcntl(fd, F_GET_SEALS);
+
+	return seals >= 0 && (seals & SEALS) == SEALS;
+}
+
 struct tls_bundle *tls_bundle_receive(const struct config *config, int fd)
 {
 	struct tls_bundle *b;
@@ -211,7 +219,7 @@ struct tls_bundle *tls_bundle_receive(const struct config *config, int fd)
 	off_t at = 0;
 	bool ok = true;
 
-	if (fcntl(fd, F_GET_SEALS) != SEALS || fstat(fd, &st) < 0)
+	if (!is_sealed(fd) || fstat(fd, &st) < 0)
 		return NULL;
 	b = bundle_new(config);
 	for (size_t i = 0; i < b->count && ok; i++)
