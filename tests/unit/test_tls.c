@@ -717,6 +717,30 @@ static void data_before_the_end_is_heard_and_then_the_end(void **state)
 	assert_int_equal(t.end, 0);
 }
 
+/* The end that was found behind data is not told while nobody reads, and the socket does not tell it again.
+ */
+static void an_owner_who_stops_reading_before_the_end_hears_it_when_he_goes_on(void **state)
+{
+	for (int broken = 0; broken < 2; broken++) {
+		if (broken)
+			reopen();
+		handshake();
+		assert_int_equal(SSL_write(t.client, "hello", 5), 5);
+		if (!broken)
+			SSL_shutdown(t.client);
+		else
+			BIO_write(SSL_get_wbio(t.client), "\x17\x03\x03\0\1x", 6);
+		send_flight();
+		assert_int_equal(t.heard_len, 5);
+		stream_want_read(&t.stream, false);
+		pass_time(2 * TIMER_TICK_MS);
+		assert_int_equal(t.end, 1);
+		stream_want_read(&t.stream, true);
+		pass_time(2 * TIMER_TICK_MS);
+		assert_int_equal(t.end, broken ? STREAM_ERROR : 0);
+	}
+}
+
 static bool client_sees_the_end(void)
 {
 	char none[10];
@@ -1271,6 +1295,7 @@ int main(void)
 		TEST(who_sends_nothing_but_key_updates_gets_no_more_of_a_turn_than_others),
 		TEST(the_end_of_the_client_is_the_end_of_the_stream_with_or_without_a_word),
 		TEST(data_before_the_end_is_heard_and_then_the_end),
+		TEST(an_owner_who_stops_reading_before_the_end_hears_it_when_he_goes_on),
 		TEST(after_a_shutdown_the_peer_reads_the_end_and_can_still_send),
 		TEST(a_close_says_goodbye),
 		TEST(a_goodbye_waits_for_a_full_socket),

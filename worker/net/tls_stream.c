@@ -355,13 +355,21 @@ static void tls_release(struct stream *s, bool reset)
 	t->gear->role->free(t);
 }
 
+/* Data, or an end, that OpenSSL knows of already, so that the socket will not tell. */
+static bool has_more_to_tell(const struct tls *t)
+{
+	return t->phase == TLS_FAILED ||
+	       (t->phase == TLS_OPEN &&
+	        (SSL_has_pending(t->ssl) || (SSL_get_shutdown(t->ssl) & SSL_RECEIVED_SHUTDOWN)));
+}
+
 static void tls_want(struct stream *s, int events)
 {
 	struct tls *t = tls_of(s);
 	bool starts_to_read = (events & ~t->wanted & EV_READ) != 0;
 
 	t->wanted = (uint8_t)events;
-	if (starts_to_read && t->phase == TLS_OPEN && SSL_has_pending(t->ssl))
+	if (starts_to_read && has_more_to_tell(t))
 		go_on_reading_soon(t);
 	watch(t);
 }
