@@ -42,6 +42,14 @@ static const int refused[] = {
 	SCMP_SYS(pidfd_send_signal),
 	SCMP_SYS(kcmp),
 	SCMP_SYS(process_madvise),
+	SCMP_SYS(migrate_pages),
+	SCMP_SYS(move_pages),
+	SCMP_SYS(setpriority),
+	SCMP_SYS(ioprio_set),
+	SCMP_SYS(sched_setattr),
+	SCMP_SYS(sched_setparam),
+	SCMP_SYS(sched_setscheduler),
+	SCMP_SYS(sched_setaffinity),
 	/* identity */
 	SCMP_SYS(setuid),
 	SCMP_SYS(setgid),
@@ -128,6 +136,15 @@ static struct scmp_arg_cmp has_bits(unsigned arg, scmp_datum_t mask, scmp_datum_
 	return (struct scmp_arg_cmp){.arg = arg, .op = SCMP_CMP_MASKED_EQ, .datum_a = mask, .datum_b = value};
 }
 
+static int refuse_second(scmp_filter_ctx filter, int call, const unsigned *values, size_t count)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < count && rc == 0; i++)
+		rc = refuse_if(filter, call, has_bits(1, 0xffffffff, values[i]));
+	return rc;
+}
+
 static struct scmp_arg_cmp first_is(enum scmp_compare op, scmp_datum_t value)
 {
 	return (struct scmp_arg_cmp){.arg = 0, .op = op, .datum_a = value};
@@ -158,7 +175,18 @@ static int refuse_other_sockets(scmp_filter_ctx filter)
 	return rc;
 }
 
-/* abort() signals itself, and must be able to. A terminal that is shared could be typed into. */
+/* A descriptor can be told to signal anybody when something happens to it. A terminal that is shared could be
+ * typed into. */
+static int refuse_controls(scmp_filter_ctx filter)
+{
+	static const unsigned fcntls[] = {F_SETOWN, F_SETOWN_EX, F_SETSIG};
+	static const unsigned ioctls[] = {FIOSETOWN, SIOCSPGRP, TIOCSTI};
+	int rc = refuse_second(filter, SCMP_SYS(fcntl), fcntls, ARRAY_LEN(fcntls));
+
+	return rc != 0 ? rc : refuse_second(filter, SCMP_SYS(ioctl), ioctls, ARRAY_LEN(ioctls));
+}
+
+/* abort() signals itself, and must be able to. Its own limits may be asked for, those of the master not. */
 static int add_conditions(scmp_filter_ctx filter)
 {
 	int rc = refuse_writing(filter, SCMP_SYS(open), 1);
@@ -170,8 +198,8 @@ static int add_conditions(scmp_filter_ctx filter)
 	if (rc == 0)
 		rc = refuse_if(filter, SCMP_SYS(tgkill), first_is(SCMP_CMP_NE, (scmp_datum_t)getpid()));
 	if (rc == 0)
-		rc = refuse_if(filter, SCMP_SYS(ioctl), has_bits(1, 0xffffffff, TIOCSTI));
-	return rc;
+		rc = refuse_if(filter, SCMP_SYS(prlimit64), first_is(SCMP_CMP_NE, 0));
+	return rc != 0 ? rc : refuse_controls(filter);
 }
 
 static int add_tracing(scmp_filter_ctx filter)

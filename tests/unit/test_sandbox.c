@@ -10,9 +10,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -72,6 +74,8 @@ static int refused(long rc)
 
 static char *const no_words[] = {NULL};
 static struct iovec nothing;
+static struct f_owner_ex parent = {F_OWNER_PID, 0};
+static struct rlimit limit;
 
 LETHAL(execve, execve("/bin/true", no_words, no_words))
 LETHAL(execveat, syscall(SYS_execveat, AT_FDCWD, "/bin/true", no_words, no_words, 0))
@@ -85,6 +89,14 @@ FORBIDDEN(fork, fork())
 FORBIDDEN(clone3, syscall(SYS_clone3, NULL, 0))
 FORBIDDEN(killing_the_master, kill(getppid(), 0))
 FORBIDDEN(killing_another, syscall(SYS_tgkill, getppid(), getppid(), 0))
+/* What comes at a socket can be made a signal to anybody. */
+FORBIDDEN(having_sockets_signal_the_master, fcntl(STDERR_FILENO, F_SETOWN, getppid()))
+FORBIDDEN(having_sockets_signal_it_in_the_new_way, fcntl(STDERR_FILENO, F_SETOWN_EX, &parent))
+FORBIDDEN(having_sockets_signal_it_in_the_old_way, ioctl(STDERR_FILENO, FIOSETOWN, &parent.pid))
+FORBIDDEN(having_sockets_signal_it_in_the_way_of_bsd, ioctl(STDERR_FILENO, SIOCSPGRP, &parent.pid))
+FORBIDDEN(choosing_the_signal, fcntl(STDERR_FILENO, F_SETSIG, SIGKILL))
+FORBIDDEN(the_limits_of_another, prlimit(getppid(), RLIMIT_NOFILE, NULL, &limit))
+FORBIDDEN(slowing_another_down, setpriority(PRIO_PROCESS, (id_t)getppid(), 19))
 FORBIDDEN(setuid, setuid(getuid()))
 FORBIDDEN(a_raw_packet_socket, socket(AF_PACKET, SOCK_RAW, 0))
 FORBIDDEN(a_netlink_socket, socket(AF_NETLINK, SOCK_RAW, 0))
@@ -117,6 +129,9 @@ static int work(void)
 	    (socket(AF_INET6, SOCK_DGRAM, 0) < 0 && errno != EAFNOSUPPORT) ||
 	    socket(AF_UNIX, SOCK_STREAM, 0) < 0)
 		return 3;
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || fcntl(fd, F_GETFL) < 0 ||
+	    fcntl(fd, F_DUPFD_CLOEXEC, 0) < 0)
+		return 5;
 	return epoll_create1(0) < 0 ? 4 : 0;
 }
 
@@ -167,6 +182,13 @@ int main(void)
 		cmocka_unit_test(clone3_is_refused),
 		cmocka_unit_test(killing_the_master_is_refused),
 		cmocka_unit_test(killing_another_is_refused),
+		cmocka_unit_test(having_sockets_signal_the_master_is_refused),
+		cmocka_unit_test(having_sockets_signal_it_in_the_new_way_is_refused),
+		cmocka_unit_test(having_sockets_signal_it_in_the_old_way_is_refused),
+		cmocka_unit_test(having_sockets_signal_it_in_the_way_of_bsd_is_refused),
+		cmocka_unit_test(choosing_the_signal_is_refused),
+		cmocka_unit_test(the_limits_of_another_is_refused),
+		cmocka_unit_test(slowing_another_down_is_refused),
 		cmocka_unit_test(setuid_is_refused),
 		cmocka_unit_test(a_raw_packet_socket_is_refused),
 		cmocka_unit_test(a_netlink_socket_is_refused),
