@@ -187,13 +187,12 @@ static void on_control(struct ev_loop *loop, ev_io *watcher, int revents)
 {
 	struct worker *w = container_of(watcher, struct worker, control);
 	enum control_kind kind;
-	int rc;
+	/* One a turn: a worker that was taken over could send without end. */
+	int rc = control_receive(w->control_fd, &kind);
 
-	while ((rc = control_receive(w->control_fd, &kind)) > 0) {
-		if (kind == CONTROL_READY)
-			worker_ready(w);
-	}
-	if (rc == 0)
+	if (rc > 0 && kind == CONTROL_READY)
+		worker_ready(w);
+	if (rc >= 0)
 		return;
 	/* It is about to end, and should be given the time to end in its own way: its exit code tells. */
 	close_control(w);
