@@ -130,11 +130,30 @@ static void without_a_descriptor_those_who_come_are_told_and_the_loop_does_not_s
 		close(peers[i]);
 }
 
+/* Who sends as fast as it is read would else never be done with. */
+static void of_what_a_refused_one_sent_only_so_much_is_read(void **state)
+{
+	static char data[4096];
+	int fds[2], size = 1 << 20, rest;
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+	assert_int_equal(setsockopt(fds[1], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)), 0);
+	while (send(fds[1], data, sizeof(data), MSG_NOSIGNAL) > 0)
+		continue;
+	rest = dup(fds[0]);
+	listener_refuse(fds[0], (struct bytes){"no", 2});
+	assert_int_equal(recv(fds[1], data, sizeof(data), 0), 2);
+	assert_int_equal(recv(rest, data, sizeof(data), 0), sizeof(data));
+	close(rest);
+	close(fds[1]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_peer_that_is_gone_or_stuck_is_not_kept_for_ever),
 		cmocka_unit_test(without_a_descriptor_those_who_come_are_told_and_the_loop_does_not_spin),
+		cmocka_unit_test(of_what_a_refused_one_sent_only_so_much_is_read),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

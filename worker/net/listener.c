@@ -17,6 +17,7 @@ enum {
 	PAUSE_MS = 100,        /* when memory, or even the last descriptor, has run out */
 	STUCK_MS = 30000,      /* for a peer to take, or only acknowledge, what was sent */
 	QUIET_S = 60,          /* until a silent peer is asked whether it is still there */
+	UNREAD_READS = 16,     /* of 4 KiB: more than a request head has, and no more of a turn for a flood */
 };
 
 struct listener {
@@ -189,9 +190,11 @@ void listener_free(struct listener **ln)
 void listener_refuse(int fd, struct bytes answer)
 {
 	char unread[4096];
+	int reads = 0;
 
-	while (recv(fd, unread, sizeof(unread), MSG_DONTWAIT) == (ssize_t)sizeof(unread))
-		continue;
+	while (reads < UNREAD_READS &&
+	       recv(fd, unread, sizeof(unread), MSG_DONTWAIT) == (ssize_t)sizeof(unread))
+		reads++;
 	if (answer.len > 0 && send(fd, answer.ptr, answer.len, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
 		log_debug("refusal not sent: %s", strerror(errno));
 	close(fd);
