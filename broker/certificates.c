@@ -1,6 +1,5 @@
 #include "certificates.h"
 
-#include <string.h>
 #include <unistd.h>
 
 #include "clock.h"
@@ -22,16 +21,6 @@ static void tell(bool is_warning, const char *line)
 	log_line(is_warning ? LOG_WARNING : LOG_INFO, NULL, "%s", line);
 }
 
-static void tell_problems(const struct buf *errors)
-{
-	for (size_t at = 0, len; at < errors->len; at += len + 1) {
-		const char *line = errors->data + at;
-
-		len = (size_t)((const char *)memchr(line, '\n', errors->len - at) - line);
-		log_error("%.*s", (int)len, line);
-	}
-}
-
 struct certificates *certificates_load(const struct config *config)
 {
 	struct certificates *c = mem_alloc(sizeof(*c));
@@ -43,7 +32,7 @@ struct certificates *certificates_load(const struct config *config)
 		worker_describe_tls(c->tls, tell);
 	else
 		certificates_free(&c);
-	tell_problems(&errors);
+	log_lines(LOG_ERROR, errors.data, errors.len);
 	buf_free(&errors);
 	return c;
 }
@@ -88,7 +77,7 @@ void certificates_reload(struct certificates *c, struct supervisor *s)
 		supervisor_send_file(s, CONTROL_TLS_FILES, file);
 		close(file);
 	} else {
-		tell_problems(&errors);
+		log_lines(LOG_ERROR, errors.data, errors.len);
 		log_error("TLS goes on with the certificates of before");
 	}
 	buf_free(&errors);

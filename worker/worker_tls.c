@@ -85,10 +85,12 @@ void worker_take_tls(const struct config *config, struct tls_server *tls, int fi
 	buf_init(&errors, TEXT_MAX);
 	if (bundle == NULL)
 		buf_puts(&errors, "the master's message did not bring them\n");
-	if (bundle != NULL && tls_server_load(tls, bundle, &errors))
+	if (bundle != NULL && tls_server_load(tls, bundle, &errors)) {
 		log_info("new TLS handshakes use the new files");
-	else
-		log_error("TLS goes on with the files of before: %.*s", (int)errors.len - 1, errors.data);
+	} else {
+		log_lines(LOG_ERROR, errors.data, errors.len);
+		log_error("TLS goes on with the files of before");
+	}
 	buf_free(&errors);
 	tls_bundle_free(&bundle);
 }
