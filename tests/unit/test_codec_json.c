@@ -533,19 +533,15 @@ static const struct client_info ann = {.user = BYTES("ann"),
                                        .conn_info = BYTES("{\"name\":\"Ann\"}"),
                                        .chan_info = BYTES("null")};
 static const struct tag tags[] = {{BYTES("kind"), BYTES("note")}, {BYTES("a<b"), BYTES("")}};
-static const struct publication history[] = {
-	{.data = BYTES("1.0"), .offset = 1, .epoch = BYTES("ep")},
-	{.data = BYTES("{ \"a\" : 1 }"), .offset = 2, .info = &nobody},
-};
 static const struct subscribe_result plain = {.channel = BYTES("news")};
-static const struct subscribe_result recovered = {.channel = BYTES("hist:a"),
-                                                  .recoverable = true,
-                                                  .epoch = BYTES("ep"),
-                                                  .publications = history,
-                                                  .publication_count = 2,
-                                                  .recovered = true,
-                                                  .positioned = true,
-                                                  .was_recovering = true};
+static const struct subscribe_result recovered = {
+	.channel = BYTES("hist:a"),
+	.recoverable = true,
+	.epoch = BYTES("ep"),
+	.publications = BYTES("{\"data\":1.0,\"offset\":1},{\"data\":2},"),
+	.recovered = true,
+	.positioned = true,
+	.was_recovering = true};
 static const struct subscribe_result all = {.expires = true,
                                             .ttl = 3600,
                                             .recoverable = true,
@@ -583,7 +579,7 @@ static const struct {
 	{{.id = 2, .kind = COMMAND_SUBSCRIBE, .subscribe = &plain}, "{\"id\":2,\"subscribe\":{}}"},
 	{{.id = 3, .kind = COMMAND_SUBSCRIBE, .subscribe = &recovered},
          "{\"id\":3,\"subscribe\":{\"recoverable\":true,\"epoch\":\"ep\",\"publications\":[{\"data\":1.0,\"offset\":1},"
-         "{\"data\":{ \"a\" : 1 },\"info\":{\"user\":\"\",\"client\":\"c1\"},\"offset\":2}],\"recovered\":true,"
+         "{\"data\":2}],\"recovered\":true,"
          "\"positioned\":true,\"was_recovering\":true}}"},
 	{{.id = 3, .kind = COMMAND_SUBSCRIBE, .subscribe = &all},
          "{\"id\":3,\"subscribe\":{\"expires\":true,\"ttl\":3600,\"recoverable\":true,\"epoch\":\"ep\","
@@ -609,6 +605,31 @@ static void test_replies(void **state)
 		assert_true(buf_ok(&out));
 		assert_string_equal(out.data, replies[i].text);
 	}
+	buf_free(&out);
+}
+
+static const struct publication history[] = {
+	{.data = BYTES("1.0"), .offset = 1, .epoch = BYTES("ep")},
+	{.data = BYTES("{ \"a\" : 1 }"), .offset = 2, .info = &nobody},
+};
+
+static void test_publications_of_a_result_are_put_one_behind_the_other(void **state)
+{
+	struct subscribe_result result = {.recovered = true};
+	struct buf publications, out;
+
+	buf_init(&publications, 1000);
+	buf_init(&out, 1000);
+	for (size_t i = 0; i < ARRAY_LEN(history); i++)
+		codec_json.put_publication(&publications, &history[i]);
+	result.publications = buf_bytes(&publications);
+	codec_json.put_reply(&out, &(struct reply){.id = 3, .kind = COMMAND_SUBSCRIBE, .subscribe = &result});
+	assert_true(
+		bytes_eq(buf_bytes(&out), BYTES("{\"id\":3,\"subscribe\":{\"publications\":["
+	                                        "{\"data\":1.0,\"offset\":1},{\"data\":{ \"a\" : 1 },"
+	                                        "\"info\":{\"user\":\"\",\"client\":\"c1\"},\"offset\":2}],"
+	                                        "\"recovered\":true}}")));
+	buf_free(&publications);
 	buf_free(&out);
 }
 
@@ -724,6 +745,7 @@ int main(void)
 		cmocka_unit_test(test_connect_request_of_unidirectional_clients),
 		cmocka_unit_test(test_truncated_and_changed_messages_are_survived),
 		cmocka_unit_test(test_replies),
+		cmocka_unit_test(test_publications_of_a_result_are_put_one_behind_the_other),
 		cmocka_unit_test(test_pushes),
 		cmocka_unit_test(test_ping_is_the_empty_object),
 		cmocka_unit_test(test_a_full_buf_is_survived),

@@ -5,15 +5,17 @@
 #include "heartbeat.h"
 #include "mem.h"
 #include "metrics.h"
-#include "publications.h"
 #include "session_internal.h"
 #include "subscriptions.h"
 #include "uni.h"
 
+/* What clients get at once is bounded by what one answer may take (clients->out). */
+enum { PUBLICATIONS_MAX = 64 << 20 };
+
 /* What a subscription begins with, and what that points to. */
 struct beginning {
 	struct subscribe_result result;
-	struct publications publications;
+	struct buf publications;
 };
 
 /* The subscription goes live. Where it recovers all, the client is left where it was: it moves on with the
@@ -23,7 +25,7 @@ static void begin(struct session *s, struct client_subscription *cs, struct begi
 	bool recoverable = (cs->in_hub.flags & SUBSCRIPTION_RECOVERABLE) != 0;
 	struct hub_answer answer;
 
-	publications_init(&b->publications);
+	buf_init(&b->publications, PUBLICATIONS_MAX);
 	b->result = (struct subscribe_result){
 		.channel = subscription_channel(&cs->in_hub),
 		.id = subscriptions_channel_id(cs),
@@ -37,8 +39,7 @@ static void begin(struct session *s, struct client_subscription *cs, struct begi
 	b->result.epoch = answer.epoch;
 	b->result.offset = answer.recovered ? answer.asked_from : answer.offset;
 	b->result.recovered = answer.recovered;
-	b->result.publications = b->publications.items;
-	b->result.publication_count = b->publications.count;
+	b->result.publications = buf_bytes(&b->publications);
 }
 
 /* Those of server-side subscriptions; NULL when there are none. */
@@ -67,7 +68,7 @@ static struct subscribe_result *results_of(const struct beginning *all, size_t c
 static void free_all(struct beginning *all, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
-		publications_free(&all[i].publications);
+		buf_free(&all[i].publications);
 	mem_free(all);
 }
 
@@ -81,6 +82,24 @@ static void put_connected(struct session *s, uint32_t id, const struct connect_r
 	else
 		codec->put_reply(&s->clients->out,
 		                 &(struct reply){.id = id, .kind = COMMAND_CONNECT, .connect = result});
+}
+
+static bool have_memory(const struct beginning *all, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (!buf_ok(&all[i].publications))
+			return false;
+	}
+	return true;
+}
+
+/* Sends what stands in clients->out, if what the subscriptions begin with is all in there. */
+static void send_with(struct session *s, const struct beginning *all, size_t count)
+{
+	if (have_memory(all, count))
+		session_send_out(s);
+	else
+		session_disconnect(s, DISCONNECT_INTERNAL_ERROR, "no memory for what was missed");
 }
 
 static void write_connected(struct session *s, uint32_t id)
@@ -111,9 +130,9 @@ static void write_connected(struct session *s, uint32_t id)
 		result.time_ms = (int64_t)clock_unix_ms();
 	buf_reset(&s->clients->out);
 	put_connected(s, id, &result);
+	send_with(s, beginnings, sub_count);
 	mem_free(subs);
 	free_all(beginnings, sub_count);
-	session_send_out(s);
 }
 
 static void write_reply(struct session *s, const struct reply *reply)
@@ -134,9 +153,13 @@ static void write_subscribed(struct session *s, uint32_t id, struct client_subsc
 		                               .kind = COMMAND_SUBSCRIBE,
 		                               .error = ERROR_UNRECOVERABLE_POSITION});
 	} else {
-		write_reply(s, &(struct reply){.id = id, .kind = COMMAND_SUBSCRIBE, .subscribe = &b.result});
+		buf_reset(&s->clients->out);
+		s->clients->codec->put_reply(
+			&s->clients->out,
+			&(struct reply){.id = id, .kind = COMMAND_SUBSCRIBE, .subscribe = &b.result});
+		send_with(s, &b, 1);
 	}
-	publications_free(&b.publications);
+	buf_free(&b.publications);
 }
 
 /* Nothing more is read from a client whose connect was answered with an error, and nothing is kept for it. */

@@ -35,6 +35,11 @@ struct delivery {
 	bool encoded[WIRE_FORMS];
 };
 
+const struct codec *fanout_codec(uint8_t form)
+{
+	return forms[form].codec;
+}
+
 void fanout_init(struct fanout *f, const struct config *config, struct deflater *deflater)
 {
 	f->config = config;

@@ -8,6 +8,7 @@
 #include "hub.h"
 
 struct channel;
+struct codec;
 struct config;
 struct deflater;
 struct envelope;
@@ -19,6 +20,8 @@ struct fanout {
 	struct buf out[WIRE_FORMS]; /* of the encoder */
 };
 
+/* What encodes for subscribers of that wire form. */
+const struct codec *fanout_codec(uint8_t form);
 void fanout_init(struct fanout *f, const struct config *config, struct deflater *deflater);
 void fanout_free(struct fanout *f);
 /* Decodes a payload from Redis; what comes out lends memory of the payload, of the fan-out and of itself,

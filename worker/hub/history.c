@@ -57,6 +57,7 @@ struct history *history_new(struct channel *ch, const struct channel_options *op
 	list_init(&h->waiters);
 	list_init(&h->held);
 	recent_init(&h->recent, pool, most_recent(ch->hub, options));
+	replay_init(&h->replay, &ch->hub->replays);
 	return h;
 }
 
@@ -94,6 +95,7 @@ void history_free(struct history **h)
 	history_reads_forget(*h);
 	drop_held(*h);
 	recent_clear(&(*h)->recent);
+	replay_forget(&(*h)->replay);
 	mem_free(*h);
 	*h = NULL;
 }
@@ -105,6 +107,12 @@ static bool is_known(const struct history *h)
 	return h->position.epoch_len > 0;
 }
 
+static void forget_kept(struct history *h)
+{
+	recent_clear(&h->recent);
+	replay_forget(&h->replay);
+}
+
 /* The stream is somewhere else than we thought, or was not known. */
 static void set_position(struct history *h, struct bytes epoch, uint64_t offset)
 {
@@ -112,7 +120,7 @@ static void set_position(struct history *h, struct bytes epoch, uint64_t offset)
 	h->position.epoch_len = (uint8_t)epoch.len;
 	memmove(h->position.epoch, epoch.ptr, epoch.len);
 	h->newest_hash = 0;
-	recent_clear(&h->recent);
+	forget_kept(h);
 }
 
 static void advance(struct history *h, uint64_t offset, struct bytes payload)
@@ -226,7 +234,7 @@ void history_message(struct history *h, const struct publication *p, struct byte
 
 void history_removed(struct history *h)
 {
-	recent_clear(&h->recent);
+	forget_kept(h);
 }
 
 void history_confirmed(struct history *h)
@@ -370,20 +378,8 @@ void history_stop_waiting(struct history *h, struct subscription *s)
 	s->waiter = NULL;
 }
 
-/* What stands in the history and is no publication is left out, as it was when it came. */
-static void collect(const struct history *h, struct recovery r, struct publications *pubs)
-{
-	const char *reason;
-
-	for (uint64_t offset = r.first; offset <= r.last; offset++) {
-		if (!publications_add(pubs, offset, recent_get(&h->recent, offset), &reason))
-			log_chan(LOG_DEBUG, h->channel, "offset %llu is no publication: %s",
-			         (unsigned long long)offset, reason);
-	}
-}
-
 void history_begin(struct history *h, struct subscription *s, struct hub_answer *answer,
-                   struct publications *pubs)
+                   struct buf *publications)
 {
 	const struct want *want = &s->waiter->want;
 	struct recovery r = recovery_of(want, mode_of(h), &h->position, &h->recent);
@@ -394,7 +390,7 @@ void history_begin(struct history *h, struct subscription *s, struct hub_answer 
 		.recovered = r.recovered,
 		.asked_from = want->offset,
 	};
-	collect(h, r, pubs);
+	replay_put(&h->replay, fanout_codec(s->form), &h->recent, r.first, r.last, publications);
 	history_stop_waiting(h, s);
 }
 

@@ -18,8 +18,8 @@
 #include "history_reply.h"
 #include "hub.h"
 #include "list.h"
-#include "publications.h"
 #include "recent.h"
+#include "replay.h"
 
 struct channel_options;
 struct history_reads;
@@ -48,6 +48,7 @@ struct history {
 	struct position position;
 	uint64_t newest_hash; /* of the payload at the position; 0: not known */
 	struct recent recent;
+	struct replay replay;
 	uint64_t asked_from; /* the offset of the position when the read on its way was sent */
 	uint32_t sent;       /* reads */
 	uint32_t answered;   /* the number of the last read that was answered */
@@ -77,10 +78,9 @@ void history_message(struct history *h, const struct publication *p, struct byte
  * follows. What it wants is copied. */
 bool history_wait(struct history *h, struct subscription *s, const struct want *want) MUST_CHECK;
 void history_stop_waiting(struct history *h, struct subscription *s);
-/* What the subscription gets, now that it goes live; publications are put into *pubs, which the caller has
- * initialised and frees, and lend their payloads until the next call. It waits no more. */
+/* What the subscription gets, now that it goes live, as hub_begin(). It waits no more. */
 void history_begin(struct history *h, struct subscription *s, struct hub_answer *answer,
-                   struct publications *pubs);
+                   struct buf *publications);
 
 /* A read. */
 enum { HISTORY_READ_MAX = 300 };

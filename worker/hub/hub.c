@@ -125,6 +125,7 @@ struct hub *hub_new(struct loop *loop, const struct config *config, struct tls_c
 	map_init(&h->channels);
 	list_init(&h->unsure);
 	fanout_init(&h->fanout, config, deflater);
+	replays_init(&h->replays);
 	recent_pool_init(&h->recent, config->history.cache_size);
 	h->redis = redis_new(loop, config, redis_tls, node_id, &redis_events);
 	history_reads_init(&h->reads, h->redis, config->client.channel_position_check_delay_ms);
@@ -210,11 +211,11 @@ bool hub_subscribe(struct hub *h, struct bytes channel, struct subscription *s, 
 	return ready;
 }
 
-void hub_begin(struct hub *h, struct subscription *s, struct hub_answer *answer, struct publications *pubs)
+void hub_begin(struct hub *h, struct subscription *s, struct hub_answer *answer, struct buf *publications)
 {
 	*answer = (struct hub_answer){0};
 	if (s->waiter != NULL)
-		history_begin(s->channel->history, s, answer, pubs);
+		history_begin(s->channel->history, s, answer, publications);
 	s->live = true;
 }
 
@@ -247,4 +248,5 @@ uint64_t subscription_channel_id(const struct subscription *s)
 void hub_tick(struct hub *h)
 {
 	history_reads_tick(&h->reads);
+	replays_tick(&h->replays);
 }

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "buf.h"
 #include "bytes.h"
 #include "codec.h"
 #include "codes.h"
@@ -20,7 +21,6 @@ struct hub;
 struct channel;
 struct channel_options;
 struct deflater;
-struct publications;
 struct tls_client;
 
 /* The forms in which a push goes over the wire; each publication is encoded at most once for each, and
@@ -88,15 +88,16 @@ bool hub_subscribe(struct hub *h, struct bytes channel, struct subscription *s, 
                    enum error_code *error) MUST_CHECK;
 /* Where a subscription begins. */
 struct hub_answer {
-	struct bytes epoch;  /* empty: the channel has no history */
+	struct bytes epoch;  /* empty: the channel has no history; lives until the handler that asked returns
+	                      * to the  loop, or unsubscribes */
 	uint64_t offset;     /* of the newest publication that is known */
 	bool recovered;      /* it gets all that it missed, in the publications */
 	uint64_t asked_from; /* the offset that it wanted to recover from */
 };
 /* The subscription, which may go live, does: what comes from now on is delivered, so this is called when the
- * reply is written. What it gets to catch up is appended to *pubs (publications_init() before,
- * publications_free() after); it lends memory of the hub until the next call. */
-void hub_begin(struct hub *h, struct subscription *s, struct hub_answer *answer, struct publications *pubs);
+ * reply is written. What it gets to catch up is appended to *publications, in the form of
+ * subscribe_result.publications for its wire form; without memory for it that has failed (buf_ok()). */
+void hub_begin(struct hub *h, struct subscription *s, struct hub_answer *answer, struct buf *publications);
 /* To be called several times a second: what failed is tried again. */
 void hub_tick(struct hub *h);
 /* Also while it is not confirmed yet; no callback follows. Not subscribed: nothing. */

@@ -8,6 +8,7 @@
 #include "map.h"
 #include "recent.h"
 #include "redis.h"
+#include "replay.h"
 
 struct hub {
 	struct hub_events events;
@@ -19,6 +20,7 @@ struct hub {
 	uint64_t channels_opened;
 	struct fanout fanout;
 	struct recent_pool recent;
+	struct replays replays;
 	struct history_reads reads;
 };
 

@@ -31,6 +31,9 @@ struct codec {
 	/* A bare ConnectRequest, as unidirectional clients send it; false when it is none. */
 	bool (*connect_request)(struct bytes message, struct buf *scratch, struct connect_request *out);
 
+	/* Appends a publication as it stands in subscribe_result.publications, where any number of these
+	 * texts stand one behind the other. */
+	void (*put_publication)(struct buf *out, const struct publication *p);
 	/* Each appends one message (JSON: without newline). */
 	void (*put_reply)(struct buf *out, const struct reply *reply);
 	/* `uni`: the bare push object that unidirectional clients get. */

@@ -352,6 +352,7 @@ const struct codec codec_json = {
 	.opcode = WS_TEXT,
 	.next = codec_json_next,
 	.connect_request = codec_json_connect_request,
+	.put_publication = message_json_put_publication,
 	.put_reply = message_json_put_reply,
 	.put_push = message_json_put_push,
 	.put_ping = codec_json_put_ping,

@@ -138,8 +138,7 @@ struct subscribe_result {
 	bool recoverable, recovered, positioned, was_recovering, delta;
 	struct bytes epoch;
 	uint64_t offset;
-	const struct publication *publications;
-	size_t publication_count;
+	struct bytes publications; /* as codec->put_publication() has put them; empty: none */
 	struct bytes data;
 	uint64_t id; /* of the channel in pushes, in place of its name; 0: none */
 };

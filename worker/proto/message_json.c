@@ -62,6 +62,13 @@ static void put_publication(struct buf *out, const struct publication *p, bool l
 	json_close(out, '}');
 }
 
+/* With a comma, so that the next can stand behind it. */
+void message_json_put_publication(struct buf *out, const struct publication *p)
+{
+	put_publication(out, p, false);
+	buf_putc(out, ',');
+}
+
 static void put_publications(struct buf *out, const struct publication *publications, size_t count)
 {
 	json_name(out, "publications");
@@ -73,6 +80,17 @@ static void put_publications(struct buf *out, const struct publication *publicat
 	json_close(out, ']');
 }
 
+/* Without the last comma. */
+static void put_encoded_publications(struct buf *out, struct bytes publications)
+{
+	if (publications.len == 0)
+		return;
+	json_name(out, "publications");
+	json_open(out, '[');
+	buf_put_bytes(out, bytes_first(publications, publications.len - 1));
+	json_close(out, ']');
+}
+
 static void put_subscribe_result(struct buf *out, const struct subscribe_result *r)
 {
 	json_open(out, '{');
@@ -80,8 +98,7 @@ static void put_subscribe_result(struct buf *out, const struct subscribe_result 
 	json_member_uint(out, "ttl", r->ttl);
 	json_member_bool(out, "recoverable", r->recoverable);
 	json_member_string(out, "epoch", r->epoch);
-	if (r->publication_count > 0)
-		put_publications(out, r->publications, r->publication_count);
+	put_encoded_publications(out, r->publications);
 	json_member_bool(out, "recovered", r->recovered);
 	json_member_uint(out, "offset", r->offset);
 	json_member_bool(out, "positioned", r->positioned);

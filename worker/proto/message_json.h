@@ -8,6 +8,8 @@
 #include "command.h"
 
 void message_json_put_reply(struct buf *out, const struct reply *reply);
+/* As codec->put_publication(). */
+void message_json_put_publication(struct buf *out, const struct publication *p);
 void message_json_put_push(struct buf *out, const struct push *push, bool uni);
 
 /* Parts of a publication that the envelope in Redis has in the same form: members of the object in progress,

@@ -2,10 +2,12 @@
 
 The process answers a line on standard input with a line on standard output:
 "subscribe" opens all connections, sends everything at once and waits until each is subscribed; "receive" waits until each has
-got a publication, and says how many had exactly one.
+got a publication, and says how many had exactly one; "recover N" waits until each has lost its connection, comes back at
+once, and says how many recovered and had the publications 1 to N, once and in order.
 """
 
 import os
+import re
 import resource
 import selectors
 import socket
@@ -52,7 +54,20 @@ def frame(text):
 	return bytes([0x81, 0x80 | len(text), 0, 0, 0, 0]) + text
 
 
-HELLO = HANDSHAKE + frame(b'{"connect":{},"id":1}\n{"subscribe":{"channel":"%s"},"id":2}' % CHANNEL.encode())
+def hello(position=b""):
+	commands = b'{"connect":{},"id":1}\n{"subscribe":{"channel":"%s"%s},"id":2}' % (CHANNEL.encode(), position)
+	return HANDSHAKE + frame(commands)
+
+
+def offsets(data):
+	return [int(offset) for offset in re.findall(rb'"offset":(\d+)', data)]
+
+
+def receive(s):
+	try:
+		return s.recv(65536)
+	except ConnectionResetError:
+		return b""
 
 
 class Part:
@@ -62,25 +77,39 @@ class Part:
 		self.selector = selectors.DefaultSelector()
 
 	def subscribe(self):
-		for _ in range(self.count):
-			s = socket.create_connection(("127.0.0.1", self.port))
-			s.sendall(HELLO)
-			s.setblocking(False)
-			self.selector.register(s, selectors.EVENT_READ)
-			self.sockets.append(s)
+		self._open(hello())
 		received = self._read_until(lambda data: b'"subscribe":' in data)
+		self.epochs = {found[1] for data in received.values() if (found := re.search(rb'"epoch":"(\w+)"', data))}
 		return sum(b'"subscribe":' in data for data in received.values())
 
 	def receive(self):
 		received = self._read_until(lambda data: b'"pub":' in data)
 		return sum(data.count(b'"pub":') == 1 for data in received.values())
 
+	def recover(self, last):
+		epoch, = self.epochs
+		self._read_until(lambda data: False)
+		for s in self.sockets:
+			s.close()
+		self.sockets = []
+		self._open(hello(b',"recover":true,"epoch":"%s"' % epoch))
+		received = self._read_until(lambda data: b'"offset":%d' % last in data)
+		return sum(b'"recovered":true' in data and offsets(data) == list(range(1, last + 1)) for data in received.values())
+
+	def _open(self, text):
+		for _ in range(self.count):
+			s = socket.create_connection(("127.0.0.1", self.port))
+			s.sendall(text)
+			s.setblocking(False)
+			self.selector.register(s, selectors.EVENT_READ)
+			self.sockets.append(s)
+
 	def _read_until(self, enough, timeout=120):
 		received = {s: b"" for s in self.sockets}
 		waiting, deadline = set(self.sockets), time.monotonic() + timeout
 		while waiting and time.monotonic() < deadline:
 			for key, _ in self.selector.select(1.0):
-				data = key.fileobj.recv(65536)
+				data = receive(key.fileobj)
 				received[key.fileobj] += data
 				if enough(received[key.fileobj]) or not data:
 					waiting.discard(key.fileobj)
@@ -94,7 +123,9 @@ def main():
 	resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 	part = Part(int(sys.argv[1]), int(sys.argv[2]))
 	for line in sys.stdin:
-		print({"subscribe": part.subscribe, "receive": part.receive}[line.strip()](), flush=True)
+		verb, *numbers = line.split()
+		verbs = {"subscribe": part.subscribe, "receive": part.receive, "recover": part.recover}
+		print(verbs[verb](*map(int, numbers)), flush=True)
 	os._exit(0)  # closing each socket on its own would only take time
 
 
