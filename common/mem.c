@@ -64,3 +64,11 @@ void mem_free(void *ptr)
 {
 	free(ptr);
 }
+
+/* Of glibc: the size stands before, and the whole is a multiple of two words, and four words at least. */
+size_t mem_cost(size_t size)
+{
+	size_t whole = (size + sizeof(size_t) + 2 * sizeof(size_t) - 1) & ~(2 * sizeof(size_t) - 1);
+
+	return whole > 4 * sizeof(size_t) ? whole : 4 * sizeof(size_t);
+}

@@ -2,6 +2,8 @@
  * Sizes that a peer decides go through mem_try_alloc(), after a ceiling was checked. */
 #pragma once
 
+#include <stddef.h>
+
 #include "compiler.h"
 
 /* Zeroed memory; aborts with a message when there is none. Freed by mem_free(). */
@@ -17,3 +19,5 @@ char *mem_strndup(const char *s, size_t len);
 /* As asprintf(3). For small texts of our own making. */
 char *mem_printf(const char *fmt, ...) PRINTF_LIKE(1, 2);
 void mem_free(void *ptr);
+/* What an allocation of that size takes, with what malloc(3) puts around it. */
+size_t mem_cost(size_t size);

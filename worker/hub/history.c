@@ -64,7 +64,7 @@ struct history *history_new(struct channel *ch, const struct channel_options *op
 /* What it takes, which for a short message is more than what it says. */
 static size_t held_cost(size_t len)
 {
-	return sizeof(struct held) + 2 * sizeof(void *) + len;
+	return mem_cost(sizeof(struct held) + len);
 }
 
 static void count_held(struct history *h, size_t len)

@@ -16,8 +16,7 @@ struct recent_entry {
 };
 
 enum {
-	FIRST_CAP = 4,
-	ENTRY_COST = sizeof(struct recent_entry) + 2 * sizeof(void *), /* what malloc adds, and a slot */
+	FIRST_CAP = 2,
 	STEPS = 16, /* channels that are asked for memory, before one has to give some in any case */
 };
 
@@ -41,7 +40,18 @@ static bool is_pinned(const struct recent *r)
 
 static size_t cost(size_t len)
 {
-	return ENTRY_COST + len;
+	return mem_cost(sizeof(struct recent_entry) + len);
+}
+
+static size_t ring_cost(uint32_t cap)
+{
+	return cap > 0 ? mem_cost(cap * sizeof(struct recent_entry *)) : 0;
+}
+
+static void count(struct recent *r, size_t more, size_t less)
+{
+	r->bytes += more - less;
+	r->pool->bytes += more - less;
 }
 
 static struct recent_entry **slot(const struct recent *r, uint32_t index)
@@ -62,6 +72,7 @@ static void empty(struct recent *r)
 		r->pool->run_count--;
 	}
 	mem_free(r->ring);
+	count(r, 0, ring_cost(r->cap));
 	r->ring = NULL;
 	r->cap = r->head = r->count = 0;
 }
@@ -69,11 +80,9 @@ static void empty(struct recent *r)
 static void drop_oldest(struct recent *r)
 {
 	struct recent_entry *oldest = *slot(r, 0);
-	size_t size = cost(oldest->len);
 
+	count(r, 0, cost(oldest->len));
 	mem_free(oldest);
-	r->bytes -= size;
-	r->pool->bytes -= size;
 	r->head++;
 	if (--r->count == 0)
 		empty(r);
@@ -134,17 +143,29 @@ static bool make_room(struct recent *r, size_t size)
 
 /* --- adding --- */
 
+static uint32_t next_cap(const struct recent *r)
+{
+	return r->cap > 0 ? 2 * r->cap : FIRST_CAP;
+}
+
 static void grow(struct recent *r)
 {
-	uint32_t cap = r->cap > 0 ? 2 * r->cap : FIRST_CAP;
+	uint32_t cap = next_cap(r);
 	struct recent_entry **ring = mem_alloc(cap * sizeof(struct recent_entry *));
 
 	for (uint32_t i = 0; i < r->count; i++)
 		ring[i] = *slot(r, i);
 	mem_free(r->ring);
+	count(r, ring_cost(cap), ring_cost(r->cap));
 	r->ring = ring;
 	r->cap = cap;
 	r->head = 0;
+}
+
+/* With the slot for it, which the ring may have to grow for. */
+static size_t needed(const struct recent *r, size_t len)
+{
+	return cost(len) + (r->count == r->cap ? ring_cost(next_cap(r)) - ring_cost(r->cap) : 0);
 }
 
 /* NULL when there is no room. */
@@ -152,7 +173,7 @@ static struct recent_entry *entry_new(struct recent *r, struct bytes payload)
 {
 	struct recent_entry *e;
 
-	if (payload.len > UINT32_MAX || !make_room(r, cost(payload.len)))
+	if (payload.len > UINT32_MAX || !make_room(r, needed(r, payload.len)))
 		return NULL;
 	e = mem_try_alloc(sizeof(*e) + payload.len);
 	if (e == NULL)
@@ -165,8 +186,7 @@ static struct recent_entry *entry_new(struct recent *r, struct bytes payload)
 static void count_in(struct recent *r, const struct recent_entry *e)
 {
 	r->count++;
-	r->bytes += cost(e->len);
-	r->pool->bytes += cost(e->len);
+	count(r, cost(e->len), 0);
 	if (list_linked(&r->node))
 		return;
 	list_append(&r->pool->runs, &r->node);
