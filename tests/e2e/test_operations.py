@@ -3,8 +3,6 @@
 import os
 import re
 import signal
-import struct
-import subprocess
 import time
 
 import pytest
@@ -12,9 +10,9 @@ import pytest
 from lib import process
 from lib.broker import BINARY, ENVIRONMENT, Broker
 from lib.client import Client
+from lib.clock import Clock
 from lib.redis_server import RedisServer
 
-FOLDER = os.path.dirname(__file__)
 YEAR_S = 365 * 86400
 
 
@@ -102,20 +100,8 @@ def test_a_worker_that_redis_cut_off_while_it_was_stopped_hears_again_and_says_s
 # The clock
 
 @pytest.fixture
-def jump(tmp_path):
-	"""(environment, function that moves the calendar by so many seconds)"""
-	library, offset = tmp_path / "clock_jump.so", tmp_path / "offset"
-	subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", library, os.path.join(FOLDER, "lib/clock_jump.c")], check=True)
-	offset.write_bytes(struct.pack("=q", 0))
-	environment = {
-		"LD_PRELOAD": str(library), "CLOCK_JUMP_FILE": str(offset),
-		"ASAN_OPTIONS": ENVIRONMENT["ASAN_OPTIONS"] + ":verify_asan_link_order=0"}
-
-	def jump(seconds):
-		with open(offset, "r+b") as f:
-			f.write(struct.pack("=q", seconds))
-
-	return environment, jump
+def clock(tmp_path):
+	return Clock(tmp_path)
 
 
 def pings(client, count):
@@ -128,14 +114,13 @@ def pings(client, count):
 
 
 @pytest.mark.parametrize("seconds", [3600, 20 * YEAR_S, -3600, -20 * YEAR_S])
-def test_a_clock_that_is_set_anew_changes_nothing_but_the_time_that_is_told(redis, jump, seconds):
-	environment, jump = jump
+def test_a_clock_that_is_set_anew_changes_nothing_but_the_time_that_is_told(redis, clock, seconds):
 	config = {"client": {"ping_interval": "1s", "pong_timeout": "900ms", "connect_include_server_time": True},
 		"redis": {"canary_interval": "100ms", "canary_timeout": "5s"}}
-	with Broker(config, redis=redis, env=environment) as broker, Client(broker.port) as client:
+	with Broker(config, redis=redis, env=clock.environment) as broker, Client(broker.port) as client:
 		client.subscribe("news")
 		pings(client, 1)
-		jump(seconds)
+		clock.jump(seconds)
 		pings(client, 2)
 		redis.publish("news", "1")
 		assert client.publication() == ("news", 1)

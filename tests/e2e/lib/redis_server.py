@@ -53,8 +53,9 @@ class RedisClient:
 class RedisServer:
 	"""Starts on a port of its own and keeps it over kill() and start()."""
 
-	def __init__(self, *arguments, port=None):
+	def __init__(self, *arguments, port=None, env=None):
 		self.port = port or process.free_port()
+		self.env = os.environ | (env or {})
 		self.folder = tempfile.TemporaryDirectory(prefix="fanfare-redis-")
 		self.arguments = arguments
 		self.process = None
@@ -74,7 +75,7 @@ class RedisServer:
 		log = os.path.join(self.folder.name, "log")
 		self.process = process.spawn(
 			["redis-server", "--port", self.port, "--bind", "127.0.0.1", "--dir", self.folder.name, "--logfile", log,
-			 "--save", "", "--appendonly", "no", *self.arguments])
+			 "--save", "", "--appendonly", "no", *self.arguments], env=self.env)
 		process.wait_until(self._answers, f"redis-server on port {self.port} answers")
 
 	def _answers(self):

@@ -119,6 +119,24 @@ def encode_frame(opcode, payload, fin=True, mask=True, rsv=0, length_form=None):
 	return bytes(head) + key + masked_payload
 
 
+def parse_frame(b):
+	"""Takes the first frame of a server out of the bytearray; None when it is not whole yet."""
+	if len(b) < 2:
+		return None
+	assert not b[1] & 0x80, "a server must not mask"
+	length, at = b[1] & 0x7F, 2
+	if length >= 126:
+		size = 2 if length == 126 else 8
+		if len(b) < 2 + size:
+			return None
+		length, at = int.from_bytes(b[2:2 + size], "big"), 2 + size
+	if len(b) < at + length:
+		return None
+	frame = Frame(b[0] & 0x0F, bytes(b[at:at + length]), bool(b[0] & 0x80), b[0] >> 4 & 7)
+	del b[:at + length]
+	return frame
+
+
 class Framed(Peer):
 	"""Sends and reads frames. Answers nothing by itself but native pings and closes, and only while it reads."""
 
@@ -139,28 +157,11 @@ class Framed(Peer):
 	def send_close(self, code=1000, reason=""):
 		self.send_frame(CLOSE, struct.pack(">H", code) + reason.encode())
 
-	def _parse_frame(self):
-		b = self.buffer
-		if len(b) < 2:
-			return None
-		assert not b[1] & 0x80, "a server must not mask"
-		length, at = b[1] & 0x7F, 2
-		if length >= 126:
-			size = 2 if length == 126 else 8
-			if len(b) < 2 + size:
-				return None
-			length, at = int.from_bytes(b[2:2 + size], "big"), 2 + size
-		if len(b) < at + length:
-			return None
-		frame = Frame(b[0] & 0x0F, bytes(b[at:at + length]), bool(b[0] & 0x80), b[0] >> 4 & 7)
-		del b[:at + length]
-		return frame
-
 	def read_frame(self, timeout=5.0):
 		"""The next frame of any kind; None at the end of the stream."""
 		deadline = process.now() + timeout
 		while True:
-			frame = self._parse_frame()
+			frame = parse_frame(self.buffer)
 			if frame:
 				return frame
 			if not self.fill(deadline - process.now()):

@@ -12,9 +12,9 @@ function sdk_driver(Centrifuge, {url, options}, emit) {
 		if (subscription.listeners("publication").length === 0) {
 			for (const event of ["subscribing", "unsubscribed"])
 				subscription.on(event, (context) => emit({event, channel, code: context.code}));
-			subscription.on("subscribed", ({recovered, wasRecovering}) =>
-				emit({event: "subscribed", channel, recovered, was_recovering: wasRecovering}));
-			subscription.on("publication", (context) => emit({event: "publication", channel, data: context.data}));
+			subscription.on("subscribed", ({recovered, wasRecovering, streamPosition}) =>
+				emit({event: "subscribed", channel, recovered, was_recovering: wasRecovering, ...streamPosition}));
+			subscription.on("publication", ({data, offset}) => emit({event: "publication", channel, data, offset}));
 		}
 		subscription.subscribe();
 	}

@@ -30,16 +30,19 @@ class SubscriptionEvents(centrifuge.SubscriptionEventHandler):
 		self.channel = channel
 
 	async def on_subscribing(self, ctx):
-		emit("subscribing", channel=self.channel)
+		emit("subscribing", channel=self.channel, code=ctx.code)
 
 	async def on_subscribed(self, ctx):
-		emit("subscribed", channel=self.channel, recovered=ctx.recovered, was_recovering=ctx.was_recovering)
+		position = ctx.stream_position
+		emit(
+			"subscribed", channel=self.channel, recovered=ctx.recovered, was_recovering=ctx.was_recovering,
+			offset=position and position.offset, epoch=position and position.epoch)
 
 	async def on_unsubscribed(self, ctx):
 		emit("unsubscribed", channel=self.channel, code=ctx.code)
 
 	async def on_publication(self, ctx):
-		emit("publication", channel=self.channel, data=ctx.pub.data)
+		emit("publication", channel=self.channel, data=ctx.pub.data, offset=ctx.pub.offset)
 
 
 class Driver:

@@ -1,0 +1,287 @@
+"""Afterwards: what each subscriber got, compared with what was published and with what Redis has.
+
+On a channel with history: from the first position of a subscriber to the end, every offset once and in order, or an explicit
+signal of loss, and that only where Redis has lost what it had acknowledged. On a plain channel: in order, none twice, and none
+lost unless a link of a broker to Redis broke, or the subscriber was away.
+"""
+
+import bisect
+import json
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+
+from .ledger import Record
+
+PLAIN_MARGIN_S = 1.0  # what is sent so shortly before a link breaks may be in it
+INSUFFICIENT = 2500
+INSUFFICIENT_DISCONNECT = 3010
+
+
+@dataclass
+class Violation:
+	time: float
+	what: str
+	text: str
+
+
+class Judge:
+	def __init__(self, world, deaf_s):
+		self.world, self.ledger, self.rounds = world, world.ledger, world.rounds
+		self.deaf_s = deaf_s
+		self.violations = []
+		self.told = []  # times of justified signals of loss
+		self.resyncs = []  # times of those that were not
+		self.disconnects = []  # times, by the broker
+		self.plain_lost = []  # (round, excused)
+		self.received = defaultdict(dict)  # key: {record: time}
+		self.truth = defaultdict(dict)  # channel: {(epoch, offset): key}
+		self.outages = self._outages()
+		self.lossy = [r for r in self.rounds if r.fault.loses]
+
+	def judge(self):
+		self._read_truth()
+		for record in self.world.records:
+			for channel in record.events:
+				self._walk(record, channel)
+				self._walk_lateness(record, channel)
+		self._check_epochs()
+		self._check_once()
+		self._check_plain()
+		self._check_disconnects()
+		return self
+
+	def violate(self, when, what, text):
+		self.violations.append(Violation(when, what, text))
+
+	def round_at(self, when):
+		"""The round to which that moment belongs."""
+		starts = [r.start for r in self.rounds]
+		return self.rounds[max(bisect.bisect_right(starts, when) - 1, 0)]
+
+	# --- outages ---
+
+	def _outages(self):
+		found = [(r.begin - 0.1, r.end + r.fault.excuse_s) for r in self.rounds if r.fault.of != "nothing"]
+		merged = []
+		for begin, end in sorted(found + self.world.watchers.stalls):
+			if merged and begin <= merged[-1][1]:
+				merged[-1][1] = max(merged[-1][1], end)
+			else:
+				merged.append([begin, end])
+		return merged
+
+	def unexplained(self, begin, end):
+		"""How much of the time from begin to end is in no outage."""
+		left = end - begin
+		for first, last in self.outages:
+			left -= max(0.0, min(end, last) - max(begin, first))
+		return left
+
+	# --- the truth ---
+
+	def _read_truth(self):
+		for channel, (epoch, _, entries) in self.world.streams.items():
+			for offset, payload in entries.items():
+				self.truth[channel][epoch, offset] = json.loads(payload)["data"]["key"]
+		for key, (when, offset, epoch) in self.ledger.acked.items():
+			if offset:
+				self._agree(when, self.ledger.channel[key], epoch, offset, key, "Redis acknowledged")
+
+	def _agree(self, when, channel, epoch, offset, key, who):
+		"""All that is known of a position must be the same."""
+		there = self.truth[channel].setdefault((epoch, offset), key)
+		if there != key:
+			self.violate(when, "contradiction", f"{who} {key} as {channel} {epoch} {offset}, which is {there}")
+
+	# --- channels with history ---
+
+	def _walk(self, record, channel):
+		kept = channel in self.world.streams
+		walk = _KeptWalk(self, record, channel) if kept else _PlainWalk(self, record, channel)
+		for event in record.events[channel]:
+			walk.take(*event)
+		walk.end()
+
+	def _check_epochs(self):
+		for channel, positions in self.truth.items():
+			epochs = {epoch for epoch, _ in positions}
+			if len(epochs) > 1 + len(self.lossy):
+				self.violate(
+					self.world.ended, "epoch", f"{channel} had {len(epochs)} epochs, though Redis lost data {len(self.lossy)} times")
+
+	def _check_once(self):
+		for channel, positions in self.truth.items():
+			count = Counter((epoch, key) for (epoch, _), key in positions.items())
+			for (epoch, key), times in count.items():
+				if times > 1:
+					self.violate(self.ledger.begun.get(key, 0), "doubled", f"{key} was published {times} times in {channel} {epoch}")
+
+	# --- deaf ---
+
+	def _walk_lateness(self, record, channel):
+		subscribed = away = None
+		for when, kind, *rest in record.events[channel]:
+			if kind == Record.SUBSCRIBED:
+				if away is not None and self.unexplained(away, when) > self.deaf_s:
+					self.violate(away, "deaf", f"{record.name} {channel}: subscribed again after {when - away:.1f} s")
+				subscribed, away = when, None
+			elif kind in (Record.DOWN, Record.LOST):
+				away = when if away is None else away
+			else:
+				key = rest[1]
+				self.received[key][record.name] = when
+				sent = self.ledger.acked_at(key)
+				if sent is None or when - sent < self.deaf_s:
+					continue
+				if self.unexplained(max(sent, subscribed), when) > self.deaf_s:
+					self.violate(sent, "deaf", f"{record.name} {channel}: {key} came after {when - sent:.1f} s")
+
+	# --- plain channels ---
+
+	def _excused(self, begun, acked):
+		"""A link broke while the message was on its way, or had broken and not everybody was live again."""
+		return any(
+			r.fault.breaks and begun < r.over and acked > r.begin - PLAIN_MARGIN_S for r in self._rounds_around(begun, acked))
+
+	def _rounds_around(self, begin, end):
+		first = self.round_at(begin)
+		index = self.rounds.index(first)
+		return [r for r in self.rounds[index:] if r.start <= end + PLAIN_MARGIN_S]
+
+	def _check_plain(self):
+		messages = defaultdict(list)
+		for key, channel in self.ledger.channel.items():
+			if channel not in self.world.streams and key in self.ledger.acked:
+				messages[channel].append((self.ledger.begun[key], self.ledger.acked_at(key), key))
+		for record in self.world.records:
+			for channel in record.events:
+				if channel not in self.world.streams:
+					self._check_plain_channel(record, channel, messages[channel])
+
+	def _check_plain_channel(self, record, channel, messages):
+		stays = _stays(record.events[channel], self.world.ended)
+		for begun, acked, key in messages:
+			if record.name in self.received[key]:
+				continue
+			if not any(begin < begun and acked + PLAIN_MARGIN_S < end for begin, end in stays):
+				continue
+			excused = self._excused(begun, acked)
+			self.plain_lost.append((self.round_at(begun), excused))
+			if not excused:
+				self.violate(begun, "plain", f"{record.name} {channel}: {key} never came, though no link broke")
+
+	# --- disconnects ---
+
+	def _check_disconnects(self):
+		for record in self.world.records:
+			for when, kind, *rest in next(iter(record.events.values())):
+				if kind == Record.DOWN and not rest[1]:
+					self._check_disconnect(record, when, rest[0])
+
+	def _check_disconnect(self, record, when, code):
+		of = self.round_at(when).fault.of
+		if of in ("redis", "link", "nothing"):
+			self.disconnects.append(when)
+			self.violate(when, "disconnect", f"{record.name} was disconnected ({code})")
+
+	# --- signals of loss ---
+
+	def lost_is_true(self, channel, old, new):
+		"""Whether a subscriber may be told that what it has ends here: the epoch is another one."""
+		return old != new
+
+
+class _KeptWalk:
+	def __init__(self, judge, record, channel):
+		self.judge, self.record, self.channel = judge, record, channel
+		self.epoch = self.position = None
+		self.lost = False  # told by the broker, and not subscribed again yet
+
+	def violate(self, when, what, text):
+		self.judge.violate(when, what, f"{self.record.name} {self.channel}: {text}")
+
+	def take(self, when, kind, *rest):
+		self.when = when
+		if kind == Record.SUBSCRIBED:
+			self._take_subscribed(when, *rest)
+		elif kind == Record.PUBLICATION:
+			self._take_publication(when, *rest)
+		elif kind == Record.LOST or rest[0] == INSUFFICIENT_DISCONNECT:
+			self.lost = True
+			if kind == Record.LOST and rest[0] != INSUFFICIENT:
+				self.violate(when, "unsubscribed", f"with code {rest[0]}")
+
+	def _take_subscribed(self, when, epoch, offset, was_recovering, recovered):
+		lost, self.lost = self.lost, False
+		if self.epoch is None:
+			self.epoch, self.position = epoch, offset
+		elif not was_recovering:
+			self.violate(when, "signal", "subscribed as if for the first time")
+			self.epoch, self.position = epoch, offset
+		elif recovered:
+			if lost:
+				self.judge.resyncs.append(when)
+				self.violate(when, "signal", "it was told that publications are lost, and they were not")
+			if epoch != self.epoch:
+				self.violate(when, "recovered", f"recovered from {self.epoch} {self.position} in {epoch}")
+		else:
+			self._take_loss(when, epoch, offset)
+
+	def _take_loss(self, when, epoch, offset):
+		if self.judge.lost_is_true(self.channel, self.epoch, epoch):
+			self.judge.told.append(when)
+		else:
+			self.judge.resyncs.append(when)
+			self.violate(when, "signal", f"not recovered from {self.epoch} {self.position}, though nothing was lost up to {offset}")
+		self.epoch, self.position = epoch, offset
+
+	def _take_publication(self, when, offset, key):
+		if not offset:
+			self.violate(when, "position", f"{key} has no offset")
+			return
+		if self.lost:
+			self.violate(when, "position", f"{key} came after it was unsubscribed")
+		if offset <= self.position:
+			self.violate(when, "doubled", f"{offset} ({key}) came after {self.position}")
+		elif offset > self.position + 1:
+			self.violate(when, "lost", f"{offset} ({key}) came after {self.position} of {self.epoch}")
+		self.judge._agree(when, self.channel, self.epoch, offset, key, f"{self.record.name} got")
+		self.position = offset
+
+	def end(self):
+		epoch, offset, _ = self.judge.world.streams[self.channel]
+		if (self.epoch, self.position) != (epoch, offset) or self.lost:
+			self.violate(
+				self.judge.world.ended, "lost", f"at the end it has {self.epoch} {self.position} and Redis {epoch} {offset}")
+
+
+class _PlainWalk:
+	def __init__(self, judge, record, channel):
+		self.judge, self.record, self.channel = judge, record, channel
+		self.newest = {}  # publisher: number
+
+	def take(self, when, kind, *rest):
+		if kind == Record.PUBLICATION:
+			key = rest[1]
+			publisher, number = key.rsplit(":", 1)
+			if int(number) <= self.newest.get(publisher, 0):
+				self.judge.violate(
+					when, "doubled", f"{self.record.name} {self.channel}: {key} came after {self.newest[publisher]}")
+			self.newest[publisher] = int(number)
+
+	def end(self):
+		if f"over:{self.channel}" not in self.newest:
+			self.judge.violate(
+				self.judge.world.ended, "lost", f"{self.record.name} {self.channel}: the last message never came")
+
+
+def _stays(events, end):
+	"""The times during which it was subscribed."""
+	found, since = [], None
+	for when, kind, *_ in events:
+		if kind == Record.SUBSCRIBED:
+			since = when
+		elif kind in (Record.DOWN, Record.LOST) and since is not None:
+			found.append((since, when))
+			since = None
+	return found + ([(since, end)] if since is not None else [])

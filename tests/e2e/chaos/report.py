@@ -1,0 +1,147 @@
+"""The table: what each kind of fault did, and the figures that were promised beside those that were measured."""
+
+import bisect
+import statistics
+from collections import defaultdict
+
+from .world import BUSY, PLAIN
+from .ledger import Record
+
+COLUMNS = (
+	"fault", "rounds", "violations", "disconnected", "resyncs", "told", "quiet s", "live s", "no s", "yes s", "plain lost",
+	"refused", "memory", "cpu")
+
+
+class Figures:
+	"""Per kind of fault the worst that was measured; None: there was nothing to measure."""
+
+	def __init__(self, world, judge):
+		self.world, self.judge = world, judge
+		self.rounds = defaultdict(list)
+		for r in world.rounds:
+			self.rounds[r.fault.name].append(r)
+		self.first_sent = self._busy_receipts()
+
+	def _busy_receipts(self):
+		"""For each steady subscriber and busy channel: when what it got was sent, and when it came, in order."""
+		found = []
+		for record in self.world.records:
+			for channel in {*BUSY, *PLAIN} & record.events.keys() if record.steady else ():
+				pairs = [
+					(self.world.ledger.begun.get(event[3], 0.0), event[0]) for event in record.events[channel]
+					if event[1] == Record.PUBLICATION]
+				pairs.sort()
+				found.append(([sent for sent, _ in pairs], [came for _, came in pairs]))
+		return found
+
+	def live_s(self, r):
+		"""How long after the end of the fault the last subscriber got something that was sent after it."""
+		worst = 0.0
+		for sent, came in self.first_sent:
+			at = bisect.bisect_left(sent, r.end)
+			worst = max(worst, came[at] - r.end if at < len(came) else float("inf"))
+		return worst
+
+	def quiet_s(self, r):
+		"""The same for messages after which their channel was silent."""
+		late = [
+			max(0.0, when - max(r.end, self.world.ledger.acked_at(key) or 0.0))
+			for _, key in r.quiet for when in self.judge.received[key].values()]
+		return max(late, default=None)
+
+	def no_s(self, r):
+		"""How long after its beginning the fault was told by a broker."""
+		late = []
+		for answers in self.world.readiness.answers.values():
+			no = [answered - r.begin for _, answered, status in answers if r.begin < answered < r.over and status == 503]
+			late += no[:1]
+		return max(late, default=None)
+
+	def yes_s(self, r):
+		"""How long after its end it was told the last time."""
+		late = [
+			answered - r.end for answers in self.world.readiness.answers.values() for asked, answered, status in answers
+			if r.begin < answered < r.over and status == 503]
+		return max(0.0, max(late)) if late else None
+
+	def cost(self, r):
+		"""(worst memory over its median, cores in the worst second)"""
+		memory, cores = [], []
+		for samples in self.world.cost.samples:
+			usual = statistics.median(m for _, m, _ in samples)
+			during = [(m / usual, c) for t, m, c in samples if r.start < t <= r.over + 1]
+			memory += [m for m, _ in during]
+			cores += [c for _, c in during]
+		return max(memory, default=None), max(cores, default=None)
+
+	def count(self, name, times):
+		return sum(self.judge.round_at(when).fault.name == name for when in times)
+
+	def worst(self, measure, rounds):
+		return max((value for value in map(measure, rounds) if value is not None), default=None)
+
+	def row(self, name):
+		rounds, judge = self.rounds[name], self.judge
+		return (
+			name, len(rounds), self.count(name, [v.time for v in judge.violations]), self.count(name, judge.disconnects),
+			self.count(name, judge.resyncs), self.count(name, judge.told),
+			None if rounds[0].fault.loses else self.worst(self.quiet_s, rounds), self.worst(self.live_s, rounds),
+			self.worst(self.no_s, rounds), self.worst(self.yes_s, rounds), sum(r.fault.name == name for r, _ in judge.plain_lost),
+			sum(r.refused for r in rounds), self.worst(lambda r: self.cost(r)[0], rounds),
+			self.worst(lambda r: self.cost(r)[1], rounds))
+
+	def targets(self):
+		"""(figure, what is promised, what was measured, whether a machine's noise can spoil it)"""
+		rounds, judge = self.world.rounds, self.judge
+		broken = [r for r in rounds if r.fault.of in ("redis", "link")]
+		closed = [r for r in broken if r.fault.breaks and not r.fault.silent and not r.fault.loses]
+		silent = [r for r in broken if r.fault.silent]
+		long_silent = [r for r in silent if r.end - r.begin > 6]
+		killed = [r for r in broken if r.fault.name.startswith("redis-") and r.fault.breaks and r.end - r.begin > 2]
+		told = [r for r in [*silent, *killed] if self.no_s(r) is not None]
+		yield "violations", 0, len(judge.violations), False
+		yield "clients disconnected by a fault of Redis or a link", 0, len(judge.disconnects), False
+		yield "resynchronisations within the history kept", 0, len(judge.resyncs), False
+		yield "a message missed by a quiet channel, after a closed link", 2.0, self.worst(self.quiet_s, closed), True
+		yield "... after a half-open link or frozen Redis", 5.0, self.worst(self.quiet_s, silent), True
+		yield "everybody live again", 1.5, self.worst(self.live_s, broken), True
+		yield "/health/ready says no: black hole or frozen Redis", 6.0, self.worst(self.no_s, long_silent), True
+		yield "... killed Redis", 2.0, self.worst(self.no_s, killed), True
+		yield "... yes again", 3.0, self.worst(self.yes_s, told), True
+		yield "plain messages lost where no link broke", 0, sum(not excused for _, excused in judge.plain_lost), False
+		yield "refused connects when a worker is killed", 0, sum(r.refused for r in rounds if r.fault.of == "worker"), False
+		yield "memory, worst over median", 2.0, self.worst(lambda r: self.cost(r)[0], rounds), True
+		yield "CPU in the worst second, cores", 0.3, self.worst(lambda r: self.cost(r)[1], rounds), True
+
+
+def text(value):
+	if value is None:
+		return "-"
+	return f"{value:.1f}" if isinstance(value, float) else str(value)
+
+
+def print_rows(rows):
+	rows = [[text(cell) for cell in row] for row in rows]
+	widths = [max(map(len, column)) for column in zip(*rows)]
+	for row in rows:
+		print("  ".join(cell.ljust(width) if i == 0 else cell.rjust(width) for i, (cell, width) in enumerate(zip(row, widths))))
+
+
+def print_report(world, judge):
+	"""Returns the figures of targets(), measured."""
+	figures = Figures(world, judge)
+	deliveries = sum(len(came) for came in judge.received.values())
+	stalled = sum(end - begin for begin, end in world.watchers.stalls)
+	print(
+		f"\n{len(world.ledger.begun)} messages, {len(world.ledger.acked)} acknowledged, {deliveries} deliveries to"
+		f" {len(world.records)} subscribers; this machine stood still for {stalled:.1f} s\n")
+	print_rows([COLUMNS, *(figures.row(name) for name in figures.rounds)])
+	print()
+	targets = list(figures.targets())
+	print_rows([("figure", "promised", "measured"), *((figure, goal, value) for figure, goal, value, _ in targets)])
+	for violation in sorted(judge.violations, key=lambda v: v.time)[:40]:
+		r = judge.round_at(violation.time)
+		print(f"VIOLATION in {r.fault.name} {violation.time - r.begin:+.2f} s: {violation.what}: {violation.text}")
+	if len(judge.violations) > 40:
+		print(f"... and {len(judge.violations) - 40} more")
+	return targets
