@@ -50,12 +50,15 @@ class Figures:
 		return max(late, default=None)
 
 	def no_s(self, r):
-		"""How long after its beginning the fault was told by a broker."""
+		"""How long after its beginning the fault was told by /health/ready; None: never."""
 		late = []
 		for answers in self.world.readiness.answers.values():
 			no = [answered - r.begin for _, answered, status in answers if r.begin < answered < r.over and status == 503]
 			late += no[:1]
 		return max(late, default=None)
+
+	def surely_no_s(self, r):
+		return float("inf") if self.no_s(r) is None else self.no_s(r)
 
 	def yes_s(self, r):
 		"""How long after its end it was told the last time."""
@@ -98,16 +101,15 @@ class Figures:
 		silent = [r for r in broken if r.fault.silent]
 		long_silent = [r for r in silent if r.end - r.begin > 6]
 		killed = [r for r in broken if r.fault.name.startswith("redis-") and r.fault.breaks and r.end - r.begin > 2]
-		told = [r for r in [*silent, *killed] if self.no_s(r) is not None]
 		yield "violations", 0, len(judge.violations), False
 		yield "clients disconnected by a fault of Redis or a link", 0, len(judge.disconnects), False
 		yield "resynchronisations within the history kept", 0, len(judge.resyncs), False
 		yield "a message missed by a quiet channel, after a closed link", 2.0, self.worst(self.quiet_s, closed), True
 		yield "... after a half-open link or frozen Redis", 5.0, self.worst(self.quiet_s, silent), True
 		yield "everybody live again", 1.5, self.worst(self.live_s, broken), True
-		yield "/health/ready says no: black hole or frozen Redis", 6.0, self.worst(self.no_s, long_silent), True
-		yield "... killed Redis", 2.0, self.worst(self.no_s, killed), True
-		yield "... yes again", 3.0, self.worst(self.yes_s, told), True
+		yield "/health/ready says no: black hole or frozen Redis", 6.0, self.worst(self.surely_no_s, long_silent), True
+		yield "... killed Redis", 2.0, self.worst(self.surely_no_s, killed), True
+		yield "... yes again", 3.0, self.worst(self.yes_s, [*silent, *killed]), True
 		yield "plain messages lost where no link broke", 0, sum(not excused for _, excused in judge.plain_lost), False
 		yield "refused connects when a worker is killed", 0, sum(r.refused for r in rounds if r.fault.of == "worker"), False
 		yield "memory, worst over median", 2.0, self.worst(lambda r: self.cost(r)[0], rounds), True
