@@ -24,6 +24,7 @@
 	COUNTER(proxy_headers_refused, "Connections whose PROXY header was bad, or late")              \
 	COUNTER(origins_refused, "WebSocket requests refused for their Origin")                        \
 	COUNTER(heads_refused, "Request heads that were too long")                                     \
+	COUNTER(heads_malformed, "Request heads that were no HTTP/1.1, or not one that is answered")   \
 	COUNTER(heads_late, "Connections closed because no request head came in time")                 \
 	COUNTER(held_back_commands, "Times a client waited at limits.commands_per_second")             \
 	COUNTER(held_back_bytes, "Times a client waited at limits.bytes_per_second")                   \

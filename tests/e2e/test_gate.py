@@ -214,6 +214,24 @@ def test_a_head_that_is_too_long_or_has_too_many_headers_is_counted(redis):
 				peer.send(said)
 				assert status in peer.read_head()
 		assert metric(broker, "heads_refused") == 3
+		assert "refused with 431: too many headers" in broker.log()
+
+
+@pytest.mark.parametrize("said, why", [
+	(line("192.0.2.1") + GET + b"\r\n", "a PROXY header from a peer that is not in proxy_protocol.trusted_peers"),
+	(binary("192.0.2.1") + GET + b"\r\n", "a PROXY header from a peer that is not in proxy_protocol.trusted_peers"),
+	(b"\x16\3\1\0\xc8\1\0\0\xc4\3\3" + bytes(190), "TLS on an address without it"),
+	(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "HTTP/2 is not spoken here"),
+	(b"\r\n" * 20, "empty request line"),
+], ids=["PROXY line", "binary PROXY header", "TLS", "HTTP/2", "nonsense"])
+def test_what_comes_in_place_of_a_request_is_named_in_the_answer_and_the_log_and_counted(redis, said, why):
+	with Broker(redis=redis, dev=True) as broker:
+		with Peer(broker.port) as peer:
+			peer.send(said)
+			assert peer.read_to_end().startswith(b"HTTP/1.1 400 Bad Request\r\n")
+			assert bytes(peer.buffer).endswith(b"\r\n\r\n" + why.encode())
+		assert f"refused with 400: {why}\n" in broker.log()
+		assert metric(broker, "heads_malformed") == 1
 
 
 def test_heads_and_idle_connections_have_their_time(redis):

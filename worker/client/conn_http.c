@@ -1,6 +1,7 @@
 /* The connection while it speaks HTTP: takes requests one by one, hands them up, queues the responses, and
  * becomes a WebSocket. Which path means what is not its business. */
 #include <assert.h>
+#include <string.h>
 
 #include "codes.h"
 #include "conn_internal.h"
@@ -8,6 +9,7 @@
 #include "deflate_offer.h"
 #include "gate.h"
 #include "metrics.h"
+#include "proxy_header.h"
 #include "ws_handshake.h"
 
 enum {
@@ -136,16 +138,38 @@ bool conn_admit(struct conn *c, const struct http1_request *req)
 	return false;
 }
 
-static void on_bad_request(struct conn *c, struct http1_request *req)
+/* What else came in place of a request: its cause is in somebody's configuration, and the syntax error that
+ * it makes would not lead there. */
+static const char *other_protocol(struct bytes data)
 {
-	struct bytes text = BYTES_OF_STR(req->error);
+	enum { TELLING = 12 }; /* bytes; the signature of a binary PROXY header is as long */
+	struct proxy_header header;
 
-	log_conn(LOG_DEBUG, c, "bad request: %s", req->error);
+	if (data.len < TELLING)
+		return NULL;
+	if (proxy_header_parse(data, &header) != PROXY_BAD)
+		return "a PROXY header from a peer that is not in proxy_protocol.trusted_peers";
+	if (memcmp(data.ptr, "\x16\x03", 2) == 0)
+		return "TLS on an address without it";
+	if (memcmp(data.ptr, "PRI * HTTP/2", TELLING) == 0)
+		return "HTTP/2 is not spoken here";
+	return NULL;
+}
+
+static void on_bad_request(struct conn *c, struct bytes data, struct http1_request *req)
+{
+	static struct log_limit limit;
+	const char *other = req->status == 400 ? other_protocol(data) : NULL;
+	const char *why = other != NULL ? other : req->error;
+
 	if (req->status == 414 || req->status == 431)
 		metrics_inc(heads_refused);
+	else
+		metrics_inc(heads_malformed);
+	log_conn(log_allowed(&limit) ? LOG_INFO : LOG_DEBUG, c, "refused with %d: %s", req->status, why);
 	req->keep_alive = false;
 	req->method = BYTES_NONE;
-	conn_respond(c, req, req->status, "text/plain; charset=utf-8", NULL, text);
+	conn_respond(c, req, req->status, "text/plain; charset=utf-8", NULL, BYTES_OF_STR(why));
 }
 
 bool conn_take_request(struct conn *c, const char *data, size_t len, size_t *used)
@@ -164,7 +188,7 @@ bool conn_take_request(struct conn *c, const char *data, size_t len, size_t *use
 	case HTTP1_BAD:
 		metrics_inc(http_requests);
 		*used = len;
-		on_bad_request(c, &req);
+		on_bad_request(c, (struct bytes){data, len}, &req);
 		return true;
 	case HTTP1_COMPLETE:
 		metrics_inc(http_requests);
