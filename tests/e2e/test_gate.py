@@ -139,6 +139,13 @@ def test_the_limit_of_an_address_holds_for_clients_behind_a_proxy(redis):
 		assert "192.0.2.1: limits.connections_per_address is reached for this address" in broker.log()
 
 
+def test_a_proxy_that_does_not_say_an_address_is_warned_about(redis):
+	with Broker({"forwarded_for": LOCAL}, redis=redis) as broker, Peer(broker.port) as peer:
+		peer.send(GET + b"X-Forwarded-For: 192.0.2.1, unknown\r\n\r\n")
+		assert b" 200 " in peer.read_head()
+		assert re.search(r" warning .*conn \d+ 127.0.0.1:\d+: X-Forwarded-For is of no use", broker.log())
+
+
 # Refusals
 
 def comes_in(broker, clients):

@@ -103,6 +103,16 @@ static void set_client(struct conn *c, const struct peer *client)
 	c->peer = *client;
 }
 
+/* The limits of an address do not hold for whom no address is known of: somebody should set the proxy right.
+ */
+static void tell_useless(const struct conn *c)
+{
+	static struct log_limit limit;
+
+	if (log_allowed(&limit))
+		log_conn(LOG_WARNING, c, "X-Forwarded-For is of no use: the proxy counts as the client");
+}
+
 /* Who the request is from. Another one on the same connection may be from another client, and one that does
  * not say is the proxy's own. */
 static void find_client(struct conn *c, const struct http1_request *req)
@@ -112,9 +122,7 @@ static void find_client(struct conn *c, const struct http1_request *req)
 
 	switch (gate_client_of(c->set->gate, req, &client)) {
 	case FORWARDED_FOUND: set_client(c, &client); return;
-	case FORWARDED_BAD:
-		log_conn(LOG_DEBUG, c, "X-Forwarded-For is of no use: the peer counts as the client");
-		break;
+	case FORWARDED_BAD: tell_useless(c); break;
 	case FORWARDED_NONE: break;
 	}
 	if (!stream_peer(&c->stream, &address))
