@@ -3,6 +3,8 @@
 
 #include <stdbool.h>
 
+#include "bytes.h"
+
 static inline bool ascii_is_digit(char c)
 {
 	return c >= '0' && c <= '9';
@@ -26,4 +28,31 @@ static inline int ascii_hex_digit(char c)
 	if (ascii_is_digit(c))
 		return c - '0';
 	return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
+}
+
+static inline bool ascii_is_blank(char c)
+{
+	return c == ' ' || c == '\t';
+}
+
+/* Without the blanks around it. */
+static inline struct bytes ascii_trim(struct bytes b)
+{
+	while (b.len > 0 && ascii_is_blank(b.ptr[0]))
+		b = bytes_skip(b, 1);
+	while (b.len > 0 && ascii_is_blank(b.ptr[b.len - 1]))
+		b.len--;
+	return b;
+}
+
+/* But for the case of letters. */
+static inline bool ascii_equal(struct bytes a, struct bytes b)
+{
+	if (a.len != b.len)
+		return false;
+	for (size_t i = 0; i < a.len; i++) {
+		if (ascii_lower(a.ptr[i]) != ascii_lower(b.ptr[i]))
+			return false;
+	}
+	return true;
 }

@@ -35,21 +35,10 @@ static bool matches(struct bytes pattern, struct bytes text)
 	return p == pattern.len;
 }
 
-static bool equal_nocase(struct bytes a, struct bytes b)
-{
-	if (a.len != b.len)
-		return false;
-	for (size_t i = 0; i < a.len; i++) {
-		if (ascii_lower(a.ptr[i]) != ascii_lower(b.ptr[i]))
-			return false;
-	}
-	return true;
-}
-
 static bool item_allows(struct bytes item, struct bytes origin)
 {
-	if (equal_nocase(origin, BYTES("null")))
-		return equal_nocase(item, origin);
+	if (ascii_equal(origin, BYTES("null")))
+		return ascii_equal(item, origin);
 	return bytes_eq(item, BYTES("*")) || (origin.len > 0 && matches(item, origin));
 }
 

@@ -2,8 +2,8 @@
 #include "deflate_offer.h"
 
 #include <string.h>
-#include <strings.h>
 
+#include "ascii.h"
 #include "deflate.h"
 
 enum { BITS_NONE = 0 };
@@ -32,15 +32,6 @@ struct offer {
 	int bits[PARAMETERS]; /* BITS_NONE: without a value */
 };
 
-static struct bytes trim(struct bytes b)
-{
-	while (b.len > 0 && (b.ptr[0] == ' ' || b.ptr[0] == '\t'))
-		b = (struct bytes){b.ptr + 1, b.len - 1};
-	while (b.len > 0 && (b.ptr[b.len - 1] == ' ' || b.ptr[b.len - 1] == '\t'))
-		b.len--;
-	return b;
-}
-
 /* Takes what stands before the separator off the front, and the separator; all of it when there is none. */
 static struct bytes take_until(struct bytes *rest, char separator)
 {
@@ -50,12 +41,7 @@ static struct bytes take_until(struct bytes *rest, char separator)
 
 	rest->ptr += len + (at != NULL);
 	rest->len -= len + (at != NULL);
-	return trim(taken);
-}
-
-static bool is(struct bytes b, const char *name)
-{
-	return b.len == strlen(name) && strncasecmp(b.ptr, name, b.len) == 0;
+	return ascii_trim(taken);
 }
 
 /* A value may stand in quotes (RFC 6455, 9.1). */
@@ -83,12 +69,12 @@ static bool take_parameter(struct offer *offer, struct bytes text)
 	struct bytes name = take_until(&text, '=');
 
 	for (int p = 0; p < PARAMETERS; p++) {
-		if (!is(name, parameters[p].name))
+		if (!ascii_equal(name, BYTES_OF_STR(parameters[p].name)))
 			continue;
 		if (offer->seen[p] || !(has_value ? parameters[p].with_value : parameters[p].without_value))
 			return false;
 		offer->seen[p] = true;
-		offer->bits[p] = has_value ? bits_of(trim(text)) : BITS_NONE;
+		offer->bits[p] = has_value ? bits_of(ascii_trim(text)) : BITS_NONE;
 		return !has_value || offer->bits[p] != BITS_NONE;
 	}
 	return false;
@@ -97,7 +83,8 @@ static bool take_parameter(struct offer *offer, struct bytes text)
 static bool parse(struct bytes text, struct offer *offer)
 {
 	*offer = (struct offer){0};
-	if (text.ptr[text.len - 1] == ';' || !is(take_until(&text, ';'), "permessage-deflate"))
+	if (text.ptr[text.len - 1] == ';' ||
+	    !ascii_equal(take_until(&text, ';'), BYTES("permessage-deflate")))
 		return false;
 	while (text.len > 0) {
 		struct bytes parameter = take_until(&text, ';');

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "ascii.h"
 #include "units.h"
 
 enum { PORT_MAX = 65535, PORT_LEN_MAX = 5 };
@@ -51,11 +52,6 @@ static bool parse_element(struct bytes text, struct ip *ip, uint16_t *port)
 	return ip_parse(text, ip);
 }
 
-static bool is_blank(char c)
-{
-	return c == ' ' || c == '\t';
-}
-
 /* Takes the last element that is not empty off the list; false when there is none. */
 static bool take_last(struct bytes *list, struct bytes *element)
 {
@@ -63,12 +59,8 @@ static bool take_last(struct bytes *list, struct bytes *element)
 		const char *comma = last_of(*list, ',');
 		size_t begin = comma != NULL ? (size_t)(comma - list->ptr) + 1 : 0;
 
-		*element = bytes_skip(*list, begin);
+		*element = ascii_trim(bytes_skip(*list, begin));
 		list->len = begin > 0 ? begin - 1 : 0;
-		while (element->len > 0 && is_blank(element->ptr[0]))
-			*element = bytes_skip(*element, 1);
-		while (element->len > 0 && is_blank(element->ptr[element->len - 1]))
-			element->len--;
 		if (element->len > 0)
 			return true;
 	}

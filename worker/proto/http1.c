@@ -3,7 +3,6 @@
 #include "http1.h"
 
 #include <string.h>
-#include <strings.h>
 
 #include "ascii.h"
 #include "units.h"
@@ -32,27 +31,6 @@ bool http1_is_token(struct bytes text)
 			return false;
 	}
 	return text.len > 0;
-}
-
-static bool is_blank(char c)
-{
-	return c == ' ' || c == '\t';
-}
-
-static struct bytes trim(struct bytes b)
-{
-	while (b.len > 0 && is_blank(b.ptr[0])) {
-		b.ptr++;
-		b.len--;
-	}
-	while (b.len > 0 && is_blank(b.ptr[b.len - 1]))
-		b.len--;
-	return b;
-}
-
-static bool equal_nocase(struct bytes b, const char *s)
-{
-	return b.len == strlen(s) && strncasecmp(b.ptr, s, b.len) == 0;
 }
 
 /* Cuts everything before the first `at` off *rest, and that byte too. False when there is none. */
@@ -136,12 +114,12 @@ static void split_query(struct http1_request *req, struct bytes path_and_query)
 
 static bool skip_scheme(struct bytes *target)
 {
-	static const char *const schemes[] = {"http://", "https://"};
+	static const struct bytes schemes[] = {{"http://", 7}, {"https://", 8}};
 
 	for (size_t i = 0; i < ARRAY_LEN(schemes); i++) {
-		size_t len = strlen(schemes[i]);
+		size_t len = schemes[i].len;
 
-		if (target->len > len && strncasecmp(target->ptr, schemes[i], len) == 0) {
+		if (target->len > len && ascii_equal(bytes_first(*target, len), schemes[i])) {
 			*target = bytes_skip(*target, len);
 			return true;
 		}
@@ -216,14 +194,14 @@ static enum http1_result parse_header(struct http1_request *req, struct bytes li
 {
 	struct http1_header header;
 
-	if (is_blank(line.ptr[0]))
+	if (ascii_is_blank(line.ptr[0]))
 		return bad(req, 400, "folded header line");
 	header.value = line;
 	if (!cut(&header.value, ':', &header.name))
 		return bad(req, 400, "header without colon");
 	if (!http1_is_token(header.name))
 		return bad(req, 400, "bad header name");
-	header.value = trim(header.value);
+	header.value = ascii_trim(header.value);
 	if (req->header_count == HTTP1_MAX_HEADERS)
 		return bad(req, 431, "too many headers");
 	req->headers[req->header_count++] = header;
@@ -268,7 +246,7 @@ static const char *read_content_length(struct http1_request *req)
 	for (size_t i = 0; i < req->header_count; i++) {
 		uint64_t value;
 
-		if (!equal_nocase(req->headers[i].name, "Content-Length"))
+		if (!http1_header_is(&req->headers[i], "Content-Length"))
 			continue;
 		if (!units_parse_number(req->headers[i].value, &value))
 			return "bad Content-Length";
@@ -294,7 +272,7 @@ static enum http1_result read_transfer_encoding(struct http1_request *req)
 		return bad(req, 400, "Transfer-Encoding and Content-Length");
 	if (http1_header_count(req, "Transfer-Encoding") > 1 || coding->len == 0)
 		return bad(req, 400, "bad Transfer-Encoding");
-	if (!equal_nocase(*coding, "chunked"))
+	if (!ascii_equal(*coding, BYTES("chunked")))
 		return bad(req, 501, "transfer coding is not supported");
 	req->chunked = true;
 	return HTTP1_COMPLETE;
@@ -346,7 +324,7 @@ enum http1_result http1_parse(struct bytes data, struct http1_request *req)
 const struct bytes *http1_header(const struct http1_request *req, const char *name)
 {
 	for (size_t i = 0; i < req->header_count; i++) {
-		if (equal_nocase(req->headers[i].name, name))
+		if (http1_header_is(&req->headers[i], name))
 			return &req->headers[i].value;
 	}
 	return NULL;
@@ -357,13 +335,13 @@ size_t http1_header_count(const struct http1_request *req, const char *name)
 	size_t count = 0;
 
 	for (size_t i = 0; i < req->header_count; i++)
-		count += equal_nocase(req->headers[i].name, name);
+		count += http1_header_is(&req->headers[i], name);
 	return count;
 }
 
 bool http1_header_is(const struct http1_header *header, const char *name)
 {
-	return equal_nocase(header->name, name);
+	return ascii_equal(header->name, BYTES_OF_STR(name));
 }
 
 bool http1_next_element(struct bytes *list, struct bytes *element)
@@ -373,7 +351,7 @@ bool http1_next_element(struct bytes *list, struct bytes *element)
 			*element = *list;
 			*list = BYTES_NONE;
 		}
-		*element = trim(*element);
+		*element = ascii_trim(*element);
 		if (element->len > 0)
 			return true;
 	}
@@ -389,7 +367,7 @@ bool http1_header_has_token(const struct http1_request *req, const char *name, c
 		if (!http1_header_is(&req->headers[i], name))
 			continue;
 		while (http1_next_element(&list, &element)) {
-			if (equal_nocase(element, token))
+			if (ascii_equal(element, BYTES_OF_STR(token)))
 				return true;
 		}
 	}
