@@ -115,7 +115,9 @@ void option_print_allowed(const struct option *o, struct buf *out)
 		         (unsigned long long)o->max);
 		return;
 	case OPTION_CHANNEL: buf_puts(out, "a map of options"); return;
-	case OPTION_NAMESPACES: buf_puts(out, "a list of maps of options"); return;
+	case OPTION_NAMESPACES:
+		buf_putf(out, "a list of at most %llu maps of options", (unsigned long long)o->max);
+		return;
 	}
 }
 

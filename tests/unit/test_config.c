@@ -408,7 +408,7 @@ static void values_of_the_wrong_type_are_refused(void **state)
 	refuse_text("channel: {without_namespace: []}\n",
 	            "F:1: channel.without_namespace: must be a map of options\n");
 	refuse_text("channel: {namespaces: {name: a}}\n",
-	            "F:1: channel.namespaces: must be a list of maps of options\n");
+	            "F:1: channel.namespaces: must be a list of at most 1000 maps of options\n");
 	refuse_text("channel: {namespaces: [a]}\n", "F:1: channel.namespaces[0]: must be a map of options\n");
 	refuse_text("? [a]\n: 1\n", "F:1: a key must be a word\n");
 	refuse_text("client:\n  ? {}\n  : 1\n", "F:2: client: a key must be a word\n");
