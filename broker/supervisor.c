@@ -12,6 +12,7 @@
 #include "clock.h"
 #include "log.h"
 #include "mem.h"
+#include "random.h"
 #include "respawn.h"
 
 enum worker_phase {
@@ -26,6 +27,7 @@ struct worker {
 	unsigned index;
 	enum worker_phase phase;
 	pid_t pid;
+	char ids[2][UUID_TEXT_LEN + 1]; /* of the process, and of the one before it; empty: there was none */
 	uint64_t ready_at_ms;
 	struct respawn respawn;
 	int control_fd; /* -1 without a process, and after its end of the socket was closed */
@@ -224,6 +226,8 @@ static _Noreturn void become_worker(struct worker *w, int control_fd)
 	struct worker_args args = {
 		.config = s->args.config,
 		.index = w->index,
+		.node_id = w->ids[0],
+		.dead_id = w->ids[1][0] != '\0' ? w->ids[1] : NULL,
 		.control_fd = control_fd,
 		.tls = s->args.tls,
 		.redis_tls = s->args.redis_tls,
@@ -257,6 +261,15 @@ static void watch_process(struct worker *w, pid_t pid, int control_fd)
 	set_phase(w, WORKER_STARTING);
 }
 
+static void name_process(struct worker *w)
+{
+	unsigned char uuid[UUID_LEN];
+
+	memcpy(w->ids[1], w->ids[0], sizeof(w->ids[1]));
+	uuid_make(uuid);
+	uuid_format(uuid, w->ids[0]);
+}
+
 static void worker_spawn(struct worker *w)
 {
 	int fds[2];
@@ -267,6 +280,7 @@ static void worker_spawn(struct worker *w)
 		wait_for_respawn(w, false);
 		return;
 	}
+	name_process(w);
 	pid = child_fork();
 	if (pid == 0)
 		become_worker(w, fds[1]);

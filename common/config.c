@@ -33,3 +33,19 @@ bool config_has_history(const struct channel_options *o)
 {
 	return o->history_size > 0 && o->history_ttl_ms > 0;
 }
+
+bool config_has_presence(const struct channel_options *o)
+{
+	return o->presence || o->join_leave;
+}
+
+bool config_any_channel(const struct config *config, bool (*has)(const struct channel_options *o))
+{
+	if (has(&config->channel.without_namespace))
+		return true;
+	for (size_t i = 0; i < config->channel.namespace_count; i++) {
+		if (has(&config->channel.namespaces[i]))
+			return true;
+	}
+	return false;
+}

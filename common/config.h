@@ -41,6 +41,13 @@ struct channel_options {
 	bool allow_history_for_client;
 	bool allow_history_for_subscriber;
 	bool allow_history_for_anonymous;
+	bool presence;
+	bool join_leave;
+	bool force_push_join_leave;
+	uint64_t join_leave_grace_ms;
+	bool allow_presence_for_client;
+	bool allow_presence_for_subscriber;
+	bool allow_presence_for_anonymous;
 	int publication_data_format; /* enum data_format */
 };
 
@@ -103,6 +110,7 @@ struct config {
 		uint64_t call_timeout_ms;
 		uint64_t canary_interval_ms; /* how often a worker proves to itself that it hears Redis */
 		uint64_t canary_timeout_ms;
+		uint64_t presence_ttl_ms;
 		uint64_t unsubscribe_linger_ms;
 	} redis;
 
@@ -119,6 +127,7 @@ struct config {
 		int connection_rate_limit; /* new ones in a second, of one worker; 0: none */
 		int history_max_publication_limit;
 		int recovery_max_publication_limit;
+		uint64_t presence_update_interval_ms;
 		uint64_t channel_position_check_delay_ms; /* 0: never */
 	} client;
 
@@ -171,6 +180,10 @@ const struct channel_options *config_channel(const struct config *c, const char 
 
 /* Whether publications of these channels are kept, and have offsets. */
 bool config_has_history(const struct channel_options *o);
+/* Whether it is kept who is subscribed, to be asked for or to be told when it changes. */
+bool config_has_presence(const struct channel_options *o);
+/* Whether that is true of any channel. */
+bool config_any_channel(const struct config *config, bool (*has)(const struct channel_options *o));
 
 struct config_flag {
 	const char *option; /* dotted name of the option table, "redis.address" */

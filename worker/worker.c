@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "address.h"
+#include "clock.h"
 #include "conn.h"
 #include "conns.h"
 #include "control.h"
@@ -19,7 +20,6 @@
 #include "loop.h"
 #include "mem.h"
 #include "metrics.h"
-#include "random.h"
 #include "sandbox.h"
 #include "session.h"
 #include "worker_tls.h"
@@ -47,11 +47,16 @@ struct worker {
 	struct timer drain_over;
 	struct timer redis_wait; /* armed until the worker serves */
 	struct timer hub_tick;
+	struct timer farewell;
+	uint64_t farewell_until_ms;
 };
 
 /* How long a starting worker waits for Redis before it serves all the same. New connections wait in the
  * sockets of the master, and then find a worker that can do what they ask for. */
 enum { REDIS_WAIT_MS = 1000, HUB_TICK_MS = 250 };
+
+/* How long a worker whose clients are gone waits until Redis knows it, and how often it looks. */
+enum { FAREWELL_MS = 1000, FAREWELL_LOOK_MS = 10 };
 
 static void on_request(void *ctx, struct conn *c, const struct http1_request *req)
 {
@@ -67,12 +72,23 @@ static void on_accept(void *ctx, int fd, const struct address *peer)
 	conns_accept(e->worker->conns, fd, peer, &e->door);
 }
 
+static void on_farewell(struct timer *t)
+{
+	struct worker *w = container_of(t, struct worker, farewell);
+
+	if (hub_is_busy(w->hub) && clock_ms() < w->farewell_until_ms)
+		timer_start(w->loop, t, FAREWELL_LOOK_MS);
+	else
+		loop_stop(w->loop);
+}
+
 static void on_drained(void *ctx)
 {
 	struct worker *w = ctx;
 
 	log_info("drained");
-	loop_stop(w->loop);
+	w->farewell_until_ms = clock_ms() + FAREWELL_MS;
+	on_farewell(&w->farewell);
 }
 
 static void stop_listening(struct worker *w)
@@ -217,16 +233,13 @@ static void on_hub_tick(struct timer *t)
 static void build(struct worker *w)
 {
 	const struct worker_args *args = w->args;
-	unsigned char uuid[UUID_LEN];
-	char node_id[UUID_TEXT_LEN + 1];
 
-	uuid_make(uuid);
-	uuid_format(uuid, node_id);
-	w->hub = hub_new(w->loop, args->config, args->redis_tls, node_id, w->deflater,
+	w->hub = hub_new(w->loop, args->config, args->redis_tls, args->node_id, args->dead_id, w->deflater,
 	                 &(struct hub_events){
 				 .deliver = session_deliver,
 				 .subscribed = session_subscribed,
 				 .lost = session_lost,
+				 .describe = session_describe,
 				 .ready = on_ready,
 				 .ctx = w,
 			 });
@@ -255,6 +268,7 @@ static void build(struct worker *w)
 	w->redis_wait.fire = on_redis_wait_over;
 	timer_start(w->loop, &w->redis_wait, REDIS_WAIT_MS);
 	w->hub_tick.fire = on_hub_tick;
+	w->farewell.fire = on_farewell;
 	timer_start(w->loop, &w->hub_tick, HUB_TICK_MS);
 	w->entrances = mem_alloc(args->listen_count * sizeof(struct entrance));
 	ev_io_init(&w->control, on_control, args->control_fd, EV_READ);
@@ -270,6 +284,7 @@ static void take_down(struct worker *w)
 	timer_stop(&w->drain_over);
 	timer_stop(&w->redis_wait);
 	timer_stop(&w->hub_tick);
+	timer_stop(&w->farewell);
 	stop_listening(w);
 	conns_free(&w->conns);
 	mem_free(w->entrances);

@@ -37,6 +37,8 @@ void worker_free_redis_tls(struct tls_client **tls);
 struct worker_args {
 	const struct config *config; /* redis.address is set, to the embedded Redis if need be */
 	unsigned index;              /* 0 … workers-1, kept over restarts */
+	const char *node_id;         /* names it among all workers everywhere, and ever */
+	const char *dead_id;         /* that of its predecessor; NULL: it has none */
 	int control_fd;              /* see control.h; EOF means that the master is gone */
 	const int *listen_fds; /* listening, non-blocking, owned by the master's address × worker grid */
 	size_t listen_count;

@@ -70,14 +70,20 @@ static void on_ready(void *ctx, bool ready, const char *reason)
 static void set_up(bool uni)
 {
 	static const struct http1_request request;
-	const struct hub_events events = {session_deliver, session_subscribed, session_lost, on_ready, NULL};
+	const struct hub_events events = {
+		.deliver = session_deliver,
+		.subscribed = session_subscribed,
+		.lost = session_lost,
+		.describe = session_describe,
+		.ready = on_ready,
+	};
 
 	memset(&t, 0, sizeof(t));
 	log_setup(LOG_ERROR, LOG_TEXT);
 	clock_freeze(1000000, 1700000000000);
 	t.ready = true;
 	t.uni = uni;
-	t.hub = hub_new(NULL, &config, NULL, "node", NULL, &events);
+	t.hub = hub_new(NULL, &config, NULL, "node", NULL, NULL, &events);
 	t.clients = clients_new(NULL, &config, t.hub);
 	fake_conn_init(&t.conn);
 	session_upgrade(t.clients, &t.conn, &request, &(struct session_params){.uni = uni});

@@ -356,8 +356,11 @@ static void check_end(int code)
 /* Returns the hash of all that happened. */
 static uint64_t run_seed(uint64_t seed)
 {
-	struct worker_args args = {
-		.config = &w.config, .metrics = w.metrics, .metrics_count = 1, .listen_count = 1};
+	struct worker_args args = {.config = &w.config,
+	                           .metrics = w.metrics,
+	                           .metrics_count = 1,
+	                           .node_id = "5e4f0000-0000-4000-8000-000000000000",
+	                           .listen_count = 1};
 	int code;
 
 	alarm(HANG_S);

@@ -180,6 +180,8 @@ struct redis_call *redis_call(struct redis *r, const struct bytes *argv, size_t 
 
 void redis_call_cancel(struct redis_call **c)
 {
+	if (*c == NULL)
+		return;
 	list_remove(&(*c)->node);
 	mem_free(*c);
 	*c = NULL;

@@ -121,12 +121,18 @@ static struct config *load_config(const char *profile)
 
 static void build(const char *profile)
 {
-	const struct hub_events events = {session_deliver, session_subscribed, session_lost, on_ready, NULL};
+	const struct hub_events events = {
+		.deliver = session_deliver,
+		.subscribed = session_subscribed,
+		.lost = session_lost,
+		.describe = session_describe,
+		.ready = on_ready,
+	};
 
 	clock_freeze(1000000, 1700000000000);
 	t.config = load_config(profile);
 	t.loop = loop_new();
-	t.hub = hub_new(t.loop, t.config, NULL, "node", NULL, &events);
+	t.hub = hub_new(t.loop, t.config, NULL, "node", NULL, NULL, &events);
 	t.clients = clients_new(t.loop, t.config, t.hub);
 	t.http = http_new(&(struct http_params){.config = t.config, .hub = t.hub, .clients = t.clients});
 	t.conns = conns_new(&(struct conns_params){

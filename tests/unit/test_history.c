@@ -265,7 +265,7 @@ static int setup(void **state)
 	t.config.channel.without_namespace.history_ttl_ms = 60000;
 	t.config.channel.without_namespace.history_meta_ttl_ms = 600000;
 	t.deflater = deflater_new();
-	t.hub = hub_new(NULL, &t.config, NULL, "node", t.deflater, &events);
+	t.hub = hub_new(NULL, &t.config, NULL, "node", NULL, t.deflater, &events);
 	return 0;
 }
 
@@ -289,7 +289,8 @@ static const struct want positioned = {.positioned = true};
 
 static struct want recover(uint64_t offset, const char *epoch)
 {
-	return (struct want){true, true, offset, BYTES_OF_STR(epoch)};
+	return (struct want){
+		.positioned = true, .recover = true, .offset = offset, .epoch = BYTES_OF_STR(epoch)};
 }
 
 static void publish_many(unsigned n)

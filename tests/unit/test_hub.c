@@ -80,7 +80,7 @@ static int setup(void **state)
 	memset(&t, 0, sizeof(t));
 	t.config.redis.prefix = prefix;
 	t.deflater = deflater_new();
-	t.hub = hub_new(NULL, &t.config, NULL, "node", t.deflater, &events);
+	t.hub = hub_new(NULL, &t.config, NULL, "node", NULL, t.deflater, &events);
 	return 0;
 }
 

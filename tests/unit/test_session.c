@@ -72,7 +72,13 @@ static void open_conn(struct conn *c, const struct session_params *params)
 
 static int setup(void **state)
 {
-	const struct hub_events events = {session_deliver, session_subscribed, session_lost, on_ready, NULL};
+	const struct hub_events events = {
+		.deliver = session_deliver,
+		.subscribed = session_subscribed,
+		.lost = session_lost,
+		.describe = session_describe,
+		.ready = on_ready,
+	};
 
 	memset(&t, 0, sizeof(t));
 	clock_freeze(1000000, 1700000000000);
@@ -89,7 +95,7 @@ static int setup(void **state)
 	t.config.channel.without_namespace = namespaces[0];
 	t.config.channel.namespaces = namespaces;
 	t.config.channel.namespace_count = sizeof(namespaces) / sizeof(namespaces[0]);
-	t.hub = hub_new(NULL, &t.config, NULL, "node", NULL, &events);
+	t.hub = hub_new(NULL, &t.config, NULL, "node", NULL, NULL, &events);
 	t.clients = clients_new(NULL, &t.config, t.hub);
 	fake_redis_confirm_at_once(true);
 	open_conn(&t.conn, &(struct session_params){0});

@@ -102,6 +102,15 @@ static void send_with(struct session *s, const struct beginning *all, size_t cou
 		session_disconnect(s, DISCONNECT_INTERNAL_ERROR, "no memory for what was missed");
 }
 
+/* The answer is written, so that others may hear of the session, and it of itself. */
+static void join_all(struct session *s)
+{
+	if (s->phase != SESSION_CONNECTED)
+		return;
+	list_for_each (node, &s->subscriptions)
+		hub_join(s->clients->hub, &container_of(node, struct client_subscription, node)->in_hub);
+}
+
 static void write_connected(struct session *s, uint32_t id)
 {
 	const struct config *config = s->clients->config;
@@ -133,6 +142,7 @@ static void write_connected(struct session *s, uint32_t id)
 	send_with(s, beginnings, sub_count);
 	mem_free(subs);
 	free_all(beginnings, sub_count);
+	join_all(s);
 }
 
 static void write_reply(struct session *s, const struct reply *reply)
@@ -158,6 +168,8 @@ static void write_subscribed(struct session *s, uint32_t id, struct client_subsc
 			&s->clients->out,
 			&(struct reply){.id = id, .kind = COMMAND_SUBSCRIBE, .subscribe = &b.result});
 		send_with(s, &b, 1);
+		if (s->phase == SESSION_CONNECTED)
+			hub_join(s->clients->hub, &cs->in_hub);
 	}
 	buf_free(&b.publications);
 }
@@ -187,6 +199,19 @@ static void write_connect_answer(struct session *s, uint32_t id, enum error_code
 	write_connected(s, id);
 }
 
+static void write_result(struct session *s, const struct answer *a)
+{
+	struct reply reply = {.id = a->id, .kind = a->kind, .error = a->error};
+
+	if (a->kind == COMMAND_HISTORY)
+		reply.history = a->history;
+	else if (a->kind == COMMAND_PRESENCE)
+		reply.presence = a->presence;
+	else if (a->kind == COMMAND_PRESENCE_STATS)
+		reply.presence_stats = a->presence_stats;
+	write_reply(s, &reply);
+}
+
 void answer_write(struct session *s, const struct answer *a)
 {
 	metrics_inc(commands);
@@ -197,7 +222,5 @@ void answer_write(struct session *s, const struct answer *a)
 	else if (a->subscription != NULL && a->error == ERROR_NONE)
 		write_subscribed(s, a->id, a->subscription);
 	else
-		write_reply(s,
-		            &(struct reply){
-				    .id = a->id, .kind = a->kind, .error = a->error, .history = a->history});
+		write_result(s, a);
 }

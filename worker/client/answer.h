@@ -15,7 +15,9 @@ struct answer {
 	uint32_t id;
 	enum error_code error;
 	struct client_subscription *subscription; /* of a subscribe that was successful: goes live */
-	const struct history_result *history;     /* of a history */
+	const struct history_result *history;     /* of a history, and so on */
+	const struct presence_result *presence;
+	const struct presence_stats_result *presence_stats;
 };
 /* Sends it now. It may end the session. */
 void answer_write(struct session *s, const struct answer *a);

@@ -68,6 +68,8 @@ static void answer_front(struct session *s)
 					.error = decided.error,
 					.subscription = decided.subscription,
 					.history = decided.result,
+					.presence = decided.presence_result,
+					.presence_stats = decided.presence_stats_result,
 				});
 	}
 	if (s->phase < SESSION_REFUSED && s->pending_count == 0)
@@ -80,6 +82,7 @@ static void decide(struct pending *p, enum error_code error)
 	p->error = (uint16_t)error;
 	p->publish = NULL;
 	p->history = NULL;
+	p->presence = NULL;
 }
 
 void pending_done(struct pending *p, enum error_code error)
@@ -155,6 +158,7 @@ void pending_clear(struct session *s)
 	while ((p = first_pending(s)) != NULL) {
 		hub_publish_cancel(&p->publish);
 		hub_history_cancel(&p->history);
+		hub_presence_cancel(&p->presence);
 		pending_free(p);
 	}
 }

@@ -87,6 +87,15 @@ enum error_code permit_history(const struct channel_options *options, struct byt
 	return ERROR_NONE;
 }
 
+enum error_code permit_presence(const struct channel_options *options, struct bytes user, bool subscribed)
+{
+	if (!options->allow_presence_for_client && !(options->allow_presence_for_subscriber && subscribed))
+		return ERROR_PERMISSION_DENIED;
+	if (user.len == 0 && !options->allow_presence_for_anonymous)
+		return ERROR_PERMISSION_DENIED;
+	return ERROR_NONE;
+}
+
 enum error_code permit_data(const struct channel_options *options, struct bytes data)
 {
 	if (data.len == 0)

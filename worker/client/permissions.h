@@ -19,6 +19,8 @@ enum error_code permit_publish(const struct channel_options *options, struct byt
                                bool subscribed) MUST_CHECK;
 enum error_code permit_history(const struct channel_options *options, struct bytes user,
                                bool subscribed) MUST_CHECK;
+enum error_code permit_presence(const struct channel_options *options, struct bytes user,
+                                bool subscribed) MUST_CHECK;
 /* Whether a payload may be published there: ERROR_BAD_REQUEST when it is absent or of the wrong kind. The
  * data is valid JSON without white space around it. */
 enum error_code permit_data(const struct channel_options *options, struct bytes data) MUST_CHECK;

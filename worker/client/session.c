@@ -141,6 +141,19 @@ void session_subscribed(struct subscription *s, enum error_code error)
 	pending_subscribed(container_of(s, struct client_subscription, in_hub), error);
 }
 
+void session_describe(const struct subscription *subscription, struct member *member)
+{
+	const struct client_subscription *cs = container_of(subscription, const struct client_subscription,
+	                                                    in_hub);
+	const struct session *s = conn_state(cs->conn);
+
+	uuid_format(s->client_id, member->client);
+	member->info = (struct client_info){
+		.user = session_user(s),
+		.client = {member->client, UUID_TEXT_LEN},
+	};
+}
+
 /* The client subscribes anew, from where it is; what the server subscribed needs a new connection for that.
  */
 void session_lost(struct subscription *subscription)

@@ -33,3 +33,4 @@ void session_upgrade(struct clients *clients, struct conn *c, const struct http1
 void session_deliver(struct subscription *s, struct frame *f);
 void session_subscribed(struct subscription *s, enum error_code error);
 void session_lost(struct subscription *s);
+void session_describe(const struct subscription *s, struct member *member);

@@ -10,12 +10,14 @@
 #include "log.h"
 
 struct history;
+struct presence;
 struct redis_sub;
 
 struct channel {
 	struct hub *hub;
 	struct redis_sub *sub;
-	struct history *history; /* NULL: the channel has none */
+	struct history *history;   /* NULL: the channel has none */
+	struct presence *presence; /* likewise */
 	uint64_t id;
 	/* Dense but for the time of a walk: then those who leave are replaced by NULL, and the gaps are
 	 * closed when the walk is over. */

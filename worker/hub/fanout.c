@@ -26,11 +26,11 @@ static const struct {
 	[WIRE_JSON_UNI] = {&codec_json, true, false},
 };
 
-/* One publication on its way. */
+/* One push on its way. */
 struct delivery {
 	struct fanout *fanout;
 	struct channel *channel;
-	const struct publication *publication;
+	const struct push *push; /* but for its channel */
 	struct frame *frames[WIRE_FORMS][WINDOWS];
 	bool encoded[WIRE_FORMS];
 };
@@ -73,14 +73,12 @@ static const struct compression_options *compression_of(const struct delivery *d
 static struct bytes message_for(struct delivery *d, enum wire_form form)
 {
 	struct buf *out = &d->fanout->out[form];
-	const struct push push = {
-		.kind = PUSH_PUBLICATION,
-		.channel = channel_name(d->channel),
-		.id = forms[form].with_id ? d->channel->id : 0,
-		.publication = d->publication,
-	};
 
 	if (!d->encoded[form]) {
+		struct push push = *d->push;
+
+		push.channel = channel_name(d->channel);
+		push.id = forms[form].with_id ? d->channel->id : 0;
 		buf_reset(out);
 		forms[form].codec->put_push(out, &push, forms[form].uni);
 		d->encoded[form] = true;
@@ -142,9 +140,14 @@ static struct frame *frame_for(struct delivery *d, const struct subscription *s)
 	struct frame *frame = find_frame(d, s);
 
 	if (frame == NULL && log_allowed(&limit))
-		log_chan(LOG_ERROR, d->channel, "a publication of %zu bytes was dropped: no memory",
-		         d->publication->data.len);
+		log_chan(LOG_ERROR, d->channel, "a %s was dropped: no memory",
+		         d->push->kind == PUSH_PUBLICATION ? "publication" : "join or leave");
 	return frame;
+}
+
+static bool is_for(const struct delivery *d, const struct subscription *s)
+{
+	return s != NULL && s->live && (d->push->kind == PUSH_PUBLICATION || s->hears_joins);
 }
 
 static void deliver_all(struct delivery *d, void (*deliver)(struct subscription *s, struct frame *frame))
@@ -157,7 +160,7 @@ static void deliver_all(struct delivery *d, void (*deliver)(struct subscription 
 		struct subscription *s = ch->subscribers[i];
 		struct frame *frame;
 
-		if (s == NULL || !s->live)
+		if (!is_for(d, s))
 			continue;
 		frame = frame_for(d, s);
 		if (frame == NULL)
@@ -195,13 +198,19 @@ void fanout_decode(struct fanout *f, const struct channel *ch, struct bytes payl
 		refuse(ch, reason);
 }
 
-void fanout_publication(struct fanout *f, struct channel *ch, const struct publication *publication,
-                        void (*deliver)(struct subscription *s, struct frame *frame))
+void fanout_push(struct fanout *f, struct channel *ch, const struct push *push,
+                 void (*deliver)(struct subscription *s, struct frame *frame))
 {
-	struct delivery d = {.fanout = f, .channel = ch, .publication = publication};
+	struct delivery d = {.fanout = f, .channel = ch, .push = push};
 
 	deliver_all(&d, deliver);
 	drop_frames(&d);
 	for (int form = 0; form < WIRE_FORMS; form++)
 		give_back(&f->out[form]);
+}
+
+void fanout_publication(struct fanout *f, struct channel *ch, const struct publication *publication,
+                        void (*deliver)(struct subscription *s, struct frame *frame))
+{
+	fanout_push(f, ch, &(struct push){.kind = PUSH_PUBLICATION, .publication = publication}, deliver);
 }

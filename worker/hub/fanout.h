@@ -28,7 +28,10 @@ void fanout_free(struct fanout *f);
  * until the next call. What is no publication, or none that can be delivered, is counted and logged, and has
  * no data; its offset is there if it has one. */
 void fanout_decode(struct fanout *f, const struct channel *ch, struct bytes payload, struct envelope *out);
-/* Hands the publication to every live subscriber of the channel. The caller drops the channel if nobody is
- * left. */
+/* Hands the push, whose channel is filled in here, to every live subscriber of the channel; joins and leaves
+ * to those who hear them. The caller drops the channel if nobody is left. */
+void fanout_push(struct fanout *f, struct channel *ch, const struct push *push,
+                 void (*deliver)(struct subscription *s, struct frame *frame));
+/* The same for a publication. */
 void fanout_publication(struct fanout *f, struct channel *ch, const struct publication *publication,
                         void (*deliver)(struct subscription *s, struct frame *frame));

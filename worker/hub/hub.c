@@ -21,6 +21,7 @@ static void drop_if_empty(struct channel *ch)
 	map_remove(&h->channels, channel_name(ch));
 	redis_sub_close(&ch->sub);
 	history_free(&ch->history);
+	presence_close(&ch->presence);
 	channel_free(&ch);
 	metrics_set(channels, h->channels.count);
 }
@@ -40,6 +41,16 @@ void hub_let_go(struct channel *ch)
 	drop_if_empty(ch);
 }
 
+static void take_news(struct channel *ch, const struct envelope *e)
+{
+	struct push push = {.kind = e->news == NEWS_JOIN ? PUSH_JOIN : PUSH_LEAVE, .info = &e->info};
+
+	if (e->news != NEWS_HISTORY_REMOVED)
+		fanout_push(&ch->hub->fanout, ch, &push, ch->hub->events.deliver);
+	else if (ch->history != NULL)
+		history_removed(ch->history);
+}
+
 static void on_message(void *owner, struct bytes payload)
 {
 	struct channel *ch = owner;
@@ -49,8 +60,8 @@ static void on_message(void *owner, struct bytes payload)
 	metrics_inc(publications_received);
 	fanout_decode(&h->fanout, ch, payload, &envelope);
 	channel_walk_begin(ch);
-	if (ch->history != NULL && envelope.history_removed)
-		history_removed(ch->history);
+	if (envelope.news != NEWS_NONE)
+		take_news(ch, &envelope);
 	else if (ch->history != NULL)
 		history_message(ch->history, &envelope.publication, payload);
 	else if (envelope.publication.data.ptr != NULL)
@@ -109,7 +120,8 @@ static void on_ready(void *ctx, bool ready, const char *reason)
 }
 
 struct hub *hub_new(struct loop *loop, const struct config *config, struct tls_client *redis_tls,
-                    const char *node_id, struct deflater *deflater, const struct hub_events *events)
+                    const char *node_id, const char *dead_id, struct deflater *deflater,
+                    const struct hub_events *events)
 {
 	struct hub *h = mem_alloc(sizeof(*h));
 	const struct redis_events redis_events = {
@@ -129,6 +141,8 @@ struct hub *hub_new(struct loop *loop, const struct config *config, struct tls_c
 	recent_pool_init(&h->recent, config->history.cache_size);
 	h->redis = redis_new(loop, config, redis_tls, node_id, &redis_events);
 	history_reads_init(&h->reads, h->redis, config->client.channel_position_check_delay_ms);
+	workers_init(&h->workers, h->redis, config, node_id, dead_id, presences_check, &h->presences);
+	presences_init(&h->presences, h->redis, &h->workers, config);
 	return h;
 }
 
@@ -137,6 +151,8 @@ void hub_free(struct hub **h)
 	if (*h == NULL)
 		return;
 	assert((*h)->channels.count == 0);
+	presences_free(&(*h)->presences);
+	workers_free(&(*h)->workers);
 	redis_free(&(*h)->redis);
 	fanout_free(&(*h)->fanout);
 	map_free(&(*h)->channels);
@@ -168,6 +184,8 @@ static struct channel *open_channel(struct hub *h, struct bytes name)
 	ch->sub = redis_sub_open(h->redis, channel_redis_name(ch), ch);
 	map_add(&h->channels, channel_name(ch), ch);
 	metrics_set(channels, h->channels.count);
+	if (options != NULL && config_has_presence(options))
+		ch->presence = presence_open(&h->presences, ch, options);
 	if (options == NULL || !config_has_history(options))
 		return ch;
 	ch->history = history_new(ch, options, &h->reads, &h->recent);
@@ -205,6 +223,7 @@ bool hub_subscribe(struct hub *h, struct bytes channel, struct subscription *s, 
 	channel_add(ch, s);
 	metrics_inc(subscriptions);
 	s->positioned = ch->history != NULL && want->positioned;
+	s->hears_joins = want->hears_joins;
 	ready = ch->history != NULL ? history_wait(ch->history, s, want) : is_confirmed(ch);
 	if (!ready)
 		wait_for_settling(ch, s);
@@ -219,6 +238,19 @@ void hub_begin(struct hub *h, struct subscription *s, struct hub_answer *answer,
 	s->live = true;
 }
 
+void hub_join(struct hub *h, struct subscription *s)
+{
+	if (s->channel->presence == NULL)
+		return;
+	s->is_member = true;
+	presence_join(s->channel->presence, s);
+}
+
+bool hub_is_busy(const struct hub *h)
+{
+	return presences_are_busy(&h->presences);
+}
+
 void hub_unsubscribe(struct hub *h, struct subscription *s)
 {
 	struct channel *ch = s->channel;
@@ -230,6 +262,9 @@ void hub_unsubscribe(struct hub *h, struct subscription *s)
 	if (s->waiter != NULL)
 		history_stop_waiting(ch->history, s);
 	s->live = false;
+	if (s->is_member)
+		presence_leave(ch->presence, s);
+	s->is_member = false;
 	channel_remove(ch, s);
 	metrics_dec(subscriptions);
 	drop_if_empty(ch);
@@ -249,4 +284,6 @@ void hub_tick(struct hub *h)
 {
 	history_reads_tick(&h->reads);
 	replays_tick(&h->replays);
+	workers_tick(&h->workers);
+	presences_tick(&h->presences);
 }

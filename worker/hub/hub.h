@@ -14,6 +14,7 @@
 #include "command.h"
 #include "compiler.h"
 #include "frame.h"
+#include "random.h"
 
 struct loop;
 struct config;
@@ -32,12 +33,14 @@ enum wire_form {
 	WIRE_FORMS
 };
 
-/* What a subscriber asks of a channel with history (client protocol 15). Elsewhere it is not looked at. */
+/* What a subscriber asks of a channel. But for the last it is only looked at where there is history (client
+ * protocol 15). */
 struct want {
 	bool positioned; /* hears of it when its position is lost: hub_events.lost */
 	bool recover;    /* wants what was published after this position */
 	uint64_t offset;
 	struct bytes epoch; /* empty: whatever it is */
+	bool hears_joins;   /* gets the pushes that tell who came and left */
 };
 
 struct waiter;
@@ -53,7 +56,15 @@ struct subscription {
 	bool waiting;            /* for hub_events.subscribed; the hub's */
 	bool live;               /* publications are delivered; the hub's */
 	bool positioned;         /* as it wanted, while it is subscribed; the hub's */
+	bool hears_joins;        /* likewise */
+	bool is_member;          /* of the channel's presence; the hub's */
 	uint8_t flags;           /* the owner's; the hub does not look at them */
+};
+
+/* A subscriber as the presence of the channel has it. */
+struct member {
+	char client[UUID_TEXT_LEN + 1];
+	struct client_info info; /* its client stands here, the rest lives as long as the subscription */
 };
 
 struct hub_events {
@@ -66,14 +77,17 @@ struct hub_events {
 	/* Publications that this live subscription, which wanted to be positioned, should have got cannot be
 	 * had any more. May unsubscribe, but not subscribe. */
 	void (*lost)(struct subscription *s);
+	/* Who is it? */
+	void (*describe)(const struct subscription *s, struct member *member);
 	/* hub_ready() changed. */
 	void (*ready)(void *ctx, bool ready, const char *reason);
 	void *ctx;
 };
 
-/* redis_tls: as for redis_new(). */
+/* redis_tls and node_id: as for redis_new(). dead_id: the node_id of a worker that is no more; NULL: none. */
 struct hub *hub_new(struct loop *loop, const struct config *config, struct tls_client *redis_tls,
-                    const char *node_id, struct deflater *deflater, const struct hub_events *events);
+                    const char *node_id, const char *dead_id, struct deflater *deflater,
+                    const struct hub_events *events);
 /* All subscriptions and calls must be gone. */
 void hub_free(struct hub **h);
 bool hub_ready(const struct hub *h, const char **reason);
@@ -98,6 +112,11 @@ struct hub_answer {
  * reply is written. What it gets to catch up is appended to *publications, in the form of
  * subscribe_result.publications for its wire form; without memory for it that has failed (buf_ok()). */
 void hub_begin(struct hub *h, struct subscription *s, struct hub_answer *answer, struct buf *publications);
+/* To be called behind hub_begin(), when the reply is written: the subscription becomes a member, and others
+ * hear of it, where the channel is of that kind. */
+void hub_join(struct hub *h, struct subscription *s);
+/* Whether something is still to be told to Redis that must not be lost when the worker ends: who left. */
+bool hub_is_busy(const struct hub *h);
 /* To be called several times a second: what failed is tried again. */
 void hub_tick(struct hub *h);
 /* Also while it is not confirmed yet; no callback follows. Not subscribed: nothing. */
@@ -125,6 +144,19 @@ struct hub_history *hub_history(struct hub *h, struct bytes channel, const struc
                                 void *arg) MUST_CHECK;
 /* Sets *q to NULL. Not in or after `done`. */
 void hub_history_cancel(struct hub_history **q);
+
+/* Asks who is subscribed, in all workers everywhere; `done` is called exactly once, not from within, unless
+ * cancelled: with ERROR_INTERNAL when Redis does not answer, ERROR_LIMIT_EXCEEDED when these are more than
+ * fits into one answer, or with the result, which lives until it returns; only that which was asked for is
+ * not NULL. NULL without memory: then it is not called. */
+struct hub_presence;
+struct hub_presence *hub_presence(struct hub *h, struct bytes channel, bool stats,
+                                  void (*done)(void *arg, enum error_code error,
+                                               const struct presence_result *result,
+                                               const struct presence_stats_result *stats),
+                                  void *arg) MUST_CHECK;
+/* Sets *q to NULL. Not in or after `done`. */
+void hub_presence_cancel(struct hub_presence **q);
 
 /* Publishes into Redis; `done` is called exactly once, not from within, unless cancelled. The publication is
  * copied. NULL when it is too large for memory: then nothing was done, and `done` is not called. */

@@ -6,9 +6,11 @@
 #include "hub.h"
 #include "list.h"
 #include "map.h"
+#include "presence.h"
 #include "recent.h"
 #include "redis.h"
 #include "replay.h"
+#include "workers.h"
 
 struct hub {
 	struct hub_events events;
@@ -22,6 +24,8 @@ struct hub {
 	struct recent_pool recent;
 	struct replays replays;
 	struct history_reads reads;
+	struct workers workers;
+	struct presences presences;
 };
 
 /* Ends a channel_walk_begin(), and drops the channel if nobody is left. */

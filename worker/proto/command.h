@@ -150,6 +150,16 @@ struct history_result {
 	uint64_t offset;
 };
 
+struct presence_result {
+	const struct client_info *members;
+	size_t count;
+};
+
+struct presence_stats_result {
+	uint32_t num_clients;
+	uint32_t num_users;
+};
+
 struct connect_result {
 	struct bytes client;
 	struct bytes version;
@@ -173,10 +183,12 @@ struct reply {
 		const struct connect_result *connect;
 		const struct subscribe_result *subscribe;
 		const struct history_result *history;
+		const struct presence_result *presence;
+		const struct presence_stats_result *presence_stats;
 	};
 };
 
-enum push_kind { PUSH_PUBLICATION, PUSH_UNSUBSCRIBE, PUSH_DISCONNECT, PUSH_CONNECT };
+enum push_kind { PUSH_PUBLICATION, PUSH_JOIN, PUSH_LEAVE, PUSH_UNSUBSCRIBE, PUSH_DISCONNECT, PUSH_CONNECT };
 
 struct push {
 	enum push_kind kind;
@@ -184,6 +196,7 @@ struct push {
 	uint64_t id;          /* in place of the channel, if not 0 */
 	union {
 		const struct publication *publication;
+		const struct client_info *info; /* of PUSH_JOIN and PUSH_LEAVE */
 		const struct connect_result *connect;
 		struct {
 			uint32_t code;

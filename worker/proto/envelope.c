@@ -21,6 +21,8 @@ struct members {
 struct news {
 	struct json_value version;
 	bool history_removed;
+	struct json_value join;
+	struct json_value leave;
 };
 
 /* A payload that is an envelope, taken apart. */
@@ -42,6 +44,8 @@ static const struct json_struct members_struct = {members_fields, ARRAY_LEN(memb
 static const struct json_field news_fields[] = {
 	{FIRST_KEY, offsetof(struct news, version), json_read_value},
 	{"history_removed", offsetof(struct news, history_removed), json_read_bool},
+	{"join", offsetof(struct news, join), json_read_value},
+	{"leave", offsetof(struct news, leave), json_read_value},
 };
 static const struct json_struct news_struct = {news_fields, ARRAY_LEN(news_fields)};
 
@@ -178,13 +182,12 @@ static const char *read_tags(struct json_value tags, struct buf *scratch, struct
 	return NULL;
 }
 
-static const char *read_info(struct json_value info, struct buf *scratch, struct envelope *out)
+static const char *read_info(struct json_value info, struct buf *scratch, struct client_info *out)
 {
-	if (!json_read_struct(info, &info_struct, scratch, &out->info))
+	if (!json_read_struct(info, &info_struct, scratch, out))
 		return "malformed info";
-	compact(&out->info.conn_info, scratch);
-	compact(&out->info.chan_info, scratch);
-	out->publication.info = &out->info;
+	compact(&out->conn_info, scratch);
+	compact(&out->chan_info, scratch);
 	return NULL;
 }
 
@@ -229,8 +232,10 @@ static const char *read_header(const struct parts *parts, struct buf *scratch, s
 	if (!reserve_scratch(scratch, parts->header))
 		return "too large";
 	reason = read_members(parts->header, scratch, &m);
-	if (reason == NULL && m.info.text.ptr != NULL)
-		reason = read_info(m.info, scratch, out);
+	if (reason == NULL && m.info.text.ptr != NULL) {
+		reason = read_info(m.info, scratch, &out->info);
+		out->publication.info = reason == NULL ? &out->info : NULL;
+	}
 	if (reason == NULL && m.tags.text.ptr != NULL)
 		reason = read_tags(m.tags, scratch, out);
 	if (reason != NULL)
@@ -294,12 +299,25 @@ static const char *decode_envelope(const struct parts *parts, struct buf *scratc
 static const char *decode_news(struct json_value object, struct buf *scratch, struct envelope *out)
 {
 	struct news news = {0};
+	const char *reason = NULL;
 
-	if (!json_read_struct(object, &news_struct, scratch, &news) || !is_our_version(news.version) ||
-	    !news.history_removed)
+	if (!reserve_scratch(scratch, object.text))
+		return "too large";
+	if (!json_read_struct(object, &news_struct, scratch, &news) || !is_our_version(news.version))
 		return "envelope without data";
-	out->history_removed = true;
-	return NULL;
+	if (news.history_removed)
+		out->news = NEWS_HISTORY_REMOVED;
+	else if (news.join.text.ptr != NULL)
+		out->news = NEWS_JOIN;
+	else if (news.leave.text.ptr != NULL)
+		out->news = NEWS_LEAVE;
+	else
+		return "envelope without data";
+	if (out->news != NEWS_HISTORY_REMOVED)
+		reason = read_info(out->news == NEWS_JOIN ? news.join : news.leave, scratch, &out->info);
+	if (reason != NULL)
+		out->news = NEWS_NONE;
+	return reason;
 }
 
 /* Text that begins like an envelope and goes on otherwise is text. */
@@ -320,7 +338,7 @@ bool envelope_decode(struct bytes payload, struct buf *scratch, struct envelope 
 	buf_reset(scratch);
 	out->publication = (struct publication){0};
 	out->info = (struct client_info){0};
-	out->history_removed = false;
+	out->news = NEWS_NONE;
 	*reason = decode(payload, scratch, out);
 	return *reason == NULL;
 }
@@ -345,4 +363,12 @@ void envelope_encode(struct buf *out, const struct publication *p)
 	message_json_put_info(out, p->info);
 	json_member_raw(out, "data", p->data);
 	json_close(out, '}');
+}
+
+bool envelope_read_info(struct bytes text, struct buf *scratch, struct client_info *out)
+{
+	struct json_value value;
+
+	*out = (struct client_info){0};
+	return json_parse(text, &value) && read_info(value, scratch, out) == NULL;
 }

@@ -16,10 +16,14 @@
 
 enum { ENVELOPE_VERSION = 1, ENVELOPE_MAX_TAGS = 64 };
 
+/* What an envelope without data says:
+ *     {"fanfare":1,"history_removed":true}, {"fanfare":1,"join":{…}}, {"fanfare":1,"leave":{…}} */
+enum envelope_news { NEWS_NONE, NEWS_HISTORY_REMOVED, NEWS_JOIN, NEWS_LEAVE };
+
 struct envelope {
 	struct publication publication; /* data.ptr is NULL when there is none */
-	bool history_removed; /* {"fanfare":1,"history_removed":true}: no publication, but this news */
-	struct client_info info;
+	enum envelope_news news;
+	struct client_info info; /* of the publication, or of who joined or left */
 	struct tag tags[ENVELOPE_MAX_TAGS];
 };
 
@@ -32,7 +36,7 @@ struct envelope {
  * are for later versions and are ignored. Also when scratch may not grow to the length of the payload, or to
  * six times that for text that is not JSON.
  *
- * True without data only for the news that the history of the channel was removed.
+ * True without data only for news.
  *
  * When only the data of an envelope is to blame, its offset and epoch are there all the same: this
  * publication has a place in the history, and will be met there again. Otherwise they are 0 and empty. */
@@ -41,3 +45,6 @@ bool envelope_decode(struct bytes payload, struct buf *scratch, struct envelope 
 /* Appends the payload to publish. publication->data is valid JSON. It goes bare if there is nothing else and
  * it could not be taken for an envelope, else in one: so whoever publishes data cannot forge the rest. */
 void envelope_encode(struct buf *out, const struct publication *publication);
+/* Reads such an info by itself. Slices point into the text or into scratch, which takes what it gets and must
+ * have room for it: the length of the text. False when it is none. */
+bool envelope_read_info(struct bytes text, struct buf *scratch, struct client_info *out) MUST_CHECK;

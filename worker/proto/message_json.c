@@ -135,6 +135,31 @@ static void put_history_result(struct buf *out, const struct history_result *r)
 	json_close(out, '}');
 }
 
+static void put_presence_result(struct buf *out, const struct presence_result *r)
+{
+	json_open(out, '{');
+	json_name(out, "presence");
+	json_open(out, '{');
+	for (size_t i = 0; i < r->count; i++) {
+		json_element(out);
+		json_put_string(out, r->members[i].client);
+		buf_putc(out, ':');
+		message_json_put_client_info(out, &r->members[i]);
+	}
+	json_close(out, '}');
+	json_close(out, '}');
+}
+
+static void put_presence_stats_result(struct buf *out, const struct presence_stats_result *r)
+{
+	json_open(out, '{');
+	json_name(out, "num_clients");
+	buf_put_u64(out, r->num_clients);
+	json_name(out, "num_users");
+	buf_put_u64(out, r->num_users);
+	json_close(out, '}');
+}
+
 /* `client` is written always: the Python SDK relies on it. */
 static void put_connect_result(struct buf *out, const struct connect_result *r)
 {
@@ -172,6 +197,8 @@ static void put_result(struct buf *out, const struct reply *reply)
 	case COMMAND_CONNECT: put_connect_result(out, reply->connect); return;
 	case COMMAND_SUBSCRIBE: put_subscribe_result(out, reply->subscribe); return;
 	case COMMAND_HISTORY: put_history_result(out, reply->history); return;
+	case COMMAND_PRESENCE: put_presence_result(out, reply->presence); return;
+	case COMMAND_PRESENCE_STATS: put_presence_stats_result(out, reply->presence_stats); return;
 	default: buf_puts(out, "{}"); return;
 	}
 }
@@ -202,6 +229,13 @@ static void put_push_body(struct buf *out, const struct push *push)
 	case PUSH_PUBLICATION:
 		json_name(out, "pub");
 		put_publication(out, push->publication, true);
+		return;
+	case PUSH_JOIN:
+	case PUSH_LEAVE:
+		json_name(out, push->kind == PUSH_JOIN ? "join" : "leave");
+		json_open(out, '{');
+		message_json_put_info(out, push->info);
+		json_close(out, '}');
 		return;
 	case PUSH_UNSUBSCRIBE:
 		put_end(out, "unsubscribe", push->unsubscribe.code, push->unsubscribe.reason);

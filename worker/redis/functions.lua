@@ -6,6 +6,13 @@
 --   {fanfare:news}.meta           hash: epoch, offset (of the newest publication), version, version_epoch
 --   {fanfare:news}.stream         stream: entries <offset>-0 with one field m, the envelope as it was published
 --   {fanfare:news}.idem.<sha1>    string: the result of the publication that had this idempotency key
+--   {fanfare:news}.presence       hash: worker to the time at which it last said who is there, or, below 0, was found dead
+--   {fanfare:news}.presence.of.W  hash: the members of worker W, client to user and info
+--   {fanfare:news}.presence.users hash: user to the number of its clients
+--   {fanfare:news}.presence.left  hash: user to the leaves that wait for the user to come back, oldest first
+--   {fanfare:news}.presence.due   sorted set: those users by the time of the first of these leaves
+--
+-- Workers have their leases in one place for all: {fanfare:}workers, a hash to the time at which each ends.
 --
 -- Nothing is written before everything that can be refused was checked, and a write that Redis may refuse for
 -- want of memory comes first: a call succeeds, or it has done nothing.
@@ -291,7 +298,10 @@ local function keys_of(channel)
 	local open = channel:find('{', 1, true)
 	local close = open and channel:find('}', open + 1, true)
 	local base = close and close > open + 1 and channel or '{' .. channel .. '}'
-	return {channel = channel, meta = base .. '.meta', stream = base .. '.stream', idempotency = base .. '.idem.'}
+	return {
+		channel = channel, meta = base .. '.meta', stream = base .. '.stream', idempotency = base .. '.idem.',
+		presence = base .. '.presence',
+	}
 end
 
 -- --- state ---
@@ -524,6 +534,317 @@ local function history_remove(channel, args)
 	return removed
 end
 
+-- --- presence ---
+
+-- Who is a member is said by workers, each for its own clients. What is here can be lost, and a worker can die: so all
+-- of them look at each of their channels again and again, and put right what is not as they know it.
+
+local PRESENCE_TTL = 24 * 3600 -- of the keys, of which workers remind us far more often
+local DUE_MAX = 100            -- leaves that are told in one call
+local DEAD_TTL_MS = 3600 * 1000
+local WORKER = '^%x[%x-]+$'
+
+local function presence_keys_of(channel)
+	local base = keys_of(channel).presence
+	return {
+		channel = channel, workers = base, of = base .. '.of.', users = base .. '.users', left = base .. '.left',
+		due = base .. '.due',
+	}
+end
+
+local function now_ms()
+	local time = redis.call('TIME')
+	return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+end
+
+-- A member as it is kept: the user with its length before it, and the info.
+local function member_of(user, info)
+	return #user .. ':' .. user .. info
+end
+
+local function user_and_info(member)
+	local len, from = member:match('^(%d+):()')
+	if not len then
+		refuse('what is kept of presence is none')
+	end
+	return member:sub(from, from + len - 1), member:sub(from + len)
+end
+
+local function tell(call, keys, what, info)
+	if call.tells then
+		send(call, keys.channel, '{"fanfare":1,"' .. what .. '":' .. info .. '}')
+	end
+end
+
+-- Sets aside a leave; or takes the oldest that was set aside for the user, who then has come back.
+local function put_aside(keys, user, info, due)
+	local left = redis.call('HGET', keys.left, user) or ''
+	redis.call('HSET', keys.left, user, left .. exact(due) .. ' ' .. info .. '\n')
+	if left == '' then
+		redis.call('ZADD', keys.due, exact(due), user)
+	end
+end
+
+local function take_aside(keys, user)
+	local left = redis.call('HGET', keys.left, user)
+	if not left then
+		return nil
+	end
+	local info, rest = left:match('^%d+ ([^\n]*)\n(.*)$')
+	if not rest or rest == '' then
+		redis.call('HDEL', keys.left, user)
+		redis.call('ZREM', keys.due, user)
+	else
+		redis.call('HSET', keys.left, user, rest)
+		redis.call('ZADD', keys.due, rest:match('^%d+') or '0', user)
+	end
+	return info
+end
+
+local function tell_due(call, keys)
+	for _ = 1, DUE_MAX do
+		local user = redis.call('ZRANGEBYSCORE', keys.due, '-inf', exact(call.now), 'LIMIT', 0, 1)[1]
+		if not user then
+			return
+		end
+		local info = take_aside(keys, user)
+		if info then
+			tell(call, keys, 'leave', info)
+		else
+			redis.call('ZREM', keys.due, user)
+		end
+	end
+end
+
+local function count_user(keys, user, by)
+	if redis.call('HINCRBY', keys.users, user, by) <= 0 then
+		redis.call('HDEL', keys.users, user)
+	end
+end
+
+-- Who is there already is put again by a worker that does not know whether we have it.
+local function join(call, keys, client, user, info, silent)
+	local before = redis.call('HGET', keys.of .. call.worker, client)
+	if before then
+		count_user(keys, (user_and_info(before)), -1)
+	end
+	redis.call('HSET', keys.of .. call.worker, client, member_of(user, info))
+	count_user(keys, user, 1)
+	if not before and not silent and not (call.grace > 0 and user ~= '' and take_aside(keys, user)) then
+		tell(call, keys, 'join', info)
+	end
+end
+
+local function gone(call, keys, member)
+	local user, info = user_and_info(member)
+	count_user(keys, user, -1)
+	if call.grace > 0 and user ~= '' then
+		put_aside(keys, user, info, call.now + call.grace)
+	else
+		tell(call, keys, 'leave', info)
+	end
+end
+
+local function leave(call, keys, client)
+	local member = redis.call('HGET', keys.of .. call.worker, client)
+	if member then
+		redis.call('HDEL', keys.of .. call.worker, client)
+		gone(call, keys, member)
+	end
+end
+
+-- All members of a worker that is no more. That it was so is kept: if it is alive after all, those who heard of the
+-- leaves have to hear that its members are back.
+local function reap(call, keys, worker)
+	if worker == call.worker or redis.call('HEXISTS', keys.workers, worker) == 0 then
+		return
+	end
+	local members = redis.call('HVALS', keys.of .. worker)
+	if #members == 0 then
+		return
+	end
+	redis.call('UNLINK', keys.of .. worker)
+	redis.call('HSET', keys.workers, worker, exact(-call.now))
+	for _, member in ipairs(members) do
+		gone(call, keys, member)
+	end
+end
+
+-- The workers with members. Those that were found dead long ago are forgotten.
+local function look_at_workers(call, keys)
+	local there, kept = {}, redis.call('HGETALL', keys.workers)
+	for i = 1, #kept, 2 do
+		local since = tonumber(kept[i + 1]) or 0
+		if redis.call('EXISTS', keys.of .. kept[i]) == 1 then
+			there[#there + 1] = kept[i]
+		elseif since <= 0 and call.now + since > DEAD_TTL_MS then
+			redis.call('HDEL', keys.workers, kept[i])
+		end
+	end
+	return there
+end
+
+-- What Redis has lost of one key does not fit to the others.
+local function count_users(keys)
+	redis.call('UNLINK', keys.users)
+	for _, worker in ipairs(redis.call('HKEYS', keys.workers)) do
+		for _, member in ipairs(redis.call('HVALS', keys.of .. worker)) do
+			redis.call('HINCRBY', keys.users, (user_and_info(member)), 1)
+		end
+	end
+end
+
+local STEPS = {['+'] = 4, ['='] = 4, ['-'] = 2}
+
+local function take_steps(call, keys, args)
+	local i = 6
+	while i <= #args do
+		local step = args[i]
+		local width = STEPS[step]
+		if not width or args[i + width - 1] == nil then
+			refuse('a step is +, = or - with what belongs to it')
+		elseif step == '-' then
+			leave(call, keys, args[i + 1])
+		else
+			join(call, keys, args[i + 1], args[i + 2], args[i + 3], step == '=' and not call.was_reaped)
+		end
+		i = i + width
+	end
+end
+
+local function has(flags, letter)
+	return flags:find(letter, 1, true) ~= nil
+end
+
+-- While the members of a worker that was found dead are put back, it stays so.
+local function see_to_worker(call, keys, count)
+	if call.was_reaped and not has(call.flags, 'd') then
+		return
+	elseif count > 0 then
+		redis.call('HSET', keys.workers, call.worker, exact(call.now))
+	else
+		redis.call('HDEL', keys.workers, call.worker)
+	end
+end
+
+local function expire(call, keys)
+	for _, key in ipairs({keys.workers, keys.of .. call.worker, keys.users, keys.left, keys.due}) do
+		redis.call('EXPIRE', key, PRESENCE_TTL)
+	end
+end
+
+-- Worker, flags, grace in ms, publishing to a sharded channel (0 or 1), the workers that are dead; then steps:
+-- + client user info for who came, = the same for who is there and may be missing here, - client for who left.
+-- Flags: j joins and leaves are told; w the workers are asked for; c what is here of the worker is forgotten; d all who
+-- are there have been said. Answers how many members the worker has and, with w, the workers that have any.
+local function presence_update(channel, args)
+	local call = {
+		worker = args[1] or '', flags = args[2] or '', grace = tonumber(args[3] or ''), sharded = args[4] == '1',
+		now = now_ms(),
+	}
+	if not call.worker:find(WORKER) or not call.grace or not args[5] then
+		refuse('needs a worker, flags, a grace, 0 or 1, and the dead')
+	end
+	call.tells = has(call.flags, 'j')
+	local keys = presence_keys_of(channel)
+	check_may_send(call, channel)
+	local since = redis.call('HGET', keys.workers, call.worker)
+	call.was_reaped = since and since:sub(1, 1) == '-'
+	for dead in args[5]:gmatch('%S+') do
+		reap(call, keys, dead)
+	end
+	if has(call.flags, 'c') then
+		redis.call('UNLINK', keys.of .. call.worker)
+	end
+	take_steps(call, keys, args)
+	tell_due(call, keys)
+	local count = redis.call('HLEN', keys.of .. call.worker)
+	see_to_worker(call, keys, count)
+	if has(call.flags, 'd') then
+		count_users(keys)
+	end
+	expire(call, keys)
+	return {count, has(call.flags, 'w') and look_at_workers(call, keys) or {}}
+end
+
+-- By turns a worker and its members, these by turns a client and what is kept of it, without the user.
+local function presence(channel)
+	local keys, all, bytes = presence_keys_of(channel), {}, 0
+	for _, worker in ipairs(redis.call('HKEYS', keys.workers)) do
+		local members = redis.call('HGETALL', keys.of .. worker)
+		for i = 2, #members, 2 do
+			members[i] = select(2, user_and_info(members[i]))
+			bytes = bytes + #members[i]
+		end
+		if bytes > ANSWER_MAX then
+			refuse('too many members for one answer')
+		elseif #members > 0 then
+			all[#all + 1] = worker
+			all[#all + 1] = members
+		end
+	end
+	return all
+end
+
+-- The number of users, then by turns a worker and the number of its members.
+local function presence_stats(channel)
+	local keys = presence_keys_of(channel)
+	local all = {redis.call('HLEN', keys.users)}
+	for _, worker in ipairs(redis.call('HKEYS', keys.workers)) do
+		local count = redis.call('HLEN', keys.of .. worker)
+		if count > 0 then
+			all[#all + 1] = worker
+			all[#all + 1] = count
+		end
+	end
+	return all
+end
+
+-- Renews the lease of a worker: its name, how long in ms, the digest of the names that it knows, and workers that are
+-- dead. When nobody has renewed for a while, it was Redis that was away, and nobody is dead for it. Answers whether the
+-- worker had a lease, the digest of the names that are alive, and these if they are others than the worker knows.
+local SILENCE_MS = 5000
+local SEEN = '.seen'
+
+local function read_leases(key, now)
+	local leases, all = {}, redis.call('HGETALL', key)
+	for i = 1, #all, 2 do
+		leases[all[i]] = tonumber(all[i + 1]) or 0
+	end
+	local silent = now - (leases[SEEN] or 0) > SILENCE_MS
+	leases[SEEN] = nil
+	return leases, silent
+end
+
+local function workers(key, args)
+	local worker, lease, known, now = args[1] or '', tonumber(args[2] or ''), args[3], now_ms()
+	if not worker:find(WORKER) or not lease or lease < 1 or not known then
+		refuse('needs a worker, a lease, and what is known')
+	end
+	local leases, silent = read_leases(key, now)
+	local had, names = leases[worker] and 1 or 0, {}
+	for i = 4, #args do
+		leases[args[i]] = nil
+		redis.call('HDEL', key, args[i])
+	end
+	leases[worker] = now + lease
+	for name, ends in pairs(leases) do
+		if ends > now or silent then
+			names[#names + 1] = name
+		else
+			redis.call('HDEL', key, name)
+		end
+		if silent then
+			redis.call('HSET', key, name, exact(now + lease))
+		end
+	end
+	redis.call('HSET', key, worker, exact(now + lease), SEEN, exact(now))
+	redis.call('EXPIRE', key, PRESENCE_TTL)
+	table.sort(names)
+	local digest = redis.sha1hex(table.concat(names, ' '))
+	return {had, digest, digest ~= known and names or {}}
+end
+
 local function version()
 	return {VERSION, POLICY.stamp, POLICY.digest}
 end
@@ -535,6 +856,10 @@ local FUNCTIONS = {
 	-- What is kept can be read, and be removed, when Redis is out of memory.
 	fanfare_history = {run = history, keys = 1, flags = {'allow-oom'}},
 	fanfare_history_remove = {run = history_remove, keys = 1, flags = {'allow-oom'}},
+	fanfare_presence_update = {run = presence_update, keys = 1},
+	fanfare_presence = {run = presence, keys = 1, flags = {'no-writes', 'allow-oom'}},
+	fanfare_presence_stats = {run = presence_stats, keys = 1, flags = {'no-writes', 'allow-oom'}},
+	fanfare_workers = {run = workers, keys = 1, flags = {'allow-oom'}},
 	fanfare_version = {run = version, keys = 0, flags = {'no-writes', 'allow-oom', 'allow-stale'}},
 }
 
@@ -574,4 +899,8 @@ end
 register('fanfare_publish')
 register('fanfare_history')
 register('fanfare_history_remove')
+register('fanfare_presence_update')
+register('fanfare_presence')
+register('fanfare_presence_stats')
+register('fanfare_workers')
 register('fanfare_version')

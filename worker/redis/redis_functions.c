@@ -11,7 +11,7 @@
 #include "mem.h"
 #include "metrics.h"
 
-enum { ARGS_MAX = 64 }; /* more than any function has options */
+enum { ARGS_MAX = 256 }; /* more than any function is given */
 
 /* A call of a function: owned by the list it is in. Keeps its arguments, as it may have to be sent again. */
 struct function_call {
@@ -475,17 +475,6 @@ struct redis_call *redis_functions_call(struct redis_functions *f, const char *f
 	return &call->handle;
 }
 
-static bool has_history(const struct config *config)
-{
-	if (config_has_history(&config->channel.without_namespace))
-		return true;
-	for (size_t i = 0; i < config->channel.namespace_count; i++) {
-		if (config_has_history(&config->channel.namespaces[i]))
-			return true;
-	}
-	return false;
-}
-
 void redis_functions_init(struct redis_functions *f, struct loop *loop, struct redis_calls *calls,
                           const struct config *config, void (*on_change)(void *ctx), void *ctx)
 {
@@ -494,7 +483,8 @@ void redis_functions_init(struct redis_functions *f, struct loop *loop, struct r
 		.calls = calls,
 		.timeout_ms = config->redis.call_timeout_ms,
 		.phase = FUNCTIONS_AWAY,
-		.needed = has_history(config),
+		.needed = config_any_channel(config, config_has_history) ||
+	                  config_any_channel(config, config_has_presence),
 		.answer_refused.run = on_answer_refused,
 		.deadline.fire = on_deadline,
 		.look.fire = on_look,

@@ -31,7 +31,7 @@ struct redis_functions {
 		FUNCTIONS_READY,
 		FUNCTIONS_FAILED, /* calls are refused */
 	} phase;
-	bool needed;             /* a namespace has history */
+	bool needed;             /* a namespace has history, or presence */
 	bool was_ready;          /* on this link */
 	bool as_script;          /* EVALSHA in place of FCALL */
 	bool look_again;         /* a function was missing since the step under way was sent */

@@ -1,0 +1,58 @@
+/* What Redis knows of the members of the channels here (functions.lua, fanfare_presence_update): who came and
+ * left is told there, in order, a call of a channel at a time with all that has gathered meanwhile. Nothing
+ * is kept for a member; what Redis has is compared with what is here each now and then, and said anew as a
+ * whole when it is not the same: after Redis lost it, or when this worker was taken for dead. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "bytes.h"
+#include "list.h"
+#include "map.h"
+
+struct channel;
+struct channel_options;
+struct config;
+struct presence;
+struct redis;
+struct redis_call;
+struct subscription;
+struct workers;
+
+/* All of a worker. */
+struct presences {
+	struct redis *redis;
+	struct workers *workers;
+	uint64_t interval_ms;
+	struct map by_name;  /* also those whose channel is gone, until Redis knows it */
+	struct list queue;   /* to be called, when there is room */
+	struct list failed;  /* to be tried again */
+	struct list checked; /* the longest ago first */
+	size_t in_flight;
+	size_t steps; /* that wait, of all */
+	size_t steps_bytes;
+};
+
+void presences_init(struct presences *all, struct redis *redis, struct workers *workers,
+                    const struct config *config);
+void presences_free(struct presences *all);
+/* Several times a second. */
+void presences_tick(struct presences *all);
+/* Compares all soon; ctx: the presences. */
+void presences_check(void *ctx);
+/* Whether there is something that Redis does not know yet. */
+bool presences_are_busy(const struct presences *all);
+
+/* That of a channel which was opened. The options are lent. */
+struct presence *presence_open(struct presences *all, struct channel *ch,
+                               const struct channel_options *options);
+/* The channel is gone, and all its members with it. Accepts NULL. */
+void presence_close(struct presence **p);
+/* The subscription, which is live, is a member. */
+void presence_join(struct presence *p, struct subscription *s);
+/* It is not any more. */
+void presence_leave(struct presence *p, struct subscription *s);
+/* Compares that of the channel soon, if it is here. */
+void presence_check(struct presences *all, struct bytes redis_name);

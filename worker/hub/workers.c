@@ -1,0 +1,295 @@
+#include "workers.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clock.h"
+#include "config.h"
+#include "log.h"
+#include "mem.h"
+#include "redis.h"
+
+/* How often a lease is renewed in its time, and how soon after that did not work. */
+enum { RENEWALS = 5, AGAIN_MS = 500, NUMBER_MAX = 24 };
+
+/* --- the names --- */
+
+static int compare(const void *a, const void *b)
+{
+	const struct bytes *x = a, *y = b;
+	size_t len = x->len < y->len ? x->len : y->len;
+	int order = memcmp(x->ptr, y->ptr, len);
+
+	return order != 0 ? order : (x->len > y->len) - (x->len < y->len);
+}
+
+bool workers_are_alive(const struct workers *w, struct bytes id)
+{
+	return w->count > 0 && bsearch(&id, w->names, w->count, sizeof(id), compare) != NULL;
+}
+
+static bool is_name(const struct redis_reply *r)
+{
+	return r->type == REDIS_STRING && r->text.len > 0 && r->text.len <= WORKERS_ID_MAX &&
+	       memchr(r->text.ptr, ' ', r->text.len) == NULL;
+}
+
+static void free_names(struct buf *text, struct bytes **names)
+{
+	buf_free(text);
+	mem_free(*names);
+	*names = NULL;
+}
+
+/* Names that are none are left out: there is nothing that we could say to them. */
+static size_t read_names(const struct redis_reply *list, struct buf *text, struct bytes **names)
+{
+	size_t count = 0;
+	size_t at = 0;
+
+	buf_init(text, (size_t)WORKERS_MAX * WORKERS_ID_MAX);
+	*names = mem_alloc((list->count + 1) * sizeof(**names));
+	for (size_t i = 0; i < list->count && i < WORKERS_MAX; i++) {
+		if (!is_name(list->elements[i]))
+			continue;
+		buf_put_bytes(text, list->elements[i]->text);
+		(*names)[count++].len = list->elements[i]->text.len;
+	}
+	for (size_t i = 0; i < count; i++) {
+		(*names)[i].ptr = text->data + at;
+		at += (*names)[i].len;
+	}
+	if (!buf_ok(text))
+		count = 0;
+	qsort(*names, count, sizeof(**names), compare);
+	return count;
+}
+
+/* --- the dead --- */
+
+static bool is_listed(char (*names)[WORKERS_ID_MAX + 1], size_t count, struct bytes id)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (bytes_eq(BYTES_OF_STR(names[i]), id))
+			return true;
+	}
+	return false;
+}
+
+static void set_name(char place[WORKERS_ID_MAX + 1], struct bytes id)
+{
+	memcpy(place, id.ptr, id.len);
+	place[id.len] = '\0';
+}
+
+static void bury(struct workers *w, struct bytes id)
+{
+	if (!is_listed(w->dead, WORKERS_DEAD_MAX, id))
+		set_name(w->dead[w->dead_count++ % WORKERS_DEAD_MAX], id);
+}
+
+static void revive(struct workers *w, struct bytes id)
+{
+	for (size_t i = 0; i < WORKERS_DEAD_MAX; i++) {
+		if (bytes_eq(BYTES_OF_STR(w->dead[i]), id))
+			w->dead[i][0] = '\0';
+	}
+}
+
+void workers_put_dead(const struct workers *w, struct buf *out)
+{
+	size_t start = out->len;
+
+	for (size_t i = 0; i < WORKERS_DEAD_MAX; i++) {
+		if (w->dead[i][0] == '\0')
+			continue;
+		if (out->len > start)
+			buf_putc(out, ' ');
+		buf_puts(out, w->dead[i]);
+	}
+}
+
+/* --- renewing --- */
+
+/* Whether somebody is missing who was there. */
+static bool take_names(struct workers *w, const struct redis_reply *list)
+{
+	struct buf old_text = w->alive;
+	struct bytes *old = w->names;
+	size_t old_count = w->count;
+	bool missing = false;
+
+	w->count = read_names(list, &w->alive, &w->names);
+	for (size_t i = 0; i < w->count; i++)
+		revive(w, w->names[i]);
+	for (size_t i = 0; i < old_count; i++) {
+		if (workers_are_alive(w, old[i]) || bytes_eq(old[i], BYTES_OF_STR(w->id)))
+			continue;
+		bury(w, old[i]);
+		missing = true;
+	}
+	free_names(&old_text, &old);
+	return missing;
+}
+
+void workers_suspect(struct workers *w, struct bytes id)
+{
+	if (id.len == 0 || id.len > WORKERS_ID_MAX || w->suspect_count == WORKERS_SUSPECTS_MAX ||
+	    is_listed(w->dead, WORKERS_DEAD_MAX, id) || is_listed(w->suspects, w->suspect_count, id))
+		return;
+	set_name(w->suspects[w->suspect_count++], id);
+	w->due_ms = 0;
+}
+
+/* Those who are suspected still are asked for by the next call. */
+static bool judge_suspects(struct workers *w)
+{
+	size_t asked = w->suspects_asked;
+	bool any = false;
+
+	for (size_t i = 0; i < asked; i++) {
+		struct bytes id = BYTES_OF_STR(w->suspects[i]);
+
+		if (workers_are_alive(w, id))
+			continue;
+		bury(w, id);
+		any = true;
+	}
+	w->suspect_count -= asked;
+	memmove(w->suspects, w->suspects[asked], w->suspect_count * sizeof(w->suspects[0]));
+	w->suspects_asked = 0;
+	return any;
+}
+
+static bool take_reply(struct workers *w, const struct redis_reply *reply)
+{
+	const struct redis_reply *had, *digest, *list;
+	bool changed;
+
+	if (reply == NULL || reply->type != REDIS_ARRAY || reply->count != 3)
+		return false;
+	had = reply->elements[0];
+	digest = reply->elements[1];
+	list = reply->elements[2];
+	if (had->type != REDIS_INTEGER || digest->type != REDIS_STRING ||
+	    digest->text.len > sizeof(w->digest) || list->type != REDIS_ARRAY)
+		return false;
+	changed = w->registered && had->integer == 0;
+	if (list->count > 0)
+		changed |= take_names(w, list);
+	w->digest_len = digest->text.len;
+	memcpy(w->digest, digest->text.ptr, digest->text.len);
+	w->registered = true;
+	changed |= judge_suspects(w);
+	mem_free(w->dead_id);
+	w->dead_id = NULL;
+	if (changed)
+		w->on_change(w->ctx);
+	return true;
+}
+
+static void renew(struct workers *w);
+
+/* Those who asked before the call was made have their answer; for the others another one is made. */
+static void tell_waiting(struct workers *w)
+{
+	struct list told;
+	struct list *node;
+
+	list_init(&told);
+	list_for_each (wait, &w->waiting) {
+		if (!container_of(wait, struct workers_wait, node)->asked)
+			continue;
+		list_remove(wait);
+		list_append(&told, wait);
+	}
+	while ((node = list_pop(&told)) != NULL) {
+		struct workers_wait *wait = container_of(node, struct workers_wait, node);
+
+		wait->done(wait);
+	}
+	if (!list_empty(&w->waiting) && w->call == NULL)
+		renew(w);
+}
+
+static void on_reply(void *arg, const struct redis_reply *reply)
+{
+	static struct log_limit limit;
+	struct workers *w = arg;
+	uint64_t next_ms = w->lease_ms / RENEWALS;
+
+	w->call = NULL;
+	if (!take_reply(w, reply)) {
+		if (reply != NULL && reply->type == REDIS_ERROR && log_allowed(&limit))
+			log_error("cannot renew the lease of this worker: %.*s", BYTES_FMT(reply->text));
+		next_ms = AGAIN_MS;
+	}
+	w->due_ms = w->suspect_count > 0 ? 0 : clock_ms() + next_ms;
+	tell_waiting(w);
+}
+
+static void renew(struct workers *w)
+{
+	char lease[NUMBER_MAX];
+	struct bytes argv[5] = {
+		BYTES_OF_STR(w->key),
+		BYTES_OF_STR(w->id),
+		{lease, (size_t)snprintf(lease, sizeof(lease), "%llu", (unsigned long long)w->lease_ms)},
+		{w->digest, w->digest_len},
+	};
+
+	list_for_each (node, &w->waiting)
+		container_of(node, struct workers_wait, node)->asked = true;
+	w->suspects_asked = w->suspect_count;
+	if (w->dead_id != NULL)
+		argv[4] = BYTES_OF_STR(w->dead_id);
+	w->call = redis_fcall(w->redis, "fanfare_workers", argv, w->dead_id != NULL ? 5 : 4, on_reply, w);
+}
+
+void workers_tick(struct workers *w)
+{
+	if (w->needed && w->call == NULL && clock_ms() >= w->due_ms)
+		renew(w);
+}
+
+/* --- the face --- */
+
+void workers_ask(struct workers *w, struct workers_wait *wait)
+{
+	wait->asked = false;
+	list_append(&w->waiting, &wait->node);
+	if (w->call == NULL)
+		renew(w);
+}
+
+void workers_forget(struct workers_wait *wait)
+{
+	list_remove(&wait->node);
+}
+
+void workers_init(struct workers *w, struct redis *redis, const struct config *config, const char *id,
+                  const char *dead_id, void (*on_change)(void *ctx), void *ctx)
+{
+	*w = (struct workers){
+		.redis = redis,
+		.id = id,
+		.needed = config_any_channel(config, config_has_presence),
+		.lease_ms = config->redis.presence_ttl_ms,
+		.on_change = on_change,
+		.ctx = ctx,
+	};
+	/* No key of a channel ends like this (functions.lua). */
+	w->key = mem_printf("{%s}workers", config->redis.prefix);
+	if (dead_id != NULL)
+		w->dead_id = mem_strdup(dead_id);
+	list_init(&w->waiting);
+}
+
+void workers_free(struct workers *w)
+{
+	redis_call_cancel(&w->call);
+	free_names(&w->alive, &w->names);
+	mem_free(w->key);
+	mem_free(w->dead_id);
+}
