@@ -9,7 +9,7 @@
 #include "list.h"
 #include "mem.h"
 
-enum { CALL_TEXT_MAX = 128 << 10, FAKE_ARGS_MAX = 32 };
+enum { CALL_TEXT_MAX = 128 << 10, FAKE_ARGS_MAX = 256 };
 
 struct redis {
 	struct redis_events events;

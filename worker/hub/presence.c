@@ -43,8 +43,10 @@ struct presence {
 	struct presences *all;
 	struct channel *channel; /* NULL: gone */
 	const struct channel_options *options;
-	struct buf steps; /* the oldest first */
-	size_t sent;      /* bytes of them that are in the call */
+	struct buf steps;    /* the oldest first */
+	size_t sent;         /* bytes of them that are in the call */
+	uint64_t taken;      /* bytes that Redis knows, of all steps ever */
+	struct list readers; /* struct presence_wait */
 	uint32_t members;
 	/* While all members are said anew: those with a smaller index in the channel are still to be. From
 	 * the end to the beginning, as who comes is behind, and said by a step; and who leaves is replaced by
@@ -59,6 +61,8 @@ struct presence {
 	struct redis_call *call;
 	struct list node;    /* in all->queue or all->failed */
 	struct list checked; /* in all->checked, while there are members */
+	struct list due;     /* in all->due, until due_ms */
+	uint64_t due_ms;
 	size_t name_len;
 	char name[];
 };
@@ -75,7 +79,7 @@ static bool has_work(const struct presence *p)
 
 static void free_if_idle(struct presence *p)
 {
-	if (p->channel != NULL || p->call != NULL || has_work(p))
+	if (p->channel != NULL || p->call != NULL || has_work(p) || list_linked(&p->due))
 		return;
 	map_remove(&p->all->by_name, name_of(p));
 	list_remove(&p->node);
@@ -129,6 +133,18 @@ static void renew(struct presence *p)
 
 static void want_call(struct presence *p);
 
+static void tell_readers(struct presence *p, uint64_t mark)
+{
+	list_for_each (node, &p->readers) {
+		struct presence_wait *wait = container_of(node, struct presence_wait, node);
+
+		if (wait->mark > mark)
+			continue;
+		list_remove(&wait->node);
+		wait->done(wait);
+	}
+}
+
 static void add_step(struct presence *p, char sign, const struct subscription *s)
 {
 	struct member m = {.client = ""};
@@ -141,6 +157,7 @@ static void add_step(struct presence *p, char sign, const struct subscription *s
 		p->steps.len = p->sent;
 		p->clear = true;
 		renew(p);
+		tell_readers(p, UINT64_MAX);
 	}
 	want_call(p);
 }
@@ -191,7 +208,7 @@ static void send(struct presence *p)
 	struct buf dead, scratch;
 	size_t n = 0;
 
-	buf_init(&dead, WORKERS_DEAD_MAX * (WORKERS_ID_MAX + 1));
+	buf_init(&dead, WORKERS_DEAD_MAX * (WORKERS_ID_MAX + 1 + NUMBER_MAX));
 	buf_init(&scratch, WAITING_BYTES);
 	workers_put_dead(p->all->workers, &dead);
 	p->sent = 0;
@@ -217,6 +234,7 @@ static void send(struct presence *p)
 	c.argv[5] = buf_bytes(&dead);
 	p->all->in_flight++;
 	p->call = redis_fcall(p->all->redis, "fanfare_presence_update", c.argv, c.argc, on_reply, p);
+	tell_readers(p, p->taken + p->sent);
 	buf_free(&dead);
 	buf_free(&scratch);
 }
@@ -240,14 +258,36 @@ static void want_call(struct presence *p)
 
 /* --- the answer --- */
 
-/* Whom nobody knows may have come after we heard last who is there. */
+/* At the next tick. */
+static void check_soon(struct presence *p)
+{
+	if (!list_linked(&p->checked))
+		return;
+	p->checked_ms = 0;
+	list_remove(&p->checked);
+	list_append(p->all->checked.next, &p->checked);
+}
+
+static void wait_for_due(struct presence *p, int64_t in_ms)
+{
+	list_remove(&p->due);
+	if (in_ms < 0)
+		return;
+	p->due_ms = clock_ms() + (uint64_t)in_ms;
+	list_append(&p->all->due, &p->due);
+}
+
+/* Whom nobody knows may have come after we heard last who is there. Of the dead, only so many members are
+ * taken away at once: it is looked soon whether there are more. */
 static void look_at(struct presence *p, const struct redis_reply *workers)
 {
 	for (size_t i = 0; i < workers->count; i++) {
 		const struct redis_reply *name = workers->elements[i];
 
-		if (name->type == REDIS_STRING && !workers_are_alive(p->all->workers, name->text))
-			workers_suspect(p->all->workers, name->text);
+		if (name->type != REDIS_STRING || workers_are_alive(p->all->workers, name->text))
+			continue;
+		workers_suspect(p->all->workers, name->text);
+		check_soon(p);
 	}
 }
 
@@ -276,8 +316,9 @@ static bool take_reply(struct presence *p, const struct redis_reply *reply)
 {
 	static struct log_limit limit;
 
-	if (reply != NULL && reply->type == REDIS_ARRAY && reply->count == 2 &&
-	    reply->elements[0]->type == REDIS_INTEGER && reply->elements[1]->type == REDIS_ARRAY)
+	if (reply != NULL && reply->type == REDIS_ARRAY && reply->count == 3 &&
+	    reply->elements[0]->type == REDIS_INTEGER && reply->elements[1]->type == REDIS_ARRAY &&
+	    reply->elements[2]->type == REDIS_INTEGER)
 		return true;
 	if (reply != NULL && log_allowed(&limit))
 		log_error("cannot tell Redis who is there in %.*s: %.*s", BYTES_FMT(name_of(p)),
@@ -296,9 +337,11 @@ static void on_reply(void *arg, const struct redis_reply *reply)
 		p->left = p->left_before;
 		p->sent = 0;
 		list_append(&all->failed, &p->node);
+		tell_readers(p, UINT64_MAX);
 		return;
 	}
 	buf_consume(&p->steps, p->sent);
+	p->taken += p->sent;
 	p->sent = 0;
 	if (p->steps.len == 0)
 		buf_free(&p->steps);
@@ -306,6 +349,7 @@ static void on_reply(void *arg, const struct redis_reply *reply)
 	p->renewing = p->renewing && p->left > 0;
 	p->check = false;
 	look_at(p, reply->elements[1]);
+	wait_for_due(p, reply->elements[2]->integer);
 	compare(p, reply->elements[0]->integer);
 	if (has_work(p))
 		want_call(p);
@@ -327,6 +371,7 @@ void presences_init(struct presences *all, struct redis *redis, struct workers *
 	list_init(&all->queue);
 	list_init(&all->failed);
 	list_init(&all->checked);
+	list_init(&all->due);
 }
 
 /* What could not be told any more, others find out: this worker does not renew its lease. */
@@ -353,6 +398,19 @@ static void check(struct presence *p)
 	want_call(p);
 }
 
+static void tell_due(struct presences *all)
+{
+	list_for_each (node, &all->due) {
+		struct presence *p = container_of(node, struct presence, due);
+
+		if (clock_ms() < p->due_ms)
+			continue;
+		list_remove(&p->due);
+		p->check = true;
+		want_call(p);
+	}
+}
+
 void presences_tick(struct presences *all)
 {
 	list_move_all(&all->queue, &all->failed);
@@ -363,6 +421,7 @@ void presences_tick(struct presences *all)
 			break;
 		check(p);
 	}
+	tell_due(all);
 	pump(all);
 }
 
@@ -387,6 +446,7 @@ static struct presence *presence_new(struct presences *all, struct bytes name)
 	p->name_len = name.len;
 	memcpy(p->name, name.ptr, name.len);
 	buf_init(&p->steps, WAITING_BYTES);
+	list_init(&p->readers);
 	map_add(&all->by_name, name_of(p), p);
 	return p;
 }
@@ -443,4 +503,20 @@ void presence_check(struct presences *all, struct bytes redis_name)
 
 	if (p != NULL && p->members > 0)
 		check(p);
+}
+
+bool presence_wait(struct presences *all, struct bytes redis_name, struct presence_wait *wait)
+{
+	struct presence *p = map_get(&all->by_name, redis_name);
+
+	if (p == NULL || p->steps.len == p->sent || !all->workers->registered)
+		return false;
+	wait->mark = p->taken + p->steps.len;
+	list_append(&p->readers, &wait->node);
+	return true;
+}
+
+void presence_forget(struct presence_wait *wait)
+{
+	list_remove(&wait->node);
 }

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "bytes.h"
+#include "compiler.h"
 #include "list.h"
 #include "map.h"
 
@@ -30,9 +31,17 @@ struct presences {
 	struct list queue;   /* to be called, when there is room */
 	struct list failed;  /* to be tried again */
 	struct list checked; /* the longest ago first */
+	struct list due;     /* those in which a leave waits to be told */
 	size_t in_flight;
 	size_t steps; /* that wait, of all */
 	size_t steps_bytes;
+};
+
+/* Embedded in who waits until Redis was told of what is behind here; zeroed at birth. */
+struct presence_wait {
+	struct list node;
+	uint64_t mark;
+	void (*done)(struct presence_wait *wait);
 };
 
 void presences_init(struct presences *all, struct redis *redis, struct workers *workers,
@@ -56,3 +65,9 @@ void presence_join(struct presence *p, struct subscription *s);
 void presence_leave(struct presence *p, struct subscription *s);
 /* Compares that of the channel soon, if it is here. */
 void presence_check(struct presences *all, struct bytes redis_name);
+/* Whether something that happened in the channel here was not sent to Redis yet: then done is called when it
+ * was, or could not be, unless presence_forget() comes first; a call that is made then is carried out behind
+ * it. */
+bool presence_wait(struct presences *all, struct bytes redis_name, struct presence_wait *wait) MUST_CHECK;
+/* Accepts one that does not wait. */
+void presence_forget(struct presence_wait *wait);

@@ -15,6 +15,7 @@ struct hub_presence {
 	struct hub *hub;
 	struct redis_call *call;
 	struct workers_wait wait;
+	struct presence_wait told; /* what is known here is known in Redis */
 	void (*done)(void *arg, enum error_code error, const struct presence_result *result,
 	             const struct presence_stats_result *stats);
 	void *arg;
@@ -199,6 +200,11 @@ static void read_again(struct workers_wait *wait)
 	read(container_of(wait, struct hub_presence, wait));
 }
 
+static void on_told(struct presence_wait *told)
+{
+	read(container_of(told, struct hub_presence, told));
+}
+
 struct hub_presence *hub_presence(struct hub *h, struct bytes channel, bool stats,
                                   void (*done)(void *arg, enum error_code error,
                                                const struct presence_result *result,
@@ -212,6 +218,7 @@ struct hub_presence *hub_presence(struct hub *h, struct bytes channel, bool stat
 	*q = (struct hub_presence){
 		.hub = h,
 		.wait.done = read_again,
+		.told.done = on_told,
 		.done = done,
 		.arg = arg,
 		.stats = stats,
@@ -219,7 +226,8 @@ struct hub_presence *hub_presence(struct hub *h, struct bytes channel, bool stat
 	};
 	memcpy(q->name, h->prefix.ptr, h->prefix.len);
 	memcpy(q->name + h->prefix.len, channel.ptr, channel.len);
-	read(q);
+	if (!presence_wait(&h->presences, (struct bytes){q->name, q->name_len}, &q->told))
+		read(q);
 	return q;
 }
 
@@ -229,6 +237,7 @@ void hub_presence_cancel(struct hub_presence **q)
 		return;
 	redis_call_cancel(&(*q)->call);
 	workers_forget(&(*q)->wait);
+	presence_forget(&(*q)->told);
 	mem_free(*q);
 	*q = NULL;
 }

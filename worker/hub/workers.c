@@ -10,8 +10,9 @@
 #include "mem.h"
 #include "redis.h"
 
-/* How often a lease is renewed in its time, and how soon after that did not work. */
-enum { RENEWALS = 5, AGAIN_MS = 500, NUMBER_MAX = 24 };
+/* How often a lease is renewed in its time, and how long after the last one at most, since that is how long
+ * it takes until a death is known everywhere; and how soon after that did not work. */
+enum { RENEWALS = 5, RENEWAL_MAX_MS = 2000, AGAIN_MS = 500, NUMBER_MAX = 24 };
 
 /* --- the names --- */
 
@@ -83,10 +84,21 @@ static void set_name(char place[WORKERS_ID_MAX + 1], struct bytes id)
 	place[id.len] = '\0';
 }
 
-static void bury(struct workers *w, struct bytes id)
+/* Whether that is news. Who came back unseen and died once more did so later. */
+static bool bury(struct workers *w, struct bytes id, uint64_t redis_ms)
 {
-	if (!is_listed(w->dead, WORKERS_DEAD_MAX, id))
-		set_name(w->dead[w->dead_count++ % WORKERS_DEAD_MAX], id);
+	size_t place = w->dead_count % WORKERS_DEAD_MAX;
+
+	for (size_t i = 0; i < WORKERS_DEAD_MAX; i++) {
+		if (!bytes_eq(BYTES_OF_STR(w->dead[i]), id))
+			continue;
+		w->dead_ms[i] = redis_ms;
+		return false;
+	}
+	w->dead_count++;
+	set_name(w->dead[place], id);
+	w->dead_ms[place] = redis_ms;
+	return true;
 }
 
 static void revive(struct workers *w, struct bytes id)
@@ -107,13 +119,15 @@ void workers_put_dead(const struct workers *w, struct buf *out)
 		if (out->len > start)
 			buf_putc(out, ' ');
 		buf_puts(out, w->dead[i]);
+		buf_putc(out, '@');
+		buf_put_u64(out, w->dead_ms[i]);
 	}
 }
 
 /* --- renewing --- */
 
 /* Whether somebody is missing who was there. */
-static bool take_names(struct workers *w, const struct redis_reply *list)
+static bool take_names(struct workers *w, const struct redis_reply *list, uint64_t redis_ms)
 {
 	struct buf old_text = w->alive;
 	struct bytes *old = w->names;
@@ -126,7 +140,7 @@ static bool take_names(struct workers *w, const struct redis_reply *list)
 	for (size_t i = 0; i < old_count; i++) {
 		if (workers_are_alive(w, old[i]) || bytes_eq(old[i], BYTES_OF_STR(w->id)))
 			continue;
-		bury(w, old[i]);
+		bury(w, old[i], redis_ms);
 		missing = true;
 	}
 	free_names(&old_text, &old);
@@ -136,14 +150,14 @@ static bool take_names(struct workers *w, const struct redis_reply *list)
 void workers_suspect(struct workers *w, struct bytes id)
 {
 	if (id.len == 0 || id.len > WORKERS_ID_MAX || w->suspect_count == WORKERS_SUSPECTS_MAX ||
-	    is_listed(w->dead, WORKERS_DEAD_MAX, id) || is_listed(w->suspects, w->suspect_count, id))
+	    is_listed(w->suspects, w->suspect_count, id))
 		return;
 	set_name(w->suspects[w->suspect_count++], id);
 	w->due_ms = 0;
 }
 
 /* Those who are suspected still are asked for by the next call. */
-static bool judge_suspects(struct workers *w)
+static bool judge_suspects(struct workers *w, uint64_t redis_ms)
 {
 	size_t asked = w->suspects_asked;
 	bool any = false;
@@ -153,8 +167,7 @@ static bool judge_suspects(struct workers *w)
 
 		if (workers_are_alive(w, id))
 			continue;
-		bury(w, id);
-		any = true;
+		any |= bury(w, id, redis_ms);
 	}
 	w->suspect_count -= asked;
 	memmove(w->suspects, w->suspects[asked], w->suspect_count * sizeof(w->suspects[0]));
@@ -164,24 +177,26 @@ static bool judge_suspects(struct workers *w)
 
 static bool take_reply(struct workers *w, const struct redis_reply *reply)
 {
-	const struct redis_reply *had, *digest, *list;
+	const struct redis_reply *had, *digest, *list, *now;
 	bool changed;
 
-	if (reply == NULL || reply->type != REDIS_ARRAY || reply->count != 3)
+	if (reply == NULL || reply->type != REDIS_ARRAY || reply->count != 4)
 		return false;
 	had = reply->elements[0];
 	digest = reply->elements[1];
 	list = reply->elements[2];
+	now = reply->elements[3];
 	if (had->type != REDIS_INTEGER || digest->type != REDIS_STRING ||
-	    digest->text.len > sizeof(w->digest) || list->type != REDIS_ARRAY)
+	    digest->text.len > sizeof(w->digest) || list->type != REDIS_ARRAY || now->type != REDIS_INTEGER ||
+	    now->integer < 0)
 		return false;
 	changed = w->registered && had->integer == 0;
 	if (list->count > 0)
-		changed |= take_names(w, list);
+		changed |= take_names(w, list, (uint64_t)now->integer);
 	w->digest_len = digest->text.len;
 	memcpy(w->digest, digest->text.ptr, digest->text.len);
 	w->registered = true;
-	changed |= judge_suspects(w);
+	changed |= judge_suspects(w, (uint64_t)now->integer);
 	mem_free(w->dead_id);
 	w->dead_id = NULL;
 	if (changed)
@@ -213,11 +228,18 @@ static void tell_waiting(struct workers *w)
 		renew(w);
 }
 
+static uint64_t renewal_interval(const struct workers *w)
+{
+	uint64_t part = w->lease_ms / RENEWALS;
+
+	return part < RENEWAL_MAX_MS ? part : RENEWAL_MAX_MS;
+}
+
 static void on_reply(void *arg, const struct redis_reply *reply)
 {
 	static struct log_limit limit;
 	struct workers *w = arg;
-	uint64_t next_ms = w->lease_ms / RENEWALS;
+	uint64_t next_ms = renewal_interval(w);
 
 	w->call = NULL;
 	if (!take_reply(w, reply)) {

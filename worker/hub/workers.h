@@ -39,7 +39,8 @@ struct workers {
 	char digest[WORKERS_ID_MAX]; /* of the names, as Redis has it */
 	size_t digest_len;
 	char dead[WORKERS_DEAD_MAX][WORKERS_ID_MAX + 1];
-	size_t dead_count; /* ever */
+	uint64_t dead_ms[WORKERS_DEAD_MAX]; /* when that was learnt, by the clock of Redis */
+	size_t dead_count;                  /* ever */
 	char suspects[WORKERS_SUSPECTS_MAX][WORKERS_ID_MAX + 1];
 	size_t suspect_count;
 	size_t suspects_asked; /* so many of them the call under way will tell of */
@@ -72,5 +73,5 @@ void workers_forget(struct workers_wait *wait);
 /* That worker is not among those who were alive when Redis was asked last: it is new, or dead, and then
  * on_change follows. */
 void workers_suspect(struct workers *w, struct bytes id);
-/* Appends the names of those who died last, with a space between two. */
+/* Appends those who died last, NAME@MS, with a space between two. */
 void workers_put_dead(const struct workers *w, struct buf *out);

@@ -542,6 +542,8 @@ end
 local PRESENCE_TTL = 24 * 3600 -- of the keys, of which workers remind us far more often
 local DUE_MAX = 100            -- leaves that are told in one call
 local DEAD_TTL_MS = 3600 * 1000
+local MEMBERS_MAX = 20000      -- in one answer: Redis stands still for 10 us for each
+local REAP_MAX = 2000          -- members that are taken away in one call, likewise
 local WORKER = '^%x[%x-]+$'
 
 local function presence_keys_of(channel)
@@ -562,10 +564,11 @@ local function member_of(user, info)
 	return #user .. ':' .. user .. info
 end
 
+-- Nothing for what somebody else has put there: nobody came with it, and nobody leaves.
 local function user_and_info(member)
 	local len, from = member:match('^(%d+):()')
-	if not len then
-		refuse('what is kept of presence is none')
+	if not len or #len > 9 then
+		return nil
 	end
 	return member:sub(from, from + len - 1), member:sub(from + len)
 end
@@ -616,8 +619,14 @@ local function tell_due(call, keys)
 	end
 end
 
+-- In how many ms the next leave that was set aside is to be told; -1: there is none.
+local function next_due(call, keys)
+	local first = redis.call('ZRANGE', keys.due, 0, 0, 'WITHSCORES')
+	return first[2] and math.max(0, tonumber(first[2]) - call.now) or -1
+end
+
 local function count_user(keys, user, by)
-	if redis.call('HINCRBY', keys.users, user, by) <= 0 then
+	if user and redis.call('HINCRBY', keys.users, user, by) <= 0 then
 		redis.call('HDEL', keys.users, user)
 	end
 end
@@ -638,7 +647,9 @@ end
 local function gone(call, keys, member)
 	local user, info = user_and_info(member)
 	count_user(keys, user, -1)
-	if call.grace > 0 and user ~= '' then
+	if not user then
+		return
+	elseif call.grace > 0 and user ~= '' then
 		put_aside(keys, user, info, call.now + call.grace)
 	else
 		tell(call, keys, 'leave', info)
@@ -653,20 +664,22 @@ local function leave(call, keys, client)
 	end
 end
 
--- All members of a worker that is no more. That it was so is kept: if it is alive after all, those who heard of the
--- leaves have to hear that its members are back.
-local function reap(call, keys, worker)
-	if worker == call.worker or redis.call('HEXISTS', keys.workers, worker) == 0 then
+-- Members of a worker that is no more, of which was learnt at that time: so many at once, the others by the calls that
+-- follow. That it was so is kept: if it is alive after all, those who heard of the leaves have to hear that its members are
+-- back. Who has said something later is alive, and whoever calls it dead has not heard of it yet.
+local function reap(call, keys, worker, at)
+	local since = tonumber(redis.call('HGET', keys.workers, worker) or '')
+	if worker == call.worker or not since or math.abs(since) > at then
 		return
 	end
-	local members = redis.call('HVALS', keys.of .. worker)
+	local members = redis.call('HSCAN', keys.of .. worker, '0', 'COUNT', REAP_MAX)[2]
 	if #members == 0 then
 		return
 	end
-	redis.call('UNLINK', keys.of .. worker)
-	redis.call('HSET', keys.workers, worker, exact(-call.now))
-	for _, member in ipairs(members) do
-		gone(call, keys, member)
+	redis.call('HSET', keys.workers, worker, exact(-at))
+	for i = 1, #members, 2 do
+		redis.call('HDEL', keys.of .. worker, members[i])
+		gone(call, keys, members[i + 1])
 	end
 end
 
@@ -684,31 +697,48 @@ local function look_at_workers(call, keys)
 	return there
 end
 
--- What Redis has lost of one key does not fit to the others.
+-- Redis can lose one key and keep another, when it is short of memory. A worker is not noted when it has no members.
+local function users_do_not_fit(call, keys, since)
+	local has_members = redis.call('EXISTS', keys.of .. call.worker) == 1
+	if has_members then
+		return redis.call('EXISTS', keys.users) == 0
+	end
+	return since and not call.was_reaped
+end
+
 local function count_users(keys)
 	redis.call('UNLINK', keys.users)
 	for _, worker in ipairs(redis.call('HKEYS', keys.workers)) do
 		for _, member in ipairs(redis.call('HVALS', keys.of .. worker)) do
-			redis.call('HINCRBY', keys.users, (user_and_info(member)), 1)
+			count_user(keys, (user_and_info(member)), 1)
 		end
 	end
 end
 
 local STEPS = {['+'] = 4, ['='] = 4, ['-'] = 2}
+local FIRST_STEP = 6
 
-local function take_steps(call, keys, args)
-	local i = 6
+local function check_steps(args)
+	local i = FIRST_STEP
 	while i <= #args do
-		local step = args[i]
-		local width = STEPS[step]
+		local width = STEPS[args[i]]
 		if not width or args[i + width - 1] == nil then
 			refuse('a step is +, = or - with what belongs to it')
-		elseif step == '-' then
+		end
+		i = i + width
+	end
+end
+
+local function take_steps(call, keys, args)
+	local i = FIRST_STEP
+	while i <= #args do
+		local step = args[i]
+		if step == '-' then
 			leave(call, keys, args[i + 1])
 		else
 			join(call, keys, args[i + 1], args[i + 2], args[i + 3], step == '=' and not call.was_reaped)
 		end
-		i = i + width
+		i = i + STEPS[step]
 	end
 end
 
@@ -716,10 +746,10 @@ local function has(flags, letter)
 	return flags:find(letter, 1, true) ~= nil
 end
 
--- While the members of a worker that was found dead are put back, it stays so.
+-- While the members of a worker that was found dead are put back, it stays so, but nobody finds it dead for the same again.
 local function see_to_worker(call, keys, count)
 	if call.was_reaped and not has(call.flags, 'd') then
-		return
+		redis.call('HSET', keys.workers, call.worker, exact(-call.now))
 	elseif count > 0 then
 		redis.call('HSET', keys.workers, call.worker, exact(call.now))
 	else
@@ -733,10 +763,12 @@ local function expire(call, keys)
 	end
 end
 
--- Worker, flags, grace in ms, publishing to a sharded channel (0 or 1), the workers that are dead; then steps:
+-- Worker, flags, grace in ms, publishing to a sharded channel (0 or 1), the workers that are dead, each with @ and the time
+-- (ms) at which that was learnt from fanfare_workers; then steps:
 -- + client user info for who came, = the same for who is there and may be missing here, - client for who left.
 -- Flags: j joins and leaves are told; w the workers are asked for; c what is here of the worker is forgotten; d all who
--- are there have been said. Answers how many members the worker has and, with w, the workers that have any.
+-- are there have been said. Answers how many members the worker has; with w, the workers that have any; and in how many ms
+-- to call again, as a leave is to be told then (-1: not for that).
 local function presence_update(channel, args)
 	local call = {
 		worker = args[1] or '', flags = args[2] or '', grace = tonumber(args[3] or ''), sharded = args[4] == '1',
@@ -746,12 +778,14 @@ local function presence_update(channel, args)
 		refuse('needs a worker, flags, a grace, 0 or 1, and the dead')
 	end
 	call.tells = has(call.flags, 'j')
+	check_steps(args)
 	local keys = presence_keys_of(channel)
 	check_may_send(call, channel)
 	local since = redis.call('HGET', keys.workers, call.worker)
 	call.was_reaped = since and since:sub(1, 1) == '-'
-	for dead in args[5]:gmatch('%S+') do
-		reap(call, keys, dead)
+	local miscounted = has(call.flags, 'c') or users_do_not_fit(call, keys, since)
+	for dead, at in args[5]:gmatch('(%S+)@(%d+)') do
+		reap(call, keys, dead, tonumber(at))
 	end
 	if has(call.flags, 'c') then
 		redis.call('UNLINK', keys.of .. call.worker)
@@ -760,20 +794,24 @@ local function presence_update(channel, args)
 	tell_due(call, keys)
 	local count = redis.call('HLEN', keys.of .. call.worker)
 	see_to_worker(call, keys, count)
-	if has(call.flags, 'd') then
+	if miscounted then
 		count_users(keys)
 	end
 	expire(call, keys)
-	return {count, has(call.flags, 'w') and look_at_workers(call, keys) or {}}
+	return {count, has(call.flags, 'w') and look_at_workers(call, keys) or {}, next_due(call, keys)}
 end
 
 -- By turns a worker and its members, these by turns a client and what is kept of it, without the user.
 local function presence(channel)
-	local keys, all, bytes = presence_keys_of(channel), {}, 0
+	local keys, all, bytes, count = presence_keys_of(channel), {}, 0, 0
 	for _, worker in ipairs(redis.call('HKEYS', keys.workers)) do
+		count = count + redis.call('HLEN', keys.of .. worker)
+		if count > MEMBERS_MAX then
+			refuse('too many members for one answer')
+		end
 		local members = redis.call('HGETALL', keys.of .. worker)
 		for i = 2, #members, 2 do
-			members[i] = select(2, user_and_info(members[i]))
+			members[i] = select(2, user_and_info(members[i])) or ''
 			bytes = bytes + #members[i]
 		end
 		if bytes > ANSWER_MAX then
@@ -801,17 +839,17 @@ local function presence_stats(channel)
 end
 
 -- Renews the lease of a worker: its name, how long in ms, the digest of the names that it knows, and workers that are
--- dead. When nobody has renewed for a while, it was Redis that was away, and nobody is dead for it. Answers whether the
+-- dead. When nobody has renewed for half a lease (each does so far more often), it was Redis
+-- that was away, and nobody is dead for it. Answers whether the
 -- worker had a lease, the digest of the names that are alive, and these if they are others than the worker knows.
-local SILENCE_MS = 5000
 local SEEN = '.seen'
 
-local function read_leases(key, now)
+local function read_leases(key, lease, now)
 	local leases, all = {}, redis.call('HGETALL', key)
 	for i = 1, #all, 2 do
 		leases[all[i]] = tonumber(all[i + 1]) or 0
 	end
-	local silent = now - (leases[SEEN] or 0) > SILENCE_MS
+	local silent = now - (leases[SEEN] or 0) > lease / 2
 	leases[SEEN] = nil
 	return leases, silent
 end
@@ -821,7 +859,7 @@ local function workers(key, args)
 	if not worker:find(WORKER) or not lease or lease < 1 or not known then
 		refuse('needs a worker, a lease, and what is known')
 	end
-	local leases, silent = read_leases(key, now)
+	local leases, silent = read_leases(key, lease, now)
 	local had, names = leases[worker] and 1 or 0, {}
 	for i = 4, #args do
 		leases[args[i]] = nil
@@ -842,7 +880,7 @@ local function workers(key, args)
 	redis.call('EXPIRE', key, PRESENCE_TTL)
 	table.sort(names)
 	local digest = redis.sha1hex(table.concat(names, ' '))
-	return {had, digest, digest ~= known and names or {}}
+	return {had, digest, digest ~= known and names or {}, now}
 end
 
 local function version()
