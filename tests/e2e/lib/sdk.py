@@ -37,7 +37,8 @@ class Driver:
 		return id
 
 	def do(self, name, timeout=10.0, **members):
-		"""Runs the command to its end; raises Failed with the SDK's error. Keeps the events that come meanwhile."""
+		"""Runs the command to its end and returns the event of it; raises Failed with the SDK's error. Keeps the events that come
+		meanwhile."""
 		id, put_back = self.start(name, **members), []
 		deadline = process.now() + timeout
 		while True:
@@ -49,6 +50,7 @@ class Driver:
 			self.events.queue.appendleft(event)
 		if event["event"] == "failed":
 			raise Failed(event)
+		return event
 
 	def expect(self, name, timeout=10.0, **members):
 		wanted = {"event": name} | members

@@ -49,7 +49,9 @@ class Peer:
 		"""Reads once into the buffer. False at the end of the stream; Timeout when nothing came."""
 		if self.at_end:
 			return False
-		if not select.select([self.socket], [], [], process.patience(max(timeout, 0)))[0]:
+		ready = select.poll()
+		ready.register(self.socket, select.POLLIN)
+		if not ready.poll(1000 * process.patience(max(timeout, 0))):
 			raise Timeout("nothing came")
 		try:
 			data = self.socket.recv(65536)

@@ -15,6 +15,8 @@ function sdk_driver(Centrifuge, {url, options}, emit) {
 			subscription.on("subscribed", ({recovered, wasRecovering, streamPosition}) =>
 				emit({event: "subscribed", channel, recovered, was_recovering: wasRecovering, ...streamPosition}));
 			subscription.on("publication", ({data, offset}) => emit({event: "publication", channel, data, offset}));
+			for (const event of ["join", "leave"])
+				subscription.on(event, ({info}) => emit({event, channel, client: info.client, user: info.user}));
 		}
 		subscription.subscribe();
 	}
@@ -27,12 +29,18 @@ function sdk_driver(Centrifuge, {url, options}, emit) {
 		publish: ({channel, data}) => client.publish(channel, data),
 		rpc: ({method, data}) => client.rpc(method, data),
 		history: ({channel}) => client.history(channel, {limit: 1}),
+		presence: async ({channel}) => Object.keys((await client.presence(channel)).clients),
+		presence_stats: async ({channel}) => {
+			const {numClients, numUsers} = await client.presenceStats(channel);
+			return [numClients, numUsers];
+		},
 	};
 
 	return async (command) => {
 		try {
-			await commands[command.do](command);
-			emit({event: "done", id: command.id});
+			const result = await commands[command.do](command);
+			const told = Array.isArray(result) ? {result} : {};
+			emit({event: "done", id: command.id, ...told});
 		} catch (error) {
 			emit({event: "failed", id: command.id, code: error.code, message: error.message});
 		}

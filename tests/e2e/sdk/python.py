@@ -44,6 +44,12 @@ class SubscriptionEvents(centrifuge.SubscriptionEventHandler):
 	async def on_publication(self, ctx):
 		emit("publication", channel=self.channel, data=ctx.pub.data, offset=ctx.pub.offset)
 
+	async def on_join(self, ctx):
+		emit("join", channel=self.channel, client=ctx.info.client, user=ctx.info.user)
+
+	async def on_leave(self, ctx):
+		emit("leave", channel=self.channel, client=ctx.info.client, user=ctx.info.user)
+
 
 class Driver:
 	def __init__(self, url):
@@ -73,11 +79,18 @@ class Driver:
 	async def history(self, channel):
 		await self.client.history(channel, limit=1)
 
+	async def presence(self, channel):
+		return list((await self.client.presence(channel)).clients)
+
+	async def presence_stats(self, channel):
+		found = await self.client.presence_stats(channel)
+		return [found.num_clients, found.num_users]
+
 	async def run(self, command):
 		id, name = command.pop("id"), command.pop("do")
 		try:
-			await getattr(self, name)(**command)
-			emit("done", id=id)
+			result = await getattr(self, name)(**command)
+			emit("done", id=id, **({} if result is None else {"result": result}))
 		except centrifuge.CentrifugeError as error:
 			emit("failed", id=id, code=getattr(error, "code", None), message=str(error))
 
