@@ -15,8 +15,8 @@ from lib.redis_server import RedisClient, RedisServer
 # What of the words in `needs` this broker can do. Scenarios that need another one are left out, and counted.
 # binary-payloads: what is not JSON is delivered as a JSON string, so nobody is closed for it.
 BUILT = {
-	"cache-recovery", "channel-ids", "forget-stream", "history", "history-remove", "lost-publication", "server-subscriptions",
-	"tags", "uni", "user-limited",
+	"cache-recovery", "channel-ids", "forget-stream", "history", "history-remove", "lost-publication", "presence",
+	"server-subscriptions", "tags", "uni", "user-limited",
 }
 
 # Scenarios are independent and mostly wait: so many at a time. Few enough for the timing of ping scenarios.
@@ -30,6 +30,9 @@ HISTORY = {
 	**EVERYBODY, "history_size": 100, "history_ttl": "300s",
 	"allow_history_for_client": True, "allow_history_for_anonymous": True,
 }
+PRESENCE = {
+	**EVERYBODY, "presence": True, "join_leave": True, "allow_presence_for_client": True, "allow_presence_for_anonymous": True,
+}
 RECOVERED = {**HISTORY, "force_positioning": True, "force_recovery": True}
 DEFAULT = {
 	"client": {"allow_anonymous_connect_without_token": True, "allowed_origins": ["*"]},
@@ -38,7 +41,7 @@ DEFAULT = {
 		"without_namespace": EVERYBODY,
 		"namespaces": [
 			{"name": "live", **EVERYBODY},
-			{"name": "deny", "history_size": 100, "history_ttl": "300s"},
+			{"name": "deny", "history_size": 100, "history_ttl": "300s", "presence": True},
 			{"name": "hist", **RECOVERED},
 			{"name": "keep", **HISTORY},
 			{"name": "pos", **HISTORY, "force_positioning": True},
@@ -47,6 +50,8 @@ DEFAULT = {
 			{"name": "ask", **HISTORY, "allow_positioning": True, "allow_recovery": True},
 			{"name": "cache", **RECOVERED, "force_recovery_mode": "cache"},
 			{"name": "acache", **RECOVERED, "force_recovery_mode": "cache", "auto_cache_recover": True},
+			{"name": "pres", **PRESENCE, "force_push_join_leave": True},
+			{"name": "joinask", **PRESENCE},
 			{"name": "comp", **EVERYBODY, "allow_channel_compaction": True},
 			{"name": "nopub", "allow_subscribe_for_client": True, "allow_subscribe_for_anonymous": True},
 			{"name": "subpub", "allow_subscribe_for_client": True, "allow_subscribe_for_anonymous": True,

@@ -1,0 +1,586 @@
+"""Presence, join and leave: who is there, everywhere the same, also after workers, brokers and Redis have failed."""
+
+import contextlib
+import json
+import os
+import signal
+import time
+
+import pytest
+
+from lib import process
+from lib.broker import OPEN, Broker, merge
+from lib.client import Client, ErrorReply
+from lib.redis_server import RedisClient, RedisServer
+from lib.sdk import SDKS
+from lib.ws import WebSocket
+
+EVERYBODY = OPEN["channel"]["without_namespace"]
+ASKED = {**EVERYBODY, "presence": True, "allow_presence_for_client": True, "allow_presence_for_anonymous": True}
+TOLD = {**ASKED, "join_leave": True, "force_push_join_leave": True}
+LEASE_S = 2
+CONFIG = {
+	"redis": {"presence_ttl": f"{LEASE_S}s"},
+	"client": {"presence_update_interval": "1s"},
+	"uni_websocket": {"enabled": True},
+	"channel": {"namespaces": [
+		{"name": "told", **TOLD},
+		{"name": "ask", **ASKED, "join_leave": True},
+		{"name": "mute", **ASKED},
+		{"name": "events", **EVERYBODY, "join_leave": True, "force_push_join_leave": True},
+		{"name": "kept", **TOLD, "history_size": 100, "history_ttl": "60s", "force_recovery": True},
+		{"name": "grace", **TOLD, "join_leave_grace": "2s"},
+		{"name": "comp", **TOLD, "allow_channel_compaction": True},
+		{"name": "users", **EVERYBODY, "presence": True, "allow_presence_for_client": True},
+		{"name": "subs", **EVERYBODY, "presence": True, "allow_presence_for_subscriber": True, "allow_presence_for_anonymous": True},
+		{"name": "nobody", **EVERYBODY, "presence": True},
+	]},
+}
+
+
+@pytest.fixture(scope="module")
+def shared_redis():
+	with RedisServer() as server:
+		yield server
+
+
+@pytest.fixture(scope="module")
+def shared(shared_redis):
+	"""For tests that break nothing."""
+	with Broker(CONFIG, shared_redis, workers=2) as broker:
+		yield broker
+
+
+@pytest.fixture
+def redis():
+	with RedisServer() as server:
+		yield server
+
+
+@pytest.fixture
+def broker(redis):
+	with Broker(CONFIG, redis, workers=2) as broker:
+		yield broker
+
+
+@pytest.fixture
+def channel(request):
+	return "told:" + request.node.name.replace("[", "-").replace("]", "")
+
+
+@pytest.fixture
+def connect(request):
+	"""Connects clients that are closed at the end."""
+	with contextlib.ExitStack() as clients:
+		yield lambda broker, **options: clients.enter_context(contextlib.closing(Client(broker.port, **options)))
+
+
+def me(client):
+	return client.hello["client"]
+
+
+def members(client, channel):
+	"""The ids of the clients that are there."""
+	presence = client.call("presence", {"channel": channel})["presence"]
+	assert all(id == info["client"] for id, info in presence.items())
+	return set(presence)
+
+
+def stats(client, channel):
+	return client.call("presence_stats", {"channel": channel})["num_clients"]
+
+
+def wait_for_members(asker, channel, wanted, what, timeout=10.0):
+	seen = []
+
+	def is_so():
+		seen[:] = [members(asker, channel), stats(asker, channel)]
+		return seen == [wanted, len(wanted)]
+
+	try:
+		process.wait_until(is_so, what, timeout, every=0.05)
+	except process.Timeout as trouble:
+		raise process.Timeout(f"{trouble}: wanted {wanted}, there are {seen}") from None
+
+
+def event(push, channel):
+	assert push.get("channel") == channel, push
+	[what] = set(push) - {"channel"}
+	return what, push[what]["info"]["client"]
+
+
+def heard(client, channel, count, timeout=10.0):
+	return [event(client.push(timeout), channel) for _ in range(count)]
+
+
+def all_heard(client, channel, end):
+	"""All up to a join of the client `end`."""
+	events = []
+	while not events or events[-1] != ("join", end):
+		events.append(event(client.push(10), channel))
+	return events
+
+
+def on_each_worker(broker, connect, channel, count=2):
+	"""Clients of which each worker has at least `count`, by worker: told apart by who falls silent when one is stopped."""
+	clients = [connect(broker) for _ in range(12 * count)]
+	workers = broker.worker_pids()
+	os.kill(workers[0], signal.SIGSTOP)
+	try:
+		ids = [client.send("presence_stats", {"channel": "mute:nobody"}) for client in clients]
+		deadline = process.now() + 1
+		answered = [has_answer(client, id, deadline) for client, id in zip(clients, ids)]
+	finally:
+		os.kill(workers[0], signal.SIGCONT)
+	for client, id in zip(clients, ids):
+		if id in client.replies:
+			client.replies.pop(id)
+		else:
+			client.reply(id, "presence_stats")
+	found = {
+		workers[0]: [client for client, yes in zip(clients, answered) if not yes],
+		workers[1]: [client for client, yes in zip(clients, answered) if yes],
+	}
+	assert all(len(some) >= count for some in found.values()), "the kernel gave all clients to one worker"
+	return found
+
+
+def has_answer(client, id, deadline):
+	try:
+		client.replies[id] = {"presence_stats": client.reply(id, "presence_stats", max(deadline - process.now(), 0.05))}
+		return True
+	except (AssertionError, TimeoutError):
+		return False
+
+
+def subscribe_all(clients, channel):
+	"""Each hears the joins of those behind it, too."""
+	for i, client in enumerate(clients):
+		client.subscribe(channel)
+		for earlier in clients[:i + 1]:
+			assert heard(earlier, channel, 1) == [("join", me(client))]
+
+
+# What is asked
+
+def test_who_subscribed_is_there_and_who_left_is_not(shared, connect, channel):
+	a, b, asker = connect(shared), connect(shared), connect(shared)
+	assert members(asker, channel) == set() and stats(asker, channel) == 0
+	subscribe_all([a, b], channel)
+	assert members(asker, channel) == {me(a), me(b)}
+	assert asker.call("presence_stats", {"channel": channel}) == {"num_clients": 2, "num_users": 1}
+	a.unsubscribe(channel)
+	wait_for_members(asker, channel, {me(b)}, "who unsubscribed is gone")
+	b.close()
+	wait_for_members(asker, channel, set(), "who closed the connection is gone")
+
+
+def test_who_has_the_answer_to_his_subscribe_is_there(shared, connect, channel):
+	"""In one frame: the presence is asked for as soon as the subscribe is answered."""
+	for round in range(20):
+		client = connect(shared)
+		client.ws.send_text("\n".join(json.dumps(command) for command in [
+			{"id": 101, "subscribe": {"channel": channel}}, {"id": 102, "presence": {"channel": channel}},
+			{"id": 103, "presence_stats": {"channel": channel}}]))
+		client.reply(101, "subscribe")
+		assert me(client) in client.reply(102, "presence")["presence"]
+		assert client.reply(103, "presence_stats")["num_clients"] >= 1
+		client.close()
+
+
+@pytest.mark.parametrize("command", ["presence", "presence_stats"])
+@pytest.mark.parametrize("name, subscribed, code", [
+	("plain", True, 108), ("events:x", True, 108), ("users:x", True, 103), ("nobody:x", True, 103),
+	("subs:x", False, 103), ("subs:x", True, None), ("mute:x", False, None), ("nosuch:x", False, 102),
+], ids=lambda v: str(v))
+def test_who_may_ask(shared, connect, command, name, subscribed, code):
+	client = connect(shared)
+	if subscribed:
+		client.subscribe(name)
+	if code is None:
+		client.call(command, {"channel": name})
+		return
+	with pytest.raises(ErrorReply) as refused:
+		client.call(command, {"channel": name})
+	assert refused.value.code == code
+
+
+def test_a_subscription_that_ended_does_not_let_anybody_ask(shared, connect):
+	client = connect(shared).subscribe("subs:ended")
+	client.unsubscribe("subs:ended")
+	with pytest.raises(ErrorReply) as refused:
+		client.call("presence", {"channel": "subs:ended"})
+	assert refused.value.code == 103
+
+
+def test_two_brokers_of_one_redis_have_one_presence(shared, shared_redis, connect, channel):
+	with Broker(CONFIG, shared_redis) as other:
+		a, b = connect(shared), connect(other)
+		subscribe_all([a, b], channel)
+		for asker in a, b:
+			assert members(asker, channel) == {me(a), me(b)}
+		b.close()
+		assert heard(a, channel, 1) == [("leave", me(b))]
+
+
+# Who is told
+
+def test_only_who_asks_is_told_where_it_is_not_forced(shared, connect):
+	channel = "ask:asked"
+	asked, not_asked, other = connect(shared), connect(shared), connect(shared)
+	not_asked.subscribe(channel)
+	asked.call("subscribe", {"channel": channel, "join_leave": True})
+	assert heard(asked, channel, 1)[0] in [("join", me(asked)), ("join", me(not_asked))]
+	while asked.pushes:
+		asked.push()
+	other.subscribe(channel)
+	while heard(asked, channel, 1) != [("join", me(other))]:
+		pass
+	other.unsubscribe(channel)
+	assert heard(asked, channel, 1) == [("leave", me(other))]
+	assert not_asked.quiet() and other.quiet()
+
+
+@pytest.mark.parametrize("channel", ["mute:told", "plain"])
+def test_nobody_is_told_where_there_are_no_joins(shared, connect, channel):
+	a, b = connect(shared), connect(shared)
+	for client in a, b:
+		client.call("subscribe", {"channel": channel, "join_leave": True})
+	b.unsubscribe(channel)
+	assert a.quiet(0.3) and b.quiet()
+
+
+def test_joins_are_told_where_presence_cannot_be_asked_for(shared, connect):
+	subscribe_all([connect(shared), connect(shared)], "events:x")
+
+
+def test_nobody_hears_his_own_leave(shared, connect, channel):
+	a, b = connect(shared), connect(shared)
+	subscribe_all([a, b], channel)
+	b.unsubscribe(channel)
+	assert heard(a, channel, 1) == [("leave", me(b))]
+	assert b.quiet(0.2)
+
+
+def test_the_own_join_comes_behind_the_answer_and_once(shared, connect, channel):
+	client = connect(shared)
+	client.ws.send_text(json.dumps({"id": 9, "subscribe": {"channel": channel}}))
+	lines = client.ws.read_message(5).split("\n")
+	assert json.loads(lines[0])["id"] == 9
+	for line in lines[1:]:
+		client._take(json.loads(line))
+	assert heard(client, channel, 1) == [("join", me(client))]
+	assert client.quiet(0.2)
+
+
+def test_leaving_and_coming_back_at_once_is_told_in_order(shared, connect, channel):
+	a, b = connect(shared), connect(shared)
+	subscribe_all([a, b], channel)
+	rounds = 10
+	b.ws.send_text("\n".join(json.dumps({"id": 100 + i, what: {"channel": channel}})
+		for i, what in enumerate(["unsubscribe", "subscribe"] * rounds)))
+	assert heard(a, channel, 2 * rounds) == [("leave", me(b)), ("join", me(b))] * rounds
+	assert members(a, channel) == {me(a), me(b)}
+
+
+def test_many_who_come_and_go_at_once_are_told_once_each(shared, connect, channel):
+	watcher = connect(shared).subscribe(channel)
+	heard(watcher, channel, 1)
+	crowd = [connect(shared) for _ in range(100)]
+	for client in crowd:
+		client.send("subscribe", {"channel": channel})
+	everybody = {me(client) for client in crowd}
+	assert set(heard(watcher, channel, len(crowd))) == {("join", id) for id in everybody}
+	assert members(watcher, channel) == everybody | {me(watcher)}
+	for client in crowd:
+		client.close()
+	assert sorted(heard(watcher, channel, len(crowd))) == sorted(("leave", id) for id in everybody)
+	assert watcher.quiet(0.2) and stats(watcher, channel) == 1
+
+
+def test_a_connection_that_is_gone_in_the_middle_of_subscribing_leaves_nobody_behind(shared, connect, channel):
+	watcher = connect(shared).subscribe(channel)
+	for _ in range(40):
+		client = connect(shared)
+		client.send("subscribe", {"channel": channel})
+		client.close()
+	wait_for_members(watcher, channel, {me(watcher)}, "nobody but the watcher is there")
+	last = connect(shared).subscribe(channel)
+	there = set()
+	for what, who in all_heard(watcher, channel, me(last)):
+		assert (what == "leave") == (who in there), "a join, and then a leave, of each"
+		there ^= {who}
+	assert there == {me(watcher), me(last)}
+
+
+def test_with_history_it_is_just_the_same(shared, connect):
+	channel = "kept:x"
+	a, b = connect(shared), connect(shared)
+	subscribe_all([a, b], channel)
+	b.publish(channel, 1)
+	assert "pub" in a.push()
+	b.close()
+	assert heard(a, channel, 1) == [("leave", me(b))]
+
+
+def test_with_numbers_for_names_it_is_just_the_same(shared, connect):
+	a, b = connect(shared), connect(shared)
+	id = a.call("subscribe", {"channel": "comp:x", "flag": 1})["id"]
+	push = a.push()
+	assert push["id"] == id and "channel" not in push and push["join"]["info"]["client"] == me(a)
+	b.subscribe("comp:x")
+	assert a.push() == {"id": id, "join": {"info": {"user": "", "client": me(b)}}}
+
+
+def test_unidirectional_clients_are_members_and_are_told(shared, connect, channel):
+	ws = WebSocket(shared.port, "/connection/uni_websocket")
+	ws.send_text(json.dumps({"subs": {channel: {}}}))
+	id = json.loads(ws.read_message(5))["connect"]["client"]
+	assert event(json.loads(ws.read_message(5)), channel) == ("join", id)
+	other = connect(shared).subscribe(channel)
+	assert event(json.loads(ws.read_message(5)), channel) == ("join", me(other))
+	assert members(other, channel) == {id, me(other)}
+	ws.close()
+	while heard(other, channel, 1) != [("leave", id)]:
+		pass
+
+
+def test_what_is_said_in_redis_about_joins_is_not_believed_blindly(shared, shared_redis, connect, channel):
+	client = connect(shared).subscribe(channel)
+	heard(client, channel, 1)
+	for bad in ('{"fanfare":1,"join":7}', '{"fanfare":1,"join":{"user":7}}', '{"fanfare":1,"leave":null}', '{"fanfare":1,"join":[]}',
+			'{"fanfare":2,"join":{"user":"u","client":"c"}}', '{"fanfare":1,"join":{"user":"u","client":"c"},"join":{}}'):
+		shared_redis.publish(channel, bad)
+	shared_redis.publish(channel, '"behind"')
+	assert client.publication() == (channel, "behind")
+
+
+# Workers and brokers that die
+
+def test_the_members_of_a_killed_worker_vanish_in_seconds_and_are_told_once(redis, connect, channel):
+	"""The lease would take a minute: it is the successor who says so."""
+	with Broker(merge(CONFIG, {"redis": {"presence_ttl": "60s"}}), redis, workers=2) as broker:
+		by_worker = on_each_worker(broker, connect, channel)
+		victim, other = list(by_worker)
+		dying, staying = by_worker[victim][:2], by_worker[other][:2]
+		subscribe_all(staying + dying, channel)
+		os.kill(victim, signal.SIGKILL)
+		wait_for_members(staying[0], channel, {me(client) for client in staying}, "the dead vanish", timeout=15)
+		for client in staying:
+			assert sorted(heard(client, channel, 2)) == sorted(("leave", me(dead)) for dead in dying)
+			assert client.quiet(1.5)
+
+
+def test_nobody_need_be_subscribed_for_the_dead_to_vanish(redis, connect, channel):
+	with Broker(merge(CONFIG, {"redis": {"presence_ttl": "60s"}}), redis, workers=2) as broker:
+		by_worker = on_each_worker(broker, connect, channel)
+		victim, other = list(by_worker)
+		by_worker[victim][0].subscribe(channel)
+		os.kill(victim, signal.SIGKILL)
+		wait_for_members(by_worker[other][0], channel, set(), "the dead vanish", timeout=15)
+
+
+def test_the_members_of_a_dead_host_vanish_within_the_lease(redis, connect, channel):
+	with Broker(CONFIG, redis) as survivor:
+		with Broker(CONFIG, redis) as dying:
+			a, b = connect(survivor), connect(dying)
+			subscribe_all([a, b], channel)
+			for pid in [dying.pid, *dying.worker_pids()]:
+				os.kill(pid, signal.SIGKILL)
+			wait_for_members(a, channel, {me(a)}, "they vanish", timeout=LEASE_S + 8)
+			assert heard(a, channel, 1) == [("leave", me(b))]
+			assert a.quiet(1.5)
+			dying.process.wait()
+
+
+def test_a_worker_that_stood_still_for_too_long_comes_back_with_its_members(broker, connect, channel):
+	by_worker = on_each_worker(broker, connect, channel)
+	frozen, other = list(by_worker)
+	f, o = by_worker[frozen][0], by_worker[other][0]
+	subscribe_all([o, f], channel)
+	os.kill(frozen, signal.SIGSTOP)
+	try:
+		wait_for_members(o, channel, {me(o)}, "who does not move is dead", timeout=LEASE_S + 8)
+		assert heard(o, channel, 1) == [("leave", me(f))]
+	finally:
+		os.kill(frozen, signal.SIGCONT)
+	wait_for_members(o, channel, {me(o), me(f)}, "it was not dead")
+	assert heard(o, channel, 1) == [("join", me(f))]
+	assert o.quiet(1.5), "once is enough"
+
+
+def test_who_stood_still_comes_back_also_where_much_is_going_on(redis, connect, channel):
+	"""Others, who go on telling Redis of their own clients, may believe for a moment still that it is dead; nobody compares later."""
+	config = merge(CONFIG, {"client": {"presence_update_interval": "1h"}})
+	with Broker(config, redis, workers=2) as broker:
+		by_worker = on_each_worker(broker, connect, channel)
+		frozen, other = list(by_worker)
+		f, o, busy = by_worker[frozen][0], by_worker[other][0], by_worker[other][1]
+		subscribe_all([o, f], channel)
+		os.kill(frozen, signal.SIGSTOP)
+		try:
+			wait_for_members(o, channel, {me(o)}, "who does not move is dead", timeout=LEASE_S + 8)
+			assert heard(o, channel, 1) == [("leave", me(f))]
+		finally:
+			os.kill(frozen, signal.SIGCONT)
+		until = process.now() + 2 * LEASE_S
+		while process.now() < until:
+			busy.subscribe(channel)
+			busy.unsubscribe(channel)
+			time.sleep(0.005)
+		wait_for_members(o, channel, {me(o), me(f)}, "it was not dead", timeout=3)
+		news = []
+		while o.pushes:
+			news.append(event(o.pushes.popleft(), channel))
+		assert [what for what, who in news if who == me(f)] == ["join"]
+
+
+def test_who_leaves_because_the_broker_stops_is_told(redis, connect, channel):
+	with Broker(CONFIG, redis) as staying, Broker(CONFIG, redis, workers=2) as stopping:
+		a = connect(staying)
+		others = [connect(stopping) for _ in range(10)]
+		subscribe_all([a, *others], channel)
+		stopping.process.send_signal(signal.SIGTERM)
+		assert sorted(heard(a, channel, len(others))) == sorted(("leave", me(b)) for b in others)
+		assert stopping.process.wait(process.patience(15)) == 0
+		assert members(a, channel) == {me(a)} and a.quiet(LEASE_S)
+
+
+def test_a_stop_does_not_wait_for_a_redis_that_is_gone(redis, connect, channel):
+	with Broker(CONFIG, redis) as broker:
+		connect(broker).subscribe(channel)
+		redis.freeze()
+		try:
+			assert broker.stop(timeout=20) == 0
+		finally:
+			redis.thaw()
+
+
+# A Redis that fails
+
+def test_members_come_back_by_themselves_when_redis_has_lost_all(broker, redis, connect, channel):
+	clients = [connect(broker) for _ in range(8)]
+	subscribe_all(clients, channel)
+	redis.call("FLUSHALL")
+	wait_for_members(clients[0], channel, {me(client) for client in clients}, "all are back")
+	assert all(client.quiet(0.1) for client in clients), "nobody has left, and nobody came"
+	clients[-1].close()
+	assert heard(clients[0], channel, 1) == [("leave", me(clients[-1]))]
+
+
+def test_members_come_back_when_redis_is_started_anew(broker, redis, connect, channel):
+	clients = [connect(broker) for _ in range(8)]
+	subscribe_all(clients, channel)
+	redis.kill()
+	redis.start()
+	broker.wait_ready()
+	wait_for_members(clients[0], channel, {me(client) for client in clients}, "all are back", timeout=15)
+	assert all(client.quiet(0.1) for client in clients)
+
+
+def test_lost_functions_cost_nobody(broker, redis, connect, channel):
+	a, b, c = connect(broker), connect(broker), connect(broker)
+	subscribe_all([a, b], channel)
+	redis.call("FUNCTION", "FLUSH")
+	c.subscribe(channel)
+	assert heard(a, channel, 1) == [("join", me(c))]
+	redis.call("FUNCTION", "FLUSH")
+	assert members(a, channel) == {me(a), me(b), me(c)}
+
+
+def test_who_left_while_redis_was_away_is_told_when_it_is_back(broker, redis, connect, channel):
+	a, b = connect(broker), connect(broker)
+	subscribe_all([a, b], channel)
+	redis.freeze()
+	try:
+		b.close()
+		time.sleep(0.3)  # no more than a head start for the worker: it may just as well notice later
+	finally:
+		redis.thaw()
+	assert heard(a, channel, 1, timeout=15) == [("leave", me(b))]
+	wait_for_members(a, channel, {me(a)}, "it is gone")
+	assert a.quiet(1.5)
+
+
+def test_a_frozen_redis_makes_nobody_dead(broker, redis, connect, channel):
+	clients = [connect(broker) for _ in range(8)]
+	subscribe_all(clients, channel)
+	redis.freeze()
+	try:
+		time.sleep(LEASE_S + 1)  # what is tested is a time: that the lease has ended, by the clock of Redis
+	finally:
+		redis.thaw()
+	broker.wait_ready()
+	wait_for_members(clients[0], channel, {me(client) for client in clients}, "all are there", timeout=15)
+	assert all(client.quiet(0.3) for client in clients)
+
+
+def test_while_redis_is_away_an_error_is_answered(broker, redis, connect, channel):
+	client = connect(broker).subscribe(channel)
+	redis.kill()
+	for command in "presence", "presence_stats":
+		with pytest.raises(ErrorReply) as failed:
+			client.call(command, {"channel": channel}, timeout=10)
+		assert failed.value.code == 100
+
+
+def test_what_others_put_into_redis_is_left_out(broker, redis, connect, channel):
+	client = connect(broker).subscribe(channel)
+	heard(client, channel, 1)
+	key = "{fanfare:%s}.presence" % channel
+	[of] = [key for key in redis.call("KEYS", "*") if b".presence.of." in key]
+	for bad in "0:7", "0:{}garbage", "nothing", '1:u{"user":"u"', "99:x", '0:{"user":5}':
+		redis.call("HSET", of, "x", bad)
+		try:
+			assert members(client, channel) <= {me(client), "x"}
+		except ErrorReply as error:
+			assert error.code == 100
+	redis.call("HDEL", of, "x")
+	assert members(client, channel) == {me(client)}
+	redis.call("DEL", of)
+	redis.call("SET", of, "of another kind")
+	with pytest.raises(ErrorReply) as failed:
+		members(client, channel)
+	assert failed.value.code == 100
+	redis.call("DEL", of)
+	wait_for_members(client, channel, {me(client)}, "put back")
+	assert redis.call("EXISTS", key) == 1
+
+
+# Size
+
+@pytest.mark.parametrize("count", [2000])
+def test_thousands_are_there_and_gone(redis, connect, channel, count):
+	"""Not told to each other: that would be count x count pushes."""
+	with Broker(CONFIG, redis, workers=2) as broker:
+		channel = "mute:" + channel.split(":")[1]
+		asker = connect(broker)
+		crowd = [connect(broker) for _ in range(count)]
+		for client in crowd:
+			client.send("subscribe", {"channel": channel})
+		wait_for_members(asker, channel, {me(client) for client in crowd}, "all are there", timeout=30)
+		for client in crowd:
+			client.ws.socket.close()
+		wait_for_members(asker, channel, set(), "all are gone", timeout=30)
+
+
+# SDKs
+
+@pytest.fixture(params=SDKS)
+def sdk(request, shared):
+	with SDKS[request.param](shared.url) as sdk:
+		sdk.do("connect")
+		sdk.expect("connected")
+		yield sdk
+
+
+def test_sdks_are_told_of_others_and_find_them(sdk, shared, connect, channel):
+	sdk.do("subscribe", channel=channel)
+	own = sdk.expect("join", channel=channel)["client"]
+	other = connect(shared).subscribe(channel)
+	assert sdk.expect("join", channel=channel)["client"] == me(other)
+	found = sdk.do("presence", channel=channel)["result"]
+	assert set(found) == {own, me(other)}
+	assert sdk.do("presence_stats", channel=channel)["result"] == [2, 1]
+	other.close()
+	assert sdk.expect("leave", channel=channel)["client"] == me(other)
