@@ -356,13 +356,24 @@ def test_no_keys_of_others_are_touched(call, name, server):
 		server.call("DEL", key)
 
 
-def test_an_entry_of_others_that_is_in_the_way_is_an_error_and_no_offset_is_lost(call, name, server):
-	call.publish(name, "1")
+def test_an_entry_of_others_that_is_in_the_way_begins_a_new_epoch(call, name, server):
+	_, epoch = call.publish(name, "1", version=8)
 	server.call("XADD", "{fanfare:%s}.stream" % name, "5-0", "m", "x")
-	before = state(server)
-	with pytest.raises(RedisError, match="equal or smaller"):
-		call.publish(name, "2", idempotency_key="k", version=9)
-	assert state(server) == before
+	offset, other = call.publish(name, "2", idempotency_key="k", version=9)
+	assert offset == 1 and other != epoch
+	assert call.publish(name, "2", idempotency_key="k", version=9) == [1, other, b"cached"]
+	assert call.publish(name, "3", version=9) == [1, other, b"suppressed"]
+	assert call.publish(name, "4") == [2, other]
+	read, top, entries = call.history(name, limit=10)
+	assert (read, top) == (other, 2) and [json.loads(e)["data"] for _, e in entries] == [2, 4]
+
+
+def test_a_publication_that_no_worker_would_take_is_refused(call, name):
+	most = 16 << 20
+	assert call.publish(name, "1" * most)[0] == 1
+	for data, options in (("1" * (most + 1), {}), ("1" * most, {"tags": '{"a":"b"}'})):
+		with pytest.raises(RedisError, match="a publication has at most 16777216 bytes"):
+			call.publish(name, data, **options)
 
 
 def test_a_position_that_is_none_is_an_error(call, name, server):

@@ -208,9 +208,10 @@ def test_functions_that_redis_forgot_are_loaded_again(broker, redis, flush):
 		assert [client.push()["pub"]["offset"] for _ in range(3)] == [1, 2, 3]
 
 
-def test_a_history_of_large_publications_is_read_in_pieces(broker, redis):
+def test_a_history_of_large_publications_is_read_in_pieces(redis):
 	size = 1 << 20
-	with Client(broker.port).subscribe("large") as client:
+	patient = {"redis": {"call_timeout": "60s"}}
+	with Broker(merge(merge(OPEN, HISTORY), patient), redis) as broker, Client(broker.port).subscribe("large") as client:
 		redis.call("CLIENT", "KILL", "TYPE", "pubsub")
 		for number in range(1, 101):
 			fcall(redis, "fanfare_publish", '"' + "x" * size + '"', channel="large")
@@ -219,7 +220,7 @@ def test_a_history_of_large_publications_is_read_in_pieces(broker, redis):
 			push = client.push(timeout=30)["pub"]
 			assert push["offset"] == offset + 1 and len(push["data"]) == size
 			offset += 1
-		assert len(client.call("history", {"channel": "large", "limit": 100}, timeout=20)["publications"]) < 100
+		assert len(client.call("history", {"channel": "large", "limit": 100}, timeout=60)["publications"]) < 100
 		assert broker.ready()[0] == 200
 
 
@@ -234,6 +235,19 @@ def test_a_history_that_is_lost_is_told(broker, redis):
 		answer = client.call(
 			"subscribe", {"channel": CHANNEL, "recover": True, "epoch": epoch, "offset": 1})
 		assert answer["was_recovering"] and "recovered" not in answer and answer["epoch"] != epoch
+
+
+def test_who_writes_into_a_history_by_himself_ends_it_but_not_the_channel(broker, redis):
+	with Client(broker.port) as client:
+		client.call("subscribe", {"channel": CHANNEL})
+		fcall(redis, "fanfare_publish", "1")
+		assert client.push()["pub"]["offset"] == 1
+		redis.call("XADD", "{fanfare:%s}.stream" % CHANNEL, "*", "m", "mine")
+		_, epoch = fcall(redis, "fanfare_publish", "2")
+		assert client.push()["unsubscribe"]["code"] == 2500
+		assert client.call("subscribe", {"channel": CHANNEL})["epoch"] == epoch.decode()
+		fcall(redis, "fanfare_publish", "3")
+		assert client.push()["pub"] == {"data": 3, "offset": 2}
 
 
 def test_a_redis_that_comes_back_empty_is_told(broker, redis):

@@ -312,6 +312,70 @@ static void go_live(struct client *c)
 
 /* --- tests --- */
 
+static struct hub_history *queries[6];
+static enum error_code outcomes[6]; /* of those that are over */
+
+static void on_queried(void *arg, enum error_code error, const struct history_result *result)
+{
+	int i = (int)(intptr_t)arg;
+
+	assert_non_null(queries[i]);
+	assert_true((error == ERROR_NONE) == (result != NULL));
+	queries[i] = NULL;
+	outcomes[i] = error;
+}
+
+static void start_queries(void)
+{
+	const struct hub_history_query query = {
+		.options = &t.config.channel.without_namespace, .limit = 10, .epoch = BYTES("ep1")};
+
+	t.config.redis.call_timeout_ms = 5000;
+	for (int i = 0; i < 6; i++)
+		queries[i] = hub_history(t.hub, BYTES_OF_STR(channel), &query, on_queried,
+		                         (void *)(intptr_t)i);
+}
+
+static void what_clients_ask_is_read_a_few_at_a_time(void **state)
+{
+	publish_many(3);
+	lose_link();
+	start_queries();
+	assert_int_equal(fake_redis_calls(), 4);
+	hub_history_cancel(&queries[5]);
+	assert_int_equal(fake_redis_calls(), 4);
+	hub_history_cancel(&queries[0]);
+	assert_int_equal(fake_redis_calls(), 4);
+	assert_int_equal(option("limit"), 10);
+	answer_all();
+	for (int i = 1; i < 5; i++) {
+		assert_null(queries[i]);
+		assert_int_equal(outcomes[i], ERROR_NONE);
+	}
+}
+
+static void what_clients_ask_does_not_wait_for_ever(void **state)
+{
+	publish_many(3);
+	lose_link();
+	start_queries();
+	pass_time(5000);
+	hub_tick(t.hub);
+	assert_non_null(queries[4]);
+	pass_time(1);
+	hub_tick(t.hub);
+	assert_null(queries[4]);
+	assert_null(queries[5]);
+	assert_int_equal(outcomes[4], ERROR_INTERNAL);
+	while (fake_redis_calls() > 0)
+		fake_redis_answer(NULL);
+	assert_int_equal(outcomes[0], ERROR_INTERNAL);
+	start_queries();
+	assert_int_equal(fake_redis_calls(), 4);
+	answer_all();
+	assert_int_equal(outcomes[5], ERROR_NONE);
+}
+
 static void the_first_subscriber_learns_the_position(void **state)
 {
 	struct client *c = &t.clients[0];
@@ -543,6 +607,55 @@ static void a_stream_that_parted_is_a_loss(void **state)
 	fake_redis_confirm("pre:news");
 	answer_all();
 	assert_true(c->lost);
+}
+
+static const char removal[] = "{\"fanfare\":1,\"history_removed\":true}";
+
+/* The read was carried out before the removal, and is answered after the message that tells of it. */
+static void what_is_removed_while_it_is_read_does_not_come_back(void **state)
+{
+	struct client *c = &t.clients[0];
+	struct want want = recover(2, "ep1");
+
+	publish_many(5);
+	lose_link();
+	assert_false(subscribe(c, &want));
+	fake_redis_confirm("pre:news");
+	fake_redis_message("pre:news", removal);
+	answer();
+	assert_false(c->told);
+	t.first = 6;
+	answer();
+	assert_false(begin(c));
+	assert_int_equal(c->count, 0);
+	assert_int_equal(c->position, 5);
+}
+
+static void what_is_removed_while_messages_are_held_does_not_come_back(void **state)
+{
+	struct want want = recover(3, "ep1");
+
+	go_live(&t.clients[0]);
+	publish_many(3);
+	arrive_all();
+	fake_redis_confirm("pre:news");
+	publish();
+	arrive_all();
+	fake_redis_message("pre:news", removal);
+	answer();
+	assert_int_equal(t.clients[0].position, 4);
+	t.first = 5;
+	assert_false(subscribe(&t.clients[1], &want));
+	answer_all();
+	assert_false(begin(&t.clients[1]));
+	assert_int_equal(t.clients[1].count, 0);
+	/* What comes after that is kept again. */
+	publish();
+	arrive_all();
+	want = recover(4, "ep1");
+	assert_true(subscribe(&t.clients[2], &want));
+	assert_true(begin(&t.clients[2]));
+	assert_int_equal(t.clients[2].count, 1);
 }
 
 static void publications_without_an_offset_keep_their_place(void **state)
@@ -980,6 +1093,10 @@ int main(void)
 		TEST(a_made_up_publication_harms_nobody),
 		TEST(a_redis_that_fell_back_is_a_loss),
 		TEST(a_stream_that_parted_is_a_loss),
+		TEST(what_clients_ask_is_read_a_few_at_a_time),
+		TEST(what_clients_ask_does_not_wait_for_ever),
+		TEST(what_is_removed_while_it_is_read_does_not_come_back),
+		TEST(what_is_removed_while_messages_are_held_does_not_come_back),
 		TEST(publications_without_an_offset_keep_their_place),
 		TEST(recoveries_are_answered_from_memory),
 		TEST(recoveries_share_one_read),

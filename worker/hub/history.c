@@ -235,6 +235,7 @@ void history_message(struct history *h, const struct publication *p, struct byte
 void history_removed(struct history *h)
 {
 	forget_kept(h);
+	h->removed = h->reading || !list_empty(&h->held);
 }
 
 void history_confirmed(struct history *h)
@@ -523,6 +524,15 @@ static void go_on(struct history *h, const struct history_reply *r)
 	start_from(h, &(struct history_reply){.epoch = r->epoch, .top = r->top});
 }
 
+/* What was on its way when the history was removed has put it back. */
+static void forget_removed(struct history *h)
+{
+	if (!h->removed)
+		return;
+	forget_kept(h);
+	h->removed = !list_empty(&h->held);
+}
+
 void history_take(struct history *h, const struct history_reply *r)
 {
 	assert(h->reading && r->epoch.len > 0 && r->epoch.len <= EPOCH_MAX);
@@ -537,12 +547,13 @@ void history_take(struct history *h, const struct history_reply *r)
 	}
 	h->answered = h->sent;
 	history_reads_verified(h);
-	if (h->reading_newest)
+	if (h->reading_newest && !h->removed)
 		h->remembered = h->sent;
 	if (!h->doubted) {
 		h->behind = false;
 		release_held(h);
 	}
+	forget_removed(h);
 	settle(h);
 	history_reads_want(h);
 }
@@ -550,5 +561,6 @@ void history_take(struct history *h, const struct history_reply *r)
 void history_no_reply(struct history *h)
 {
 	h->reading = false;
+	h->removed = !list_empty(&h->held) && h->removed;
 	h->doubted = h->doubted || h->behind;
 }

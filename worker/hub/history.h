@@ -55,6 +55,7 @@ struct history {
 	uint32_t remembered; /* the same, of those that asked for the newest publications */
 	bool behind;         /* something is missing: what comes is held, until a read has filled it in */
 	bool doubted;        /* another read must begin after this moment before the stream is trusted */
+	bool removed; /* while a read was on its way or messages were held: those bring back what is gone */
 	bool reading;
 	bool reading_newest;
 };

@@ -1,8 +1,11 @@
 /* What clients ask of a history: one read each, of what Redis has. Has nothing to do with the positions that
  * this worker keeps. */
-#include <stdio.h>
+#include "history_query.h"
 
-#include "buf.h"
+#include <stdio.h>
+#include <string.h>
+
+#include "clock.h"
 #include "config.h"
 #include "history.h"
 #include "history_reply.h"
@@ -11,14 +14,18 @@
 #include "mem.h"
 #include "publications.h"
 
-enum { NUMBER_MAX = 24 };
+/* QUERIES_MAX: on their way at once. An answer has up to 16 MiB (functions.lua). */
+enum { NUMBER_MAX = 24, QUERIES_MAX = 4 };
 
 struct hub_history {
-	struct redis_call *call;
+	struct hub *hub;
+	struct list node; /* in hub->queries.waiting until it is sent */
+	uint64_t made_ms;
+	struct redis_call *call; /* NULL: it waits */
 	void (*done)(void *arg, enum error_code error, const struct history_result *result);
 	void *arg;
-	bool reverse;
-	struct bytes epoch; /* that it must have; stands behind */
+	struct hub_history_query query; /* the epoch stands behind */
+	struct bytes name;              /* in Redis; behind that */
 	char text[];
 };
 
@@ -39,24 +46,31 @@ static void answer(const struct hub_history *q, const struct history_reply *repl
 	publications_free(&pubs);
 }
 
+static void pump(struct hub *h);
+
 static void on_reply(void *arg, const struct redis_reply *reply)
 {
 	static struct log_limit limit;
 	struct hub_history *q = arg;
+	struct hub *h = q->hub;
 	struct history_reply history;
 	struct bytes reason;
 
-	if (!history_reply_read(reply, q->reverse, &history, &reason)) {
+	h->queries.in_flight--;
+	if (!history_reply_read(reply, q->query.reverse, &history, &reason)) {
 		if (reason.len > 0 && log_allowed(&limit))
 			log_error("cannot read a history: %.*s", BYTES_FMT(reason));
 		q->done(q->arg, ERROR_INTERNAL, NULL);
-	} else if (q->epoch.len > 0 && !bytes_eq(q->epoch, history.epoch)) {
+	} else if (q->query.epoch.len > 0 && !bytes_eq(q->query.epoch, history.epoch)) {
 		q->done(q->arg, ERROR_UNRECOVERABLE_POSITION, NULL);
 	} else {
 		answer(q, &history);
 	}
 	history_reply_free(&history);
 	mem_free(q);
+	/* Where calls are refused at once, the others wait for the next tick. */
+	if (reply != NULL)
+		pump(h);
 }
 
 static struct bytes number(char text[NUMBER_MAX], uint64_t n)
@@ -64,14 +78,14 @@ static struct bytes number(char text[NUMBER_MAX], uint64_t n)
 	return (struct bytes){text, (size_t)snprintf(text, NUMBER_MAX, "%llu", (unsigned long long)n)};
 }
 
-static void send(struct hub *h, struct hub_history *q, struct bytes name,
-                 const struct hub_history_query *query)
+static void send(struct hub_history *q)
 {
+	const struct hub_history_query *query = &q->query;
 	char meta_ttl[NUMBER_MAX], limit[NUMBER_MAX], since[NUMBER_MAX];
 	struct bytes argv[9];
 	size_t argc = 0;
 
-	argv[argc++] = name;
+	argv[argc++] = q->name;
 	argv[argc++] = BYTES("meta_ttl");
 	argv[argc++] = number(meta_ttl, query->options->history_meta_ttl_ms / 1000);
 	argv[argc++] = BYTES("limit");
@@ -84,41 +98,84 @@ static void send(struct hub *h, struct hub_history *q, struct bytes name,
 		argv[argc++] = BYTES("reverse");
 		argv[argc++] = BYTES("1");
 	}
-	q->call = redis_fcall(h->redis, "fanfare_history", argv, argc, on_reply, q);
+	q->hub->queries.in_flight++;
+	q->call = redis_fcall(q->hub->redis, "fanfare_history", argv, argc, on_reply, q);
+}
+
+static void pump(struct hub *h)
+{
+	struct list *node;
+
+	while (h->queries.in_flight < QUERIES_MAX && (node = list_pop(&h->queries.waiting)) != NULL)
+		send(container_of(node, struct hub_history, node));
+}
+
+void history_queries_init(struct history_queries *q)
+{
+	*q = (struct history_queries){0};
+	list_init(&q->waiting);
+}
+
+static struct hub_history *first(const struct hub *h)
+{
+	return list_empty(&h->queries.waiting)
+	               ? NULL
+	               : container_of(h->queries.waiting.next, struct hub_history, node);
+}
+
+void history_queries_tick(struct hub *h)
+{
+	struct hub_history *q;
+
+	pump(h);
+	while ((q = first(h)) != NULL && clock_ms() - q->made_ms > h->config->redis.call_timeout_ms) {
+		list_remove(&q->node);
+		q->done(q->arg, ERROR_INTERNAL, NULL);
+		mem_free(q);
+	}
+}
+
+static struct bytes keep(char *text, struct bytes first, struct bytes second)
+{
+	if (first.len > 0)
+		memcpy(text, first.ptr, first.len);
+	if (second.len > 0)
+		memcpy(text + first.len, second.ptr, second.len);
+	return (struct bytes){text, first.len + second.len};
 }
 
 struct hub_history *
 hub_history(struct hub *h, struct bytes channel, const struct hub_history_query *query,
             void (*done)(void *arg, enum error_code error, const struct history_result *result), void *arg)
 {
+	/* One that is longer than any is as good as cut. */
 	struct bytes epoch = bytes_first(query->epoch, EPOCH_MAX + 1);
-	struct hub_history *q = mem_alloc(sizeof(*q) + epoch.len);
-	struct buf name;
+	struct hub_history *q = mem_try_alloc(sizeof(*q) + epoch.len + h->prefix.len + channel.len);
 
-	q->done = done;
-	q->arg = arg;
-	q->reverse = query->reverse;
-	q->epoch = (struct bytes){q->text, epoch.len};
-	if (epoch.len > 0)
-		memcpy(q->text, epoch.ptr, epoch.len);
-	buf_init(&name, h->prefix.len + channel.len);
-	buf_put_bytes(&name, h->prefix);
-	buf_put_bytes(&name, channel);
-	if (buf_ok(&name)) {
-		send(h, q, buf_bytes(&name), query);
-	} else {
-		mem_free(q);
-		q = NULL;
-	}
-	buf_free(&name);
+	if (q == NULL)
+		return NULL;
+	*q = (struct hub_history){.hub = h, .made_ms = clock_ms(), .done = done, .arg = arg, .query = *query};
+	q->query.epoch = keep(q->text, epoch, BYTES_NONE);
+	q->name = keep(q->text + epoch.len, h->prefix, channel);
+	list_init(&q->node);
+	list_append(&h->queries.waiting, &q->node);
+	pump(h);
 	return q;
 }
 
 void hub_history_cancel(struct hub_history **q)
 {
+	struct hub *h;
+
 	if (*q == NULL)
 		return;
-	redis_call_cancel(&(*q)->call);
+	h = (*q)->hub;
+	list_remove(&(*q)->node);
+	if ((*q)->call != NULL) {
+		redis_call_cancel(&(*q)->call);
+		h->queries.in_flight--;
+	}
 	mem_free(*q);
 	*q = NULL;
+	pump(h);
 }

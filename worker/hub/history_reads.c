@@ -11,18 +11,37 @@
 #include "hub_internal.h"
 #include "log.h"
 
-/* On their way at once: enough to keep Redis busy over any distance, and few beside its other work. */
-enum { READS_MAX = 64, NUMBER_MAX = 24 };
+/* On their way at once: enough to keep Redis busy over any distance, and few beside its other work. Redis
+ * keeps the answers until we have read them, so where they are large, there are few: at first, and as long as
+ * they are as large as they may be (functions.lua), four of them. */
+enum { READS_MAX = 64, ANSWER_MAX = 16 << 20, ANSWERS_MAX = 64 << 20, NUMBER_MAX = 24 };
 
 void history_reads_init(struct history_reads *r, struct redis *redis, uint64_t check_delay_ms)
 {
-	*r = (struct history_reads){.redis = redis, .check_delay_ms = check_delay_ms};
+	*r = (struct history_reads){.redis = redis, .check_delay_ms = check_delay_ms, .large = ANSWER_MAX};
 	list_init(&r->queue);
 	list_init(&r->failed);
 	list_init(&r->verified);
 }
 
 /* --- replies --- */
+
+/* Believes at once that answers are large, and only by and by that they are small. */
+static void learn_size(struct history_reads *r, const struct history_reply *reply)
+{
+	size_t size = 0;
+
+	for (size_t i = 0; i < reply->count; i++)
+		size += reply->entries[i].payload.len;
+	r->large = size > r->large / 2 ? size : r->large / 2;
+}
+
+static size_t most_in_flight(const struct history_reads *r)
+{
+	size_t most = ANSWERS_MAX / (r->large + 1) + 1;
+
+	return most < READS_MAX ? most : READS_MAX;
+}
 
 /* False when there is no history in it. */
 static bool take_reply(struct history *h, const struct redis_reply *answer)
@@ -36,6 +55,7 @@ static bool take_reply(struct history *h, const struct redis_reply *answer)
 			log_chan(LOG_ERROR, h->channel, "cannot read its history: %.*s", BYTES_FMT(reason));
 		return false;
 	}
+	learn_size(h->reads, &reply);
 	history_take(h, &reply);
 	history_reply_free(&reply);
 	return true;
@@ -97,7 +117,7 @@ static void pump(struct history_reads *r)
 {
 	struct list *node;
 
-	while (r->in_flight < READS_MAX && (node = list_pop(&r->queue)) != NULL)
+	while (r->in_flight < most_in_flight(r) && (node = list_pop(&r->queue)) != NULL)
 		send(r, container_of(node, struct history, node));
 }
 

@@ -18,6 +18,7 @@ struct history_reads {
 	struct list verified; /* all whose position was true once, the longest ago first */
 	uint64_t check_delay_ms;
 	size_t in_flight;
+	size_t large;      /* what an answer has, if it is one of the larger ones */
 	size_t held_bytes; /* of all histories, while they wait for a read */
 };
 

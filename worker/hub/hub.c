@@ -137,6 +137,7 @@ struct hub *hub_new(struct loop *loop, const struct config *config, struct tls_c
 	map_init(&h->channels);
 	list_init(&h->unsure);
 	fanout_init(&h->fanout, config, deflater);
+	history_queries_init(&h->queries);
 	replays_init(&h->replays);
 	recent_pool_init(&h->recent, config->history.cache_size);
 	h->redis = redis_new(loop, config, redis_tls, node_id, &redis_events);
@@ -283,6 +284,7 @@ uint64_t subscription_channel_id(const struct subscription *s)
 void hub_tick(struct hub *h)
 {
 	history_reads_tick(&h->reads);
+	history_queries_tick(h);
 	replays_tick(&h->replays);
 	workers_tick(&h->workers);
 	presences_tick(&h->presences);

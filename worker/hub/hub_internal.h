@@ -2,6 +2,7 @@
 #pragma once
 
 #include "fanout.h"
+#include "history_query.h"
 #include "history_reads.h"
 #include "hub.h"
 #include "list.h"
@@ -26,6 +27,7 @@ struct hub {
 	struct history_reads reads;
 	struct workers workers;
 	struct presences presences;
+	struct history_queries queries;
 };
 
 /* Ends a channel_walk_begin(), and drops the channel if nobody is left. */

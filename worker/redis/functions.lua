@@ -17,12 +17,14 @@
 -- Nothing is written before everything that can be refused was checked, and a write that Redis may refuse for
 -- want of memory comes first: a call succeeds, or it has done nothing.
 
-local VERSION = 1
+local VERSION = 2
 
 local EXACT_MAX = 9007199254740991 -- 2^53 - 1: numbers of Lua are exact up to here
 local SECONDS_MAX = 1000000000
 local TAGS_MAX = 64
 local DEPTH_MAX = 64
+-- Of one publication, and of all that are read at once: workers take no more than a few times as much in one piece.
+local BYTES_MAX = 16 * 1024 * 1024
 local DEFAULT_META_TTL = 30 * 24 * 3600
 local DEFAULT_IDEMPOTENCY_TTL = 300
 
@@ -320,6 +322,7 @@ end
 local function begin_epoch(keys, meta)
 	local time = redis.call('TIME')
 	meta.epoch = redis.sha1hex(time[1] .. '.' .. time[2] .. ' ' .. keys.channel):sub(1, 8)
+	meta.offset = 0
 	redis.call('HSET', keys.meta, 'epoch', meta.epoch, 'offset', '0')
 	redis.call('UNLINK', keys.stream)
 end
@@ -394,13 +397,32 @@ local function check_may_send(options, channel)
 	end
 end
 
--- Redis refuses an entry whose id is not above all before, which somebody else has made then.
-local function append(keys, meta, size, message)
-	local added = redis.pcall('XADD', keys.stream, 'MAXLEN', '=', exact(size), exact(meta.offset) .. '-0', 'm', message)
-	if type(added) == 'table' and added.err then
-		redis.call('HINCRBY', keys.meta, 'offset', -1)
-		error({refusal = added.err}, 0)
+-- Returns the message with the next offset, and what Redis has against it.
+local function append_next(options, keys, meta, data, size)
+	redis.call('HINCRBY', keys.meta, 'offset', 1)
+	meta.offset = meta.offset + 1
+	if meta.offset == 1 then
+		redis.call('UNLINK', keys.stream)
 	end
+	local position = ',"offset":' .. exact(meta.offset) .. ',"epoch":"' .. meta.epoch .. '"'
+	local message = envelope(options, data, position)
+	local added = redis.pcall('XADD', keys.stream, 'MAXLEN', '=', exact(size), exact(meta.offset) .. '-0', 'm', message)
+	return message, type(added) == 'table' and added.err
+end
+
+-- An entry whose id is not above all before is refused: somebody else has put one there. He must not be able to end a
+-- channel for ever, so it begins anew, which subscribers are told of.
+local function append(options, keys, meta, data, size)
+	local message, wrong = append_next(options, keys, meta, data, size)
+	if wrong and wrong:find('equal or smaller', 1, true) then
+		begin_epoch(keys, meta)
+		message, wrong = append_next(options, keys, meta, data, size)
+	end
+	if wrong then
+		redis.call('HINCRBY', keys.meta, 'offset', -1)
+		error({refusal = wrong}, 0)
+	end
+	return message
 end
 
 local function publish_kept(options, keys, data, idempotency_key, size, ttl, meta_ttl)
@@ -413,14 +435,7 @@ local function publish_kept(options, keys, data, idempotency_key, size, ttl, met
 	elseif not meta.epoch then
 		begin_epoch(keys, meta)
 	end
-	redis.call('HINCRBY', keys.meta, 'offset', 1)
-	meta.offset = meta.offset + 1
-	if meta.offset == 1 then
-		redis.call('UNLINK', keys.stream)
-	end
-	local message =
-		envelope(options, data, ',"offset":' .. exact(meta.offset) .. ',"epoch":"' .. meta.epoch .. '"')
-	append(keys, meta, size, message)
+	local message = append(options, keys, meta, data, size)
 	if options.version and options.version > 0 then
 		redis.call('HSET', keys.meta, 'version', exact(options.version), 'version_epoch', options.version_epoch or '')
 	end
@@ -449,6 +464,9 @@ local function publish(channel, args)
 	local data = args[1]
 	check_data(data)
 	local options = read_options(PUBLISH_OPTIONS, args, 2)
+	if #data + #(options.tags or '') + #(options.info or '') > BYTES_MAX then
+		refuse('a publication has at most %s bytes', exact(BYTES_MAX))
+	end
 	local keys = keys_of(channel)
 	local kept, size, ttl, meta_ttl = history_options(channel, options)
 	local key = options.idempotency_key
@@ -481,14 +499,12 @@ local function read_entries(keys, options)
 	return redis.call('XRANGE', keys.stream, above, '+', 'COUNT', exact(options.limit))
 end
 
--- So much at most is in one answer; the first entry always is. Who wants more reads on from there.
-local ANSWER_MAX = 16 * 1024 * 1024
-
+-- The first entry always is in the answer. Who wants more than fits reads on from there.
 local function how_many_fit(entries)
 	local bytes = 0
 	for i = 1, #entries do
 		bytes = bytes + #entries[i][2][2]
-		if i > 1 and bytes > ANSWER_MAX then
+		if i > 1 and bytes > BYTES_MAX then
 			return i - 1
 		end
 	end

@@ -17,8 +17,9 @@
 #include "redis_calls.h"
 #include "redis_library.h"
 
-/* How often the library is looked at, and tried again when it could not be loaded. */
-enum { FUNCTIONS_LOOK_MS = 10000, FUNCTIONS_RETRY_MS = 1000 };
+/* How often the library is looked at, and tried again when it could not be loaded. Backends that call it get
+ * errors from when Redis has lost it until the next look, which costs Redis some microseconds. */
+enum { FUNCTIONS_LOOK_MS = 2000, FUNCTIONS_RETRY_MS = 1000 };
 
 struct redis_functions {
 	struct loop *loop;
