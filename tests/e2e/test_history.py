@@ -10,6 +10,7 @@ from lib import process
 from lib.broker import OPEN, Broker, merge
 from lib.client import Client, Disconnected
 from lib.redis_server import RedisClient, RedisError, RedisServer
+from lib.relay import Relay
 from lib.sdk import SDKS
 
 HISTORY = {
@@ -297,6 +298,23 @@ def test_an_sdk_recovers_by_itself(broker, redis, kind):
 			fcall(redis, "fanfare_publish", number)
 		for pid in broker.worker_pids():
 			os.kill(pid, signal.SIGKILL)
+		event = sdk.expect("subscribed", channel=CHANNEL, timeout=20)
+		assert event["recovered"] and event["was_recovering"]
+		assert sdk.publications(9) == list(range(2, 11))
+
+
+@pytest.mark.parametrize("kind", SDKS)
+def test_an_sdk_whose_connection_breaks_recovers_by_itself(broker, redis, kind):
+	with Relay(broker.port) as relay, SDKS[kind](broker.url.replace(str(broker.port), str(relay.port))) as sdk:
+		sdk.do("connect")
+		sdk.do("subscribe", channel=CHANNEL)
+		sdk.expect("subscribed", channel=CHANNEL)
+		fcall(redis, "fanfare_publish", "1")
+		assert sdk.publications(1) == [1]
+		relay.cut()
+		for number in range(2, 11):
+			fcall(redis, "fanfare_publish", number)
+		relay.mend()
 		event = sdk.expect("subscribed", channel=CHANNEL, timeout=20)
 		assert event["recovered"] and event["was_recovering"]
 		assert sdk.publications(9) == list(range(2, 11))
