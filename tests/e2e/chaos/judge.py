@@ -159,16 +159,27 @@ class Judge:
 					self._check_plain_channel(record, channel, messages[channel])
 
 	def _check_plain_channel(self, record, channel, messages):
-		stays = _stays(record.events[channel], self.world.ended)
+		stays = self._stays(record.events[channel])
 		for begun, acked, key in messages:
 			if record.name in self.received[key]:
 				continue
-			if not any(begin < begun and acked + PLAIN_MARGIN_S < end for begin, end in stays):
+			if not any(begin < begun and acked < newest for begin, newest in stays):
 				continue
 			excused = self._excused(begun, acked)
 			self.plain_lost.append((self.round_at(begun), excused))
 			if not excused:
 				self.violate(begun, "plain", f"{record.name} {channel}: {key} never came, though no link broke")
+
+	def _stays(self, events):
+		"""The times during which it was subscribed, as (begin, when the newest that it got in it was sent): what was taken by
+		Redis before that should have come, too."""
+		stays = []
+		for when, kind, *rest in events:
+			if kind == Record.SUBSCRIBED:
+				stays.append([when, when])
+			elif kind == Record.PUBLICATION:
+				stays[-1][1] = max(stays[-1][1], self.ledger.begun[rest[1]])
+		return stays
 
 	# --- disconnects ---
 
@@ -273,15 +284,3 @@ class _PlainWalk:
 		if f"over:{self.channel}" not in self.newest:
 			self.judge.violate(
 				self.judge.world.ended, "lost", f"{self.record.name} {self.channel}: the last message never came")
-
-
-def _stays(events, end):
-	"""The times during which it was subscribed."""
-	found, since = [], None
-	for when, kind, *_ in events:
-		if kind == Record.SUBSCRIBED:
-			since = when
-		elif kind in (Record.DOWN, Record.LOST) and since is not None:
-			found.append((since, when))
-			since = None
-	return found + ([(since, end)] if since is not None else [])
