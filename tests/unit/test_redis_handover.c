@@ -12,12 +12,13 @@ struct stage {
 };
 
 /* Ready, subscribed to t:a, and heard the first messages through the first connection. */
-static int stage_setup(void **state)
+static int stage_begin(void **state, uint64_t canary_timeout_ms)
 {
 	struct stage *s = mem_alloc(sizeof(*s));
 	struct world *w = &s->world;
 
 	world_init(w);
+	w->config.redis.canary_timeout_ms = canary_timeout_ms;
 	server_start(w, "--loglevel", "notice");
 	s->admin = admin_connect(w);
 	proxy_start(&s->proxy, w);
@@ -28,6 +29,17 @@ static int stage_setup(void **state)
 	s->old = newest_subs(&s->proxy);
 	*state = s;
 	return 0;
+}
+
+static int stage_setup(void **state)
+{
+	return stage_begin(state, 500);
+}
+
+/* Whatever is noticed, it is not the canary that shows it. */
+static int stage_setup_without_canary(void **state)
+{
+	return stage_begin(state, 60000);
 }
 
 static int stage_teardown(void **state)
@@ -355,6 +367,22 @@ static void a_deaf_command_connection_does_not_touch_the_subscriptions(void **st
 	assert_true(s->old->open);
 }
 
+static void a_network_that_is_dead_takes_both_and_both_are_made_again(void **state)
+{
+	struct stage *s = *state;
+	struct world *w = &s->world;
+	struct proxied *calls = find_calls(&s->proxy);
+
+	stall_down(s->old, true);
+	stall_down(calls, true);
+	publish(s, 10);
+	WAIT_FOR(w, 10000, !calls->open && !s->old->open);
+	WAIT_FOR(w, 2000, s->l.confirmed == 2);
+	publish(s, 10);
+	WAIT_FOR(w, 2000, s->l.last == s->published);
+	assert_int_equal(s->l.doubled, 0);
+}
+
 /* --- anything at any time --- */
 
 static void do_something(struct stage *s, unsigned what, unsigned which)
@@ -431,6 +459,8 @@ int main(void)
 		STAGE(a_new_connection_that_breaks_early_is_made_again),
 		STAGE(too_much_to_hold_back_gives_the_old_one_up),
 		STAGE(a_deaf_command_connection_does_not_touch_the_subscriptions),
+		cmocka_unit_test_setup_teardown(a_network_that_is_dead_takes_both_and_both_are_made_again,
+	                                        stage_setup_without_canary, stage_teardown),
 		STAGE(random_trouble_doubles_nothing_and_loses_nothing_in_silence),
 	};
 

@@ -85,8 +85,17 @@ static struct sent_call *first(const struct list *calls)
 	return list_empty(calls) ? NULL : container_of(calls->next, struct sent_call, node);
 }
 
-/* The next moment at which something is to be done: when a call becomes overdue, or when the link has been
- * silent for a period after that. */
+/* When the link is given up, unless it says something. A Redis that is only late shall not cost a connection.
+ */
+static uint64_t give_up_at(const struct redis_calls *c, const struct sent_call *oldest)
+{
+	uint64_t silent_ms = c->link.heard_ms + c->timeout_ms;
+
+	return (silent_ms > oldest->due_ms ? silent_ms : oldest->due_ms) + REDIS_CALLS_GRACE_MS;
+}
+
+/* The next moment at which something is to be done: when a call becomes overdue, or when the link is given
+ * up. */
 static void arm(struct redis_calls *c)
 {
 	const struct sent_call *oldest = first(&c->waiting);
@@ -97,10 +106,10 @@ static void arm(struct redis_calls *c)
 		due_ms = oldest->due_ms;
 	oldest = first(&c->overdue);
 	if (oldest != NULL) {
-		uint64_t silent_since = c->link.heard_ms > oldest->due_ms ? c->link.heard_ms : oldest->due_ms;
+		uint64_t give_up_ms = give_up_at(c, oldest);
 
-		if (silent_since + c->timeout_ms < due_ms)
-			due_ms = silent_since + c->timeout_ms;
+		if (give_up_ms < due_ms)
+			due_ms = give_up_ms;
 	}
 	if (due_ms == UINT64_MAX)
 		timer_stop(&c->deadline);
@@ -111,10 +120,8 @@ static void arm(struct redis_calls *c)
 static bool silent_for_too_long(const struct redis_calls *c)
 {
 	const struct sent_call *oldest = first(&c->overdue);
-	uint64_t now = clock_ms();
 
-	return oldest != NULL && now >= oldest->due_ms + c->timeout_ms &&
-	       now >= c->link.heard_ms + c->timeout_ms;
+	return oldest != NULL && clock_ms() >= give_up_at(c, oldest);
 }
 
 static void on_deadline(struct timer *t)
@@ -129,6 +136,7 @@ static void on_deadline(struct timer *t)
 		answer(call, NULL);
 	}
 	if (silent_for_too_long(c)) {
+		c->silent_since_ms = first(&c->overdue)->due_ms - c->timeout_ms;
 		redis_link_fail(&c->link, REDIS_SILENT, "does not answer");
 		return;
 	}

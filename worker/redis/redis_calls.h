@@ -15,6 +15,8 @@
 
 /* What may be under way; calls beyond are answered by NULL. */
 enum { REDIS_CALLS_MAX = 64 << 10, REDIS_CALLS_MAX_BYTES = 16 << 20 };
+/* A link that has brought nothing for the time of an answer, and then for this, is given up. */
+enum { REDIS_CALLS_GRACE_MS = 1000 };
 
 /* What a caller holds: the first member of whatever stands for his call. */
 struct redis_call {
@@ -26,6 +28,7 @@ struct redis_calls {
 	struct redis_link link;
 	struct redis_backoff backoff;
 	uint64_t timeout_ms;
+	uint64_t silent_since_ms; /* when the call was sent for which a link was given up */
 	struct list overdue; /* sent, answered by NULL, but not yet by Redis; older than all in waiting */
 	struct list waiting; /* sent */
 	struct list refused; /* not sent, to be answered by NULL at the end of this turn */

@@ -31,7 +31,7 @@ enum {
 	REDIS_HANDOVER_HOLD_BYTES = 8 << 20,
 	REDIS_HANDOVER_HOLD_MESSAGES = 64 << 10,
 	/* A feed that owes the marker and brings nothing at all for so long is given up. */
-	REDIS_HANDOVER_SILENCE_MS = 2000,
+	REDIS_HANDOVER_SILENCE_MS = 1000,
 	/* The same for one that goes on bringing other things. */
 	REDIS_HANDOVER_WAIT_MS = 15000,
 	REDIS_HANDOVER_CHECK_MS = 20,

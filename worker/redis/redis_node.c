@@ -127,15 +127,27 @@ bool redis_node_ready(const struct redis_node *n, const char **reason)
 
 /* --- events between the parts --- */
 
+/* What has silenced the command connection may have silenced the subscriber connection, too; canaries would
+ * show it only when there is another command connection. */
+static bool is_silent_since(const struct redis_node *n, uint64_t since_ms)
+{
+	const struct redis_feed *active = n->subs.handover.active;
+
+	return active != NULL && active->link.heard_ms < since_ms;
+}
+
 static void on_calls_change(void *ctx)
 {
 	struct redis_node *n = ctx;
 
 	redis_functions_link_changed(&n->functions);
-	if (!redis_link_up(&n->calls.link))
-		redis_canary_renew(&n->canary);
-	else
+	if (redis_link_up(&n->calls.link)) {
 		redis_canary_kick(&n->canary);
+	} else {
+		redis_canary_renew(&n->canary);
+		if (n->calls.link.trouble == REDIS_SILENT && is_silent_since(n, n->calls.silent_since_ms))
+			redis_handover_doubt(&n->subs.handover, REDIS_DOUBT_CANARY);
+	}
 	look_later(n);
 }
 

@@ -48,6 +48,7 @@ class Judge:
 		self._check_once()
 		self._check_plain()
 		self._check_disconnects()
+		self._check_live()
 		return self
 
 	def violate(self, when, what, text):
@@ -194,6 +195,11 @@ class Judge:
 		if of in ("redis", "link", "nothing"):
 			self.disconnects.append(when)
 			self.violate(when, "disconnect", f"{record.name} was disconnected ({code})")
+
+	def _check_live(self):
+		for r in self.rounds:
+			if r.over - r.end > self.world.LIVE_S:
+				self.violate(r.over, "deaf", f"not everybody is live {self.world.LIVE_S:.0f} s after the end of the fault")
 
 	# --- signals of loss ---
 

@@ -36,7 +36,8 @@ def play(topology, seed, size, names, over=None, slack=1.0):
 	try:
 		names = [name for name in names if world.topology.faults() is None or name in world.topology.faults()]
 		for name in bags(world, names, over) if over else names:
-			world.play(name)
+			if not world.play(name):
+				break
 		world.finish()
 		judge = Judge(world, DEAF_S * slack).judge()
 		return judge, print_report(world, judge)

@@ -57,7 +57,7 @@ class Round:
 
 
 class World:
-	LIVE_S = 60.0  # after which a round is over even if somebody is not live: the judge will see who
+	LIVE_S = 60.0  # after which nobody is waited for any more: the judge will see who is deaf
 
 	def __init__(self, topology, seed, size, log=print):
 		self.rng, self.size, self.log = random.Random(seed), size, log
@@ -183,12 +183,14 @@ class World:
 			sent >= moment for record in self.records if record.steady for channel, sent in record.newest.items() if channel in busy)
 
 	def _await_all(self, what, since):
+		"""False when somebody stays deaf."""
 		deadline = time.monotonic() + self.LIVE_S
 		while not self.live_since(since):
 			if time.monotonic() > deadline:
 				self.log(f"  not everybody is live {self.LIVE_S:.0f} s after {what}")
-				return
+				return False
 			time.sleep(0.02)
+		return True
 
 	def _quiet_all_taken(self):
 		deadline = time.monotonic() + 30
@@ -196,16 +198,18 @@ class World:
 			time.sleep(0.02)
 
 	def play(self, name):
+		"""False when somebody is not live again: what came after that would prove nothing."""
 		self.now = Round(FAULTS[name], self.rounds[-1].over if self.rounds else time.monotonic())
 		refused = len(self.watchers.refused) + len(self.readiness.refused)
 		self.now.fault.act(self)
-		self._await_all(name, self.now.end)
+		live = self._await_all(name, self.now.end)
 		self._quiet_all_taken()
 		time.sleep(self.rng.uniform(0.5, 1.5))
 		self.now.refused = len(self.watchers.refused) + len(self.readiness.refused) - refused
 		self.now.over = time.monotonic()
 		self.rounds.append(self.now)
 		self.log(f"  {name} {self.now.detail}: {self.now.end - self.now.begin:.1f} s, over after {self.now.over - self.now.end:.1f} s")
+		return live
 
 	# --- the end ---
 
