@@ -129,6 +129,19 @@ def print_rows(rows):
 		print("  ".join(cell.ljust(width) if i == 0 else cell.rjust(width) for i, (cell, width) in enumerate(zip(row, widths))))
 
 
+def print_violations(judge, most=5):
+	"""So many of each kind in each kind of fault."""
+	kinds = defaultdict(list)
+	for violation in sorted(judge.violations, key=lambda v: v.time):
+		kinds[judge.round_at(violation.time).fault.name, violation.what].append(violation)
+	for (fault, what), violations in kinds.items():
+		for violation in violations[:most]:
+			r = judge.round_at(violation.time)
+			print(f"VIOLATION in {fault} {r.detail} {violation.time - r.begin:+.2f} s: {what}: {violation.text}")
+		if len(violations) > most:
+			print(f"... and {len(violations) - most} more of this kind")
+
+
 def print_report(world, judge):
 	"""Returns the figures of targets(), measured."""
 	figures = Figures(world, judge)
@@ -141,9 +154,5 @@ def print_report(world, judge):
 	print()
 	targets = list(figures.targets())
 	print_rows([("figure", "promised", "measured"), *((figure, goal, value) for figure, goal, value, _ in targets)])
-	for violation in sorted(judge.violations, key=lambda v: v.time)[:40]:
-		r = judge.round_at(violation.time)
-		print(f"VIOLATION in {r.fault.name} {violation.time - r.begin:+.2f} s: {violation.what}: {violation.text}")
-	if len(judge.violations) > 40:
-		print(f"... and {len(judge.violations) - 40} more")
+	print_violations(judge)
 	return targets
