@@ -278,7 +278,9 @@ class _PlainWalk:
 		self.newest = {}  # publisher: number
 
 	def take(self, when, kind, *rest):
-		if kind == Record.PUBLICATION:
+		if kind == Record.SUBSCRIBED:
+			self.newest = {}  # it may be at another worker now, which may be behind: only a history makes up for that
+		elif kind == Record.PUBLICATION:
 			key = rest[1]
 			publisher, number = key.rsplit(":", 1)
 			if int(number) <= self.newest.get(publisher, 0):

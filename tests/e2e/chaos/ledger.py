@@ -51,3 +51,7 @@ class Record:
 	def down(self, code, own):
 		for channel in self.events:
 			self._add(channel, self.DOWN, code, own)
+
+	def is_subscribed(self):
+		"""To all its channels."""
+		return all(events and events[-1][1] in (self.SUBSCRIBED, self.PUBLICATION) for events in self.events.values())

@@ -26,6 +26,7 @@ class Watcher(asyncio.Protocol):
 		self.ports = itertools.cycle(ports)
 		self.positions = {}  # channel: [epoch, offset]
 		self.transport = None
+		self.restless = not record.steady
 		self.over = False
 
 	async def run(self):
@@ -48,10 +49,12 @@ class Watcher(asyncio.Protocol):
 		except ConnectionRefusedError:
 			self.refused.append((time.monotonic(), port))
 			raise
-		if not self.record.steady:
+		if self.restless:
 			loop.call_later(self.rng.uniform(1, 8), self.leave, RESTLESS, self.transport)
 
 	def leave(self, code, transport):
+		if code == RESTLESS and not self.restless:
+			return
 		if transport is self.transport and not transport.is_closing():
 			self.code, self.own = code, True
 			transport.abort()
@@ -183,6 +186,11 @@ class Watchers:
 		watcher = Watcher(record, ports, self.refused, rng)
 		self.watchers.append(watcher)
 		self.start(watcher.run())
+
+	def settle(self):
+		"""From now on nobody leaves without a reason."""
+		for watcher in self.watchers:
+			watcher.restless = False
 
 	def start(self, coroutine):
 		"""Another inhabitant of the thread."""

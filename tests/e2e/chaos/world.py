@@ -184,18 +184,19 @@ class World:
 
 	def _await_all(self, what, since):
 		"""False when somebody stays deaf."""
-		deadline = time.monotonic() + self.LIVE_S
-		while not self.live_since(since):
+		live = self._wait(lambda: self.live_since(since), self.LIVE_S)
+		if not live:
+			self.log(f"  not everybody is live {self.LIVE_S:.0f} s after {what}")
+		return live
+
+	def _wait(self, condition, timeout):
+		"""Whether it became true in time."""
+		deadline = time.monotonic() + timeout
+		while not condition():
 			if time.monotonic() > deadline:
-				self.log(f"  not everybody is live {self.LIVE_S:.0f} s after {what}")
 				return False
 			time.sleep(0.02)
 		return True
-
-	def _quiet_all_taken(self):
-		deadline = time.monotonic() + 30
-		while time.monotonic() < deadline and not all(key in self.ledger.acked for _, key in self.now.quiet):
-			time.sleep(0.02)
 
 	def play(self, name):
 		"""False when somebody is not live again: what came after that would prove nothing."""
@@ -203,7 +204,7 @@ class World:
 		refused = len(self.watchers.refused) + len(self.readiness.refused)
 		self.now.fault.act(self)
 		live = self._await_all(name, self.now.end)
-		self._quiet_all_taken()
+		self._wait(lambda: all(key in self.ledger.acked for _, key in self.now.quiet), 30)
 		time.sleep(self.rng.uniform(0.5, 1.5))
 		self.now.refused = len(self.watchers.refused) + len(self.readiness.refused) - refused
 		self.now.over = time.monotonic()
@@ -217,15 +218,15 @@ class World:
 		"""Everything is quiet, and then one last message in every channel reaches everybody."""
 		for publisher in self.publishers:
 			publisher.stop()
+		self.watchers.settle()
+		self._wait(lambda: all(record.is_subscribed() for record in self.records), 20)
 		last = {}
 		for channel in [*BUSY, *PLAIN, *self.quiet_channels]:
 			kind = PlainPublisher if channel in PLAIN else FunctionPublisher
 			kind(f"{OVER}:{channel}", self.ledger, [], 1, self.topology).publish_next(channel)
 			last[channel] = f"{OVER}:{channel}:1"
-		deadline = time.monotonic() + 30
-		while time.monotonic() < deadline and not all(
-				record.newest[channel] >= self.ledger.begun[last[channel]] for record in self.records for channel in record.events):
-			time.sleep(0.05)
+		self._wait(lambda: all(
+			record.newest[channel] >= self.ledger.begun[last[channel]] for record in self.records for channel in record.events), 30)
 		self.ended = time.monotonic()
 		self.streams = {channel: self._stream(channel) for channel in [*BUSY, *self.quiet_channels]}
 

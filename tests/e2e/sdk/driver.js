@@ -7,8 +7,9 @@ function sdk_driver(Centrifuge, {url, options}, emit) {
 		client.on(event, (context) => emit({event, code: context.code, reason: context.reason}));
 	client.on("error", (context) => emit({event: "error", message: String(context.error && context.error.message)}));
 
+	const subscription_options = {minResubscribeDelay: 50, maxResubscribeDelay: 500};
 	function subscribe({channel}) {
-		const subscription = client.getSubscription(channel) || client.newSubscription(channel);
+		const subscription = client.getSubscription(channel) || client.newSubscription(channel, subscription_options);
 		if (subscription.listeners("publication").length === 0) {
 			for (const event of ["subscribing", "unsubscribed"])
 				subscription.on(event, (context) => emit({event, channel, code: context.code}));

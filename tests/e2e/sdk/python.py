@@ -64,7 +64,8 @@ class Driver:
 	async def subscribe(self, channel):
 		subscription = self.client.get_subscription(channel)
 		if subscription is None:
-			subscription = self.client.new_subscription(channel, events=SubscriptionEvents(channel))
+			subscription = self.client.new_subscription(
+				channel, events=SubscriptionEvents(channel), min_resubscribe_delay=0.05, max_resubscribe_delay=0.5)
 		await subscription.subscribe()
 
 	async def unsubscribe(self, channel):
