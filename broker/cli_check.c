@@ -33,7 +33,7 @@ static bool check_files(const struct config *config)
 {
 	enum { TEXT_MAX = 65536 };
 	struct tls_server *tls;
-	struct tls_client *redis_tls;
+	struct redis_tls *redis_tls;
 	struct buf errors;
 	bool ok;
 

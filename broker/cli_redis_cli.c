@@ -76,10 +76,10 @@ static bool is_name(const char *host)
 }
 
 /* Returns how many it took. */
-static size_t put_tls(const struct redis_access *a, char **args)
+static size_t put_tls(const struct redis_access *a, const struct redis_url *url, char **args)
 {
 	const struct tls_client_options *o = &a->config->redis.tls;
-	char *name = o->server_name != NULL ? o->server_name : a->url.host;
+	char *name = o->server_name != NULL ? o->server_name : url->host;
 	size_t n = 0;
 
 	args[n++] = (char *)"--tls";
@@ -103,10 +103,9 @@ static size_t put_tls(const struct redis_access *a, char **args)
 }
 
 /* The password goes through the environment: arguments can be read by everybody on the machine. */
-static int become_redis_cli(const struct redis_access *a, int argc, char **argv)
+static int become_redis_cli(const struct redis_access *a, const struct redis_url *url, int argc, char **argv)
 {
 	char **args = mem_alloc((size_t)(argc + OWN_ARGS_MAX) * sizeof(*args));
-	const struct redis_url *url = &a->url;
 	char db[16];
 	size_t n = 0;
 
@@ -127,7 +126,7 @@ static int become_redis_cli(const struct redis_access *a, int argc, char **argv)
 		args[n++] = url->user;
 	}
 	if (url->tls)
-		n += put_tls(a, args + n);
+		n += put_tls(a, url, args + n);
 	memcpy(args + n, argv, (size_t)argc * sizeof(*args));
 	if (url->password == NULL || setenv("REDISCLI_AUTH", url->password, 1) == 0)
 		execvp(args[0], args);
@@ -137,20 +136,28 @@ static int become_redis_cli(const struct redis_access *a, int argc, char **argv)
 	return EXIT_FAILED;
 }
 
-/* What is wrong with an address that the user gave, redis-cli tells well; of the embedded Redis it knows
- * nothing. Nor does it look at the name in a certificate, so we do. That finds a wrong one, but binds nobody:
- * who can step in between may show redis-cli another certificate of the same authorities. */
-static bool can_reach(const struct redis_access *a)
+/* What is wrong with an address that the user gave, redis-cli tells well; of the embedded Redis and of
+ * sentinels it knows nothing. Nor does it look at the name in a certificate, so we do. That finds a wrong
+ * one, but binds nobody: who can step in between may show redis-cli another certificate of the same
+ * authorities. */
+static bool must_connect(const struct redis_access *a)
+{
+	return a->is_embedded || a->address == NULL || a->url.tls;
+}
+
+static int reach_and_become(const struct redis_access *a, int argc, char **argv)
 {
 	struct redis_errand *errand;
+	int code;
 
-	if (!a->is_embedded && !a->url.tls)
-		return true;
+	if (!must_connect(a))
+		return become_redis_cli(a, &a->url, argc, argv);
 	errand = redis_access_connect("redis-cli", a);
 	if (errand == NULL)
-		return false;
+		return EXIT_FAILED;
+	code = become_redis_cli(a, redis_errand_url(errand), argc, argv);
 	redis_errand_close(&errand);
-	return true;
+	return code;
 }
 
 int cli_redis_cli(int argc, char **argv)
@@ -166,7 +173,7 @@ int cli_redis_cli(int argc, char **argv)
 	code = redis_access_open("redis-cli", &given, &access);
 	if (code != EXIT_OK)
 		return code;
-	code = can_reach(&access) ? become_redis_cli(&access, argc - at, argv + at) : EXIT_FAILED;
+	code = reach_and_become(&access, argc - at, argv + at);
 	redis_access_close(&access);
 	return code;
 }

@@ -36,7 +36,7 @@ struct master {
 	struct privileges *privileges;
 	struct listeners *listeners;
 	struct certificates *certificates;
-	struct tls_client *redis_tls; /* NULL: Redis is not spoken to over TLS */
+	struct redis_tls *redis_tls; /* of the workers */
 	struct metrics_slot *metrics;
 	struct embedded_redis *redis; /* NULL: Redis is somebody else's */
 	struct supervisor *supervisor;
@@ -210,7 +210,7 @@ static bool find_privileges(struct master *m)
 static bool take_runtime_dir(struct master *m)
 {
 	const char *dir = m->config->runtime_dir;
-	bool needed = m->config->redis.address == NULL;
+	bool needed = config_has_embedded_redis(m->config);
 	enum pid_file_result result = PID_FILE_FAILED;
 	pid_t holder = 0;
 	char *path;
@@ -268,7 +268,7 @@ static bool open_metrics(struct master *m)
 
 static bool prepare_redis(struct master *m)
 {
-	if (m->config->redis.address != NULL)
+	if (!config_has_embedded_redis(m->config))
 		return true;
 	m->redis = embedded_redis_new(m->loop, m->config->runtime_dir, m->privileges);
 	if (m->redis == NULL)
@@ -291,6 +291,10 @@ static bool load_redis_tls(struct master *m)
 		log_warning(
 			"redis.tls.insecure_skip_verify: any certificate of Redis is taken, so that who is in "
 			"between can read and change everything");
+	if (m->config->redis.sentinel_tls.insecure_skip_verify)
+		log_warning(
+			"redis.sentinel_tls.insecure_skip_verify: any certificate of a sentinel is taken, so "
+			"that who is in between can name another master");
 	return ok;
 }
 

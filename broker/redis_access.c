@@ -20,7 +20,9 @@ int redis_access_open(const char *command, const struct config_args *args, struc
 	*out = (struct redis_access){.config = config_args_load(args, command, &code)};
 	if (out->config == NULL)
 		return code;
-	out->is_embedded = out->config->redis.address == NULL;
+	if (config_has_sentinels(out->config))
+		return EXIT_OK;
+	out->is_embedded = config_has_embedded_redis(out->config);
 	out->address = out->is_embedded ? embedded_redis_address(out->config->runtime_dir)
 	                                : mem_strdup(out->config->redis.address);
 	if (redis_url_parse(out->address, &out->url, &reason))

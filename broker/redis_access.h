@@ -1,4 +1,5 @@
-/* The way of the commands to the Redis of a broker: the one that --redis names, or the configuration, or else
+/* The way of the commands to the Redis of a broker: the one that --redis names, or the configuration
+ * by its address or its sentinels, or else
  * the embedded one of the runtime directory. For commands that people and scripts run: everything here may
  * block, up to a deadline, and tells on standard error, as `fanfare COMMAND: ...`, what went wrong. */
 #pragma once
@@ -13,8 +14,8 @@
 
 struct redis_access {
 	struct config *config;
-	char *address; /* as text, with the password: not for messages */
-	struct redis_url url;
+	char *address;        /* as text, with the password: not for messages; NULL: the sentinels know it */
+	struct redis_url url; /* of the address */
 	bool is_embedded;
 };
 

@@ -28,7 +28,7 @@ struct supervisor_args {
 	const struct config *config;
 	const struct listeners *listeners;
 	struct tls_server *tls;              /* worker_load_tls() */
-	struct tls_client *redis_tls;        /* worker_load_redis_tls() */
+	struct redis_tls *redis_tls;         /* worker_load_redis_tls() */
 	struct metrics_slot *metrics;        /* a slot for each worker */
 	const struct privileges *privileges; /* for the children to drop; NULL: none */
 	unsigned workers;

@@ -49,3 +49,13 @@ bool config_any_channel(const struct config *config, bool (*has)(const struct ch
 	}
 	return false;
 }
+
+bool config_has_sentinels(const struct config *c)
+{
+	return c->redis.sentinel_address.count > 0;
+}
+
+bool config_has_embedded_redis(const struct config *c)
+{
+	return c->redis.address == NULL && !config_has_sentinels(c);
+}

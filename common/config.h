@@ -71,6 +71,7 @@ struct compression_options {
 
 /* TLS to a server that we connect to. */
 struct tls_client_options {
+	bool enabled;             /* of use where no address says so */
 	char *cert_pem_file;      /* NULL: we show none */
 	char *key_pem_file;       /* NULL: in the same file */
 	char *server_ca_pem_file; /* NULL: the authorities of the system */
@@ -103,8 +104,17 @@ struct config {
 	} log;
 
 	struct {
-		char *address;                 /* NULL: the embedded Redis */
-		struct tls_client_options tls; /* nothing, unless the address is rediss:// */
+		char *address; /* NULL: the embedded Redis, or what the sentinels say */
+		/* Of the master that sentinels name; an address has its own. */
+		char *user;
+		char *password;
+		int db;
+		struct tls_client_options tls;   /* nothing, unless it is spoken */
+		struct strings sentinel_address; /* HOST or HOST:PORT; none: Redis has a fixed address */
+		char *sentinel_master_name;
+		char *sentinel_user;
+		char *sentinel_password;
+		struct tls_client_options sentinel_tls;
 		char *prefix;
 		uint64_t connect_timeout_ms;
 		uint64_t call_timeout_ms;
@@ -184,6 +194,10 @@ bool config_has_history(const struct channel_options *o);
 bool config_has_presence(const struct channel_options *o);
 /* Whether that is true of any channel. */
 bool config_any_channel(const struct config *config, bool (*has)(const struct channel_options *o));
+/* Whether Redis is found by asking sentinels. */
+bool config_has_sentinels(const struct config *c);
+/* Whether the broker has a Redis of its own. */
+bool config_has_embedded_redis(const struct config *c);
 
 struct config_flag {
 	const char *option; /* dotted name of the option table, "redis.address" */

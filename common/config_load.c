@@ -12,7 +12,6 @@
 #include "config.h"
 #include "config_loader.h"
 #include "mem.h"
-#include "redis_url.h"
 #include "units.h"
 
 /* Dev mode decides about the defaults and so has to be known before anything is read. */
@@ -120,44 +119,6 @@ static void check_listen(struct loader *l)
 	}
 }
 
-static bool is_tls(const char *redis_address)
-{
-	struct redis_url url;
-	const char *reason;
-	bool tls = redis_address != NULL && redis_url_parse(redis_address, &url, &reason) && url.tls;
-
-	if (redis_address != NULL)
-		redis_url_free(&url);
-	return tls;
-}
-
-/* Who gives one of these believes that his connections to Redis are safe. */
-static void check_redis_tls(struct loader *l)
-{
-	const struct tls_client_options *tls = &l->config->redis.tls;
-	const struct {
-		const char *name;
-		bool given;
-	} options[] = {
-		{"redis.tls.cert_pem_file", tls->cert_pem_file != NULL},
-		{"redis.tls.key_pem_file", tls->key_pem_file != NULL},
-		{"redis.tls.server_ca_pem_file", tls->server_ca_pem_file != NULL},
-		{"redis.tls.server_name", tls->server_name != NULL},
-		{"redis.tls.insecure_skip_verify", tls->insecure_skip_verify},
-	};
-	bool speaks_tls = is_tls(l->config->redis.address);
-
-	for (size_t i = 0; i < ARRAY_LEN(options) && !speaks_tls; i++) {
-		if (options[i].given)
-			loader_problem(
-				l, loader_place(l, options[i].name), options[i].name,
-				"is for TLS, which redis.address does not ask for: it must begin with rediss://");
-	}
-	if (speaks_tls && tls->key_pem_file != NULL && tls->cert_pem_file == NULL)
-		loader_problem(l, loader_place(l, "redis.tls.key_pem_file"), "redis.tls.key_pem_file",
-		               "is of use only with redis.tls.cert_pem_file");
-}
-
 /* Known here, as the place in the file is. */
 static void check_accounts(struct loader *l)
 {
@@ -182,7 +143,7 @@ static void check_together(struct loader *l)
 	check_pings(l);
 	check_paths(l);
 	check_listen(l);
-	check_redis_tls(l);
+	loader_check_redis(l);
 	loader_check_channel(l, &channel);
 }
 

@@ -62,6 +62,9 @@ void loader_add(struct loader *l, const struct scope *scope, const struct option
 /* config_channel.c: tells what the options of one kind of channels may not say together. */
 void loader_check_channel(struct loader *l, const struct scope *scope);
 
+/* config_redis.c: the same for those of the way to Redis. */
+void loader_check_redis(struct loader *l);
+
 /* config_yaml.c: a document, called `source` in messages. False with the problem told. Free it with
  * yaml_document_delete() otherwise. */
 bool loader_open_yaml(struct loader *l, struct bytes text, struct bytes source,

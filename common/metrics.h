@@ -15,6 +15,8 @@
 	GAUGE(subscriptions, "Subscriptions of clients")                                               \
 	GAUGE(channels, "Channels with at least one subscriber in a worker")                           \
 	GAUGE(redis_ready, "Workers whose Redis links are up and hear their canary")                   \
+	GAUGE(redis_sentinels, "Redis Sentinels that answer, each for each worker")                    \
+	COUNTER(redis_master_changes, "Times a worker went to another master, by its sentinels")       \
 	COUNTER(connections_accepted, "Connections accepted")                                          \
 	COUNTER(connections_refused, "Connections refused at client.connection_limit")                 \
 	COUNTER(refused_descriptors, "Connections refused because descriptors were short")             \

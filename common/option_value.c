@@ -415,6 +415,13 @@ void option_print_text(const char *text, struct buf *out)
 	buf_putc(out, '"');
 }
 
+char *option_mask(const struct option *o, const char *text)
+{
+	if (!o->secret)
+		return mem_strdup(text);
+	return o->opaque ? mem_strdup("***") : redis_url_mask(text);
+}
+
 static void print_string(const struct option *o, const char *text, bool mask_secrets, struct buf *out)
 {
 	char *masked;
@@ -427,7 +434,7 @@ static void print_string(const struct option *o, const char *text, bool mask_sec
 		option_print_text(text, out);
 		return;
 	}
-	masked = redis_url_mask(text);
+	masked = option_mask(o, text);
 	option_print_text(masked, out);
 	mem_free(masked);
 }

@@ -46,6 +46,18 @@ static bool check_redis_address(const char *text, const char **reason)
 	return good;
 }
 
+static bool check_sentinel_address(const char *text, const char **reason)
+{
+	struct redis_url url;
+	bool good = redis_url_parse_host(text, SENTINEL_PORT, &url, reason);
+
+	if (strchr(text, '/') != NULL)
+		*reason = "must be HOST or HOST:PORT, neither a URL nor a unix socket";
+
+	redis_url_free(&url);
+	return good;
+}
+
 static bool only_holds(const char *text, const char *others)
 {
 	for (; *text != '\0'; text++) {
@@ -123,6 +135,19 @@ static bool check_namespace_name(const char *text, const char **reason)
 static bool check_directory(const char *text, const char **reason)
 {
 	*reason = "must be the path of a directory";
+	return text[0] != '\0';
+}
+
+/* Sentinel takes no others, says its sentinel.conf. */
+static bool check_master_name(const char *text, const char **reason)
+{
+	*reason = "must be of letters, digits, '-', '_' and '.', and not empty";
+	return text[0] != '\0' && only_holds(text, "-_.");
+}
+
+static bool check_not_empty(const char *text, const char **reason)
+{
+	*reason = "must not be empty";
 	return text[0] != '\0';
 }
 
@@ -266,6 +291,26 @@ static const struct option broker_rows[] = {
          .secret = true,
          .doc = "redis://[USER:PASSWORD@]HOST[:PORT][/DB], rediss:// for the same over TLS, or unix:/PATH; absent: the "
                 "broker runs a Redis of its own."},
+	{.name = "redis.user",
+         .type = OPTION_STRING,
+         IN_CONFIG(redis.user),
+         .max = 256,
+         .check = check_not_empty,
+         .doc = "The user at the master that redis.sentinel_address leads to; absent: the default user."},
+	{.name = "redis.password",
+         .type = OPTION_STRING,
+         IN_CONFIG(redis.password),
+         .max = 1024,
+         .check = check_not_empty,
+         .secret = true,
+         .opaque = true,
+         .doc = "Its password; absent: none."},
+	{.name = "redis.db",
+         .type = OPTION_INT,
+         IN_CONFIG(redis.db),
+         .fallback = "0",
+         .max = 65535,
+         .doc = "The number of the database there."},
 	{.name = "redis.prefix",
          .type = OPTION_STRING,
          IN_CONFIG(redis.prefix),
@@ -324,12 +369,17 @@ static const struct option broker_rows[] = {
          .reloadable = true,
          .doc = "How long a worker stays subscribed in Redis after the last subscriber left, for those who come "
                 "back."},
+	{.name = "redis.tls.enabled",
+         .type = OPTION_BOOL,
+         IN_CONFIG(redis.tls.enabled),
+         .fallback = "false",
+         .doc = "Speaks TLS to the master that redis.sentinel_address leads to; an address of rediss:// says so itself."},
 	{.name = "redis.tls.cert_pem_file",
          .type = OPTION_STRING,
          IN_CONFIG(redis.tls.cert_pem_file),
          .max = FILE_PATH_MAX,
          .check = check_file,
-         .doc = "The certificate that is shown to a Redis with an address of rediss://; absent: none."},
+         .doc = "The certificate that is shown to a Redis that is spoken to over TLS; absent: none."},
 	{.name = "redis.tls.key_pem_file",
          .type = OPTION_STRING,
          IN_CONFIG(redis.tls.key_pem_file),
@@ -347,13 +397,75 @@ static const struct option broker_rows[] = {
          IN_CONFIG(redis.tls.server_name),
          .max = 253,
          .check = check_server_name,
-         .doc = "The name or the address that the certificate of Redis must be for; absent: HOST of redis.address."},
+         .doc = "The name or the address that the certificate of Redis must be for; absent: HOST of redis.address, or what "
+                "the sentinels call the master."},
 	{.name = "redis.tls.insecure_skip_verify",
          .type = OPTION_BOOL,
          IN_CONFIG(redis.tls.insecure_skip_verify),
          .fallback = "false",
          .doc = "Takes any certificate of Redis: who is in between can read and change everything. For trying things "
                 "out."},
+	{.name = "redis.sentinel_address",
+         .type = OPTION_STRINGS,
+         IN_CONFIG(redis.sentinel_address),
+         .max = 16,
+         .check = check_sentinel_address,
+         .doc = "HOST[:PORT] of Redis Sentinels, which know where Redis is; port 26379 if none is given. Three of them will "
+                "do, they name the others."},
+	{.name = "redis.sentinel_master_name",
+         .type = OPTION_STRING,
+         IN_CONFIG(redis.sentinel_master_name),
+         .max = 128,
+         .check = check_master_name,
+         .doc = "What the sentinels call the master."},
+	{.name = "redis.sentinel_user",
+         .type = OPTION_STRING,
+         IN_CONFIG(redis.sentinel_user),
+         .max = 256,
+         .check = check_not_empty,
+         .doc = "The user at the sentinels; absent: the default user."},
+	{.name = "redis.sentinel_password",
+         .type = OPTION_STRING,
+         IN_CONFIG(redis.sentinel_password),
+         .max = 1024,
+         .check = check_not_empty,
+         .secret = true,
+         .opaque = true,
+         .doc = "The password of the sentinels themselves; absent: none."},
+	{.name = "redis.sentinel_tls.enabled",
+         .type = OPTION_BOOL,
+         IN_CONFIG(redis.sentinel_tls.enabled),
+         .fallback = "false",
+         .doc = "Speaks TLS to the sentinels."},
+	{.name = "redis.sentinel_tls.cert_pem_file",
+         .type = OPTION_STRING,
+         IN_CONFIG(redis.sentinel_tls.cert_pem_file),
+         .max = FILE_PATH_MAX,
+         .check = check_file,
+         .doc = "The certificate that is shown to sentinels; absent: none."},
+	{.name = "redis.sentinel_tls.key_pem_file",
+         .type = OPTION_STRING,
+         IN_CONFIG(redis.sentinel_tls.key_pem_file),
+         .max = FILE_PATH_MAX,
+         .check = check_file,
+         .doc = "Its private key, without a password; absent: it stands in redis.sentinel_tls.cert_pem_file."},
+	{.name = "redis.sentinel_tls.server_ca_pem_file",
+         .type = OPTION_STRING,
+         IN_CONFIG(redis.sentinel_tls.server_ca_pem_file),
+         .max = FILE_PATH_MAX,
+         .check = check_file,
+         .doc = "Authorities that certificates of sentinels may come from; absent: those that the system trusts."},
+	{.name = "redis.sentinel_tls.server_name",
+         .type = OPTION_STRING,
+         IN_CONFIG(redis.sentinel_tls.server_name),
+         .max = 253,
+         .check = check_server_name,
+         .doc = "The name or the address that certificates of sentinels must be for; absent: HOST of each."},
+	{.name = "redis.sentinel_tls.insecure_skip_verify",
+         .type = OPTION_BOOL,
+         IN_CONFIG(redis.sentinel_tls.insecure_skip_verify),
+         .fallback = "false",
+         .doc = "Takes any certificate of sentinels: who is in between can name another master. For trying things out."},
 
 	{.name = "client.allowed_origins",
          .type = OPTION_STRINGS,

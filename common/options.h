@@ -41,6 +41,7 @@ struct option {
 	bool or_zero;    /* zero is allowed, too, though below min */
 	bool reloadable; /* takes effect without a restart */
 	bool secret;     /* never repeated in messages */
+	bool opaque;     /* all of it is the secret; otherwise an address, of which the password is */
 };
 
 struct option_table {
@@ -77,6 +78,8 @@ void option_print_allowed(const struct option *o, struct buf *out);
 /* The short form for a place where the default shows the type: "1s to 1h", "text or json". Nothing for types
  * without such a range. */
 void option_print_range(const struct option *o, struct buf *out);
+/* A text for the option as people may see it: *** in place of what is secret. Free with mem_free(). */
+char *option_mask(const struct option *o, const char *text) MUST_CHECK;
 /* The value as it is written in YAML. Not for OPTION_CHANNEL and OPTION_NAMESPACES. */
 void option_print(const struct option *o, const void *base, bool mask_secrets, struct buf *out);
 /* A text as a YAML scalar in double quotes. */

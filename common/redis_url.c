@@ -87,12 +87,24 @@ static bool is_host(struct bytes host, bool bracketed)
 	return true;
 }
 
-static bool parse_host(struct bytes text, struct redis_url *out, const char **reason)
+bool redis_url_is_host(struct bytes host)
+{
+	return is_host(host, host.len > 0 && memchr(host.ptr, ':', host.len) != NULL);
+}
+
+bool redis_url_is_port(struct bytes port)
+{
+	int number;
+
+	return parse_number(port, 1, PORT_MAX, &number);
+}
+
+static bool parse_host(struct bytes text, const char *default_port, struct redis_url *out,
+                       const char **reason)
 {
 	bool bracketed = text.len > 0 && text.ptr[0] == '[';
 	const char *end = memchr(text.ptr, bracketed ? ']' : ':', text.len);
 	struct bytes host = text, port = BYTES_NONE;
-	int number;
 
 	*reason = bad_host;
 	if (bracketed && end == NULL)
@@ -109,10 +121,10 @@ static bool parse_host(struct bytes text, struct redis_url *out, const char **re
 	if (!is_host(host, bracketed) || (port.len > 0 && port.ptr[0] != ':'))
 		return false;
 	*reason = "the port must be a number from 1 to 65535";
-	if (port.len > 0 && !parse_number(bytes_skip(port, 1), 1, PORT_MAX, &number))
+	if (port.len > 0 && !redis_url_is_port(bytes_skip(port, 1)))
 		return false;
 	out->host = mem_strndup(host.ptr, host.len);
-	out->port = port.len > 0 ? mem_strndup(port.ptr + 1, port.len - 1) : mem_strdup("6379");
+	out->port = port.len > 0 ? mem_strndup(port.ptr + 1, port.len - 1) : mem_strdup(default_port);
 	return true;
 }
 
@@ -135,7 +147,7 @@ static bool parse_tcp(const char *text, struct redis_url *out, const char **reas
 		if (!parse_userinfo((struct bytes){text, (size_t)(at - text)}, out, reason))
 			return false;
 	}
-	return parse_host(host, out, reason) && parse_db(text + authority.len, out, reason);
+	return parse_host(host, "6379", out, reason) && parse_db(text + authority.len, out, reason);
 }
 
 static bool parse_unix(const char *path, struct redis_url *out, const char **reason)
@@ -168,6 +180,16 @@ bool redis_url_parse(const char *text, struct redis_url *out, const char **reaso
 {
 	*out = (struct redis_url){0};
 	if (parse(text, out, reason))
+		return true;
+	redis_url_free(out);
+	return false;
+}
+
+bool redis_url_parse_host(const char *text, const char *default_port, struct redis_url *out,
+                          const char **reason)
+{
+	*out = (struct redis_url){0};
+	if (parse_host(BYTES_OF_STR(text), default_port, out, reason))
 		return true;
 	redis_url_free(out);
 	return false;

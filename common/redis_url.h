@@ -8,7 +8,10 @@
 
 #include <stdbool.h>
 
+#include "bytes.h"
 #include "compiler.h"
+
+#define SENTINEL_PORT "26379" /* the usual one of a Redis Sentinel */
 
 struct redis_url {
 	bool is_unix;
@@ -24,6 +27,12 @@ struct redis_url {
 /* False with a reason (a static text that repeats no part of the address, as it may hold a password); then
  * there is nothing to free. */
 bool redis_url_parse(const char *text, struct redis_url *out, const char **reason) MUST_CHECK;
+/* What can stand for HOST, without brackets, and for PORT. */
+bool redis_url_is_host(struct bytes host);
+bool redis_url_is_port(struct bytes port);
+/* HOST[:PORT] alone, into host and port; otherwise as redis_url_parse(). */
+bool redis_url_parse_host(const char *text, const char *default_port, struct redis_url *out,
+                          const char **reason) MUST_CHECK;
 /* Leaves it zeroed; may be called again, and on a zeroed one. */
 void redis_url_free(struct redis_url *url);
 /* The address with *** in place of the password, for people to read: still an address that parses, if it was

@@ -7,16 +7,20 @@
 #include "mem.h"
 #include "redis_endpoint.h"
 #include "redis_link.h"
+#include "redis_sentinels.h"
 #include "worker.h"
 
 enum { NUMBER_MAX = 24 };
 
+static const char link_name[] = "fanfare.command";
+
 struct redis_errand {
 	struct loop *loop;
-	struct tls_client *tls;
+	struct redis_tls *tls;
+	struct redis_sentinels *sentinels; /* while they are asked where Redis is */
 	struct redis_endpoint endpoint;
 	struct redis_link link;
-	struct timer deadline; /* of the call */
+	struct timer deadline; /* of the call, or of the sentinels */
 	uint64_t timeout_ms;
 	bool waiting; /* for the link to come up, or for a reply */
 	bool ok;
@@ -114,6 +118,13 @@ static void on_deadline(struct timer *t)
 {
 	struct redis_errand *e = container_of(t, struct redis_errand, deadline);
 
+	if (e->sentinels != NULL) {
+		redis_sentinels_endpoint(e->sentinels, &e->endpoint);
+		snprintf(e->why, sizeof(e->why), "cannot connect to Redis at %s: %s", e->endpoint.text,
+		         e->endpoint.error);
+		stop_waiting(e, false);
+		return;
+	}
 	redis_link_fail(&e->link, REDIS_SILENT, "does not answer");
 }
 
@@ -198,6 +209,35 @@ bool redis_errand_connected(const struct redis_errand *e)
 	return redis_link_up(&e->link);
 }
 
+const struct redis_url *redis_errand_url(const struct redis_errand *e)
+{
+	return &e->endpoint.url;
+}
+
+static void on_master(void *ctx)
+{
+	stop_waiting(ctx, true);
+}
+
+/* In a failover they are asked until there is a master again. */
+static bool ask_sentinels(struct redis_errand *e, const struct config *config)
+{
+	timer_start(e->loop, &e->deadline, e->timeout_ms);
+	e->sentinels = redis_sentinels_new(e->loop, config, e->tls, link_name, on_master, e);
+	wait(e);
+	if (e->ok)
+		redis_sentinels_endpoint(e->sentinels, &e->endpoint);
+	redis_sentinels_free(&e->sentinels);
+	return e->ok;
+}
+
+static bool connect_link(struct redis_errand *e)
+{
+	redis_link_open(&e->link);
+	wait(e);
+	return e->ok;
+}
+
 struct redis_errand *redis_errand_open(const struct config *config, const char *address, uint64_t timeout_ms,
                                        struct buf *why)
 {
@@ -213,12 +253,11 @@ struct redis_errand *redis_errand_open(const struct config *config, const char *
 		mem_free(e);
 		return NULL;
 	}
-	redis_endpoint_init(&e->endpoint, address, e->tls);
-	redis_link_init(&e->link, e->loop, &e->endpoint, &events, "fanfare.command", timeout_ms,
+	redis_link_init(&e->link, e->loop, &e->endpoint, &events, link_name, timeout_ms,
 	                REDIS_ERRAND_OUT_MAX);
-	redis_link_open(&e->link);
-	wait(e);
-	if (!e->ok) {
+	if (address != NULL)
+		redis_endpoint_init(&e->endpoint, address, e->tls->nodes);
+	if ((address == NULL && !ask_sentinels(e, config)) || !connect_link(e)) {
 		buf_putf(why, "%s\n", e->why);
 		redis_errand_close(&e);
 	}

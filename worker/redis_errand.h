@@ -10,15 +10,19 @@
 #include "bytes.h"
 #include "compiler.h"
 #include "config.h"
+#include "redis_url.h"
 
 struct redis_errand;
 
 enum { REDIS_ERRAND_OUT_MAX = 20 << 20 }; /* bytes of a channel and a message together */
 
-/* Connects to the address, with what config->redis.tls says if it is of rediss://, logs in, and selects the
- * database. timeout_ms is for this, and for each call later. NULL with the reasons in `why`, a line each. */
+/* Connects to the address, with what config->redis.tls says if it is of rediss://, or without one to the
+ * master that the sentinels of the configuration name; logs in, and selects the database. timeout_ms is for
+ * this, and for each call later. NULL with the reasons in `why`, a line each. */
 struct redis_errand *redis_errand_open(const struct config *config, const char *address, uint64_t timeout_ms,
                                        struct buf *why) MUST_CHECK;
+/* Where it has connected to; lives as long as the errand. */
+const struct redis_url *redis_errand_url(const struct redis_errand *e);
 void redis_errand_close(struct redis_errand **e);
 
 struct redis_errand_message {

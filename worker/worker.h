@@ -12,7 +12,7 @@
 #include "metrics.h"
 
 struct tls_server;
-struct tls_client;
+struct redis_tls;
 
 /* What TLS needs, from files that only the master may be able to read. It is made before workers are forked:
  * a successor of a worker that died needs the files no more, and all take each other's session tickets.
@@ -28,11 +28,11 @@ void worker_describe_tls(const struct tls_server *tls, void (*tell)(bool is_warn
 uint64_t worker_turn_tls_keys(struct tls_server *tls);
 /* Accepts NULL. */
 void worker_free_tls(struct tls_server **tls);
-/* The same for TLS to Redis: *tls is NULL when its address does not ask for it. */
-bool worker_load_redis_tls(const struct config *config, struct tls_client **tls,
+/* The same for TLS to Redis, and to its sentinels. */
+bool worker_load_redis_tls(const struct config *config, struct redis_tls **tls,
                            struct buf *errors) MUST_CHECK;
 /* Accepts NULL. */
-void worker_free_redis_tls(struct tls_client **tls);
+void worker_free_redis_tls(struct redis_tls **tls);
 
 struct worker_args {
 	const struct config *config; /* redis.address is set, to the embedded Redis if need be */
@@ -43,7 +43,7 @@ struct worker_args {
 	const int *listen_fds; /* listening, non-blocking, owned by the master's address × worker grid */
 	size_t listen_count;
 	struct tls_server *tls;       /* worker_load_tls() */
-	struct tls_client *redis_tls; /* worker_load_redis_tls() */
+	struct redis_tls *redis_tls;  /* worker_load_redis_tls() */
 	struct metrics_slot *metrics; /* one slot a worker, metrics[index] is this one's */
 	size_t metrics_count;
 };

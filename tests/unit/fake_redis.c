@@ -35,7 +35,7 @@ struct redis_call {
 
 static struct redis *the;
 
-struct redis *redis_new(struct loop *loop, const struct config *config, struct tls_client *tls,
+struct redis *redis_new(struct loop *loop, const struct config *config, const struct redis_tls *tls,
                         const char *node_id, const struct redis_events *events)
 {
 	assert(the == NULL);

@@ -283,9 +283,9 @@ static UNUSED_OK void mock_start_tls(struct mock *f, struct world *w)
 	snprintf(ca_file, sizeof(ca_file), "%s/ca.pem", w->dir);
 	f->tls = mock_tls_context(ca_file);
 	w->config.redis.tls.server_ca_pem_file = ca_file;
-	w->tls = tls_client_new(&w->config.redis.tls, "redis.tls", "127.0.0.1", &errors);
+	w->tls.nodes = tls_client_new(&w->config.redis.tls, "redis.tls", "127.0.0.1", &errors);
 	w->config.redis.tls.server_ca_pem_file = NULL;
-	assert_non_null(w->tls);
+	assert_non_null(w->tls.nodes);
 	signal(SIGPIPE, SIG_IGN); /* OpenSSL's own sockets are not asked for MSG_NOSIGNAL */
 	mock_listen(f, w, fd);
 }

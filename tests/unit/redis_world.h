@@ -40,7 +40,7 @@ struct world {
 	char prefix[8];
 	pid_t server;
 	struct config config;
-	struct tls_client *tls; /* for an address of rediss:// */
+	struct redis_tls tls;
 	struct redis *redis;
 	unsigned ready_changes;
 	struct ev_timer tick;
@@ -261,7 +261,7 @@ static UNUSED_OK void world_redis(struct world *w)
 {
 	struct redis_events events = {on_message, on_confirmed, on_ready, w};
 
-	w->redis = redis_new(w->loop, &w->config, w->tls, "n1", &events);
+	w->redis = redis_new(w->loop, &w->config, &w->tls, "n1", &events);
 }
 
 static UNUSED_OK int remove_entry(const char *path, const struct stat *st, int type, struct FTW *at)
@@ -272,7 +272,8 @@ static UNUSED_OK int remove_entry(const char *path, const struct stat *st, int t
 static UNUSED_OK void world_free(struct world *w)
 {
 	redis_free(&w->redis);
-	tls_client_free(&w->tls);
+	tls_client_free(&w->tls.nodes);
+	tls_client_free(&w->tls.sentinels);
 	server_stop(w);
 	ev_timer_stop(loop_ev(w->loop), &w->tick);
 	loop_free(&w->loop);

@@ -231,7 +231,7 @@ static void be_out_of_its_mind(void)
 		snprintf(followers[i].channel, sizeof(followers[i].channel), "t:%s%d",
 		         followers[i].forbidden ? "no" : "", i);
 	}
-	world.redis = redis_new(world.loop, &world.config, world.tls, "n1", &events);
+	world.redis = redis_new(world.loop, &world.config, &world.tls, "n1", &events);
 	mock.on_command = answer_at_random;
 	go_mad();
 	for (int i = 0; i < CHANNELS; i++)

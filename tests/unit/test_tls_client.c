@@ -228,7 +228,7 @@ static void open_connection(void)
 	t.reason[0] = '\0';
 	t.room = 65536;
 	stream_init(&t.stream, t.loop, on_readable, on_writable);
-	assert_true(tls_connect(t.client, &t.stream, &t.address));
+	assert_true(tls_connect(t.client, &t.stream, &t.address, NULL));
 	settle();
 	t.peer = accept4(t.listener, NULL, NULL, SOCK_NONBLOCK);
 	assert_true(t.peer >= 0);
@@ -443,7 +443,7 @@ static void nobody_there_is_told(void **state)
 	assert_int_equal(bind(fd, (struct sockaddr *)&in, sizeof(in)), 0);
 	assert_int_equal(getsockname(fd, &nobody.sa.any, &nobody.len), 0);
 	stream_init(&s, t.loop, on_readable, on_writable);
-	assert_true(tls_connect(t.client, &s, &nobody));
+	assert_true(tls_connect(t.client, &s, &nobody, NULL));
 	while (t.told_connected == 0)
 		ev_run(loop_ev(t.loop), EVRUN_ONCE);
 	assert_false(stream_open(&s));

@@ -119,7 +119,7 @@ static void on_ready(void *ctx, bool ready, const char *reason)
 	h->events.ready(h->events.ctx, ready, reason);
 }
 
-struct hub *hub_new(struct loop *loop, const struct config *config, struct tls_client *redis_tls,
+struct hub *hub_new(struct loop *loop, const struct config *config, const struct redis_tls *redis_tls,
                     const char *node_id, const char *dead_id, struct deflater *deflater,
                     const struct hub_events *events)
 {

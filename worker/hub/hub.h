@@ -22,7 +22,7 @@ struct hub;
 struct channel;
 struct channel_options;
 struct deflater;
-struct tls_client;
+struct redis_tls;
 
 /* The forms in which a push goes over the wire; each publication is encoded at most once for each, and
  * compressed at most once for each and each window. */
@@ -85,7 +85,7 @@ struct hub_events {
 };
 
 /* redis_tls and node_id: as for redis_new(). dead_id: the node_id of a worker that is no more; NULL: none. */
-struct hub *hub_new(struct loop *loop, const struct config *config, struct tls_client *redis_tls,
+struct hub *hub_new(struct loop *loop, const struct config *config, const struct redis_tls *redis_tls,
                     const char *node_id, const char *dead_id, struct deflater *deflater,
                     const struct hub_events *events);
 /* All subscriptions and calls must be gone. */

@@ -18,7 +18,8 @@ enum { OPTION_NAME_MAX = 128 };
 struct tls_client {
 	struct tls_gear gear;
 	SSL_CTX *context;
-	char *name; /* to ask for (SNI); NULL: the other side is known by its address */
+	bool knows_host; /* that the certificates must be for */
+	char *name; /* to ask for (SNI); NULL: the other side is known by its address, or not known yet */
 };
 
 struct made {
@@ -26,7 +27,7 @@ struct made {
 	char reason[TLS_REASON_MAX]; /* of its failure */
 };
 
-/* --- one connection --- */
+/* --- the stream --- */
 
 static void on_handshake_over(struct tls *t, bool open)
 {
@@ -60,13 +61,53 @@ static const struct tls_role role_of_made = {
 	.free = free_made,
 };
 
-bool tls_connect(struct tls_client *client, struct stream *s, const struct address *to)
+/* --- one connection --- */
+
+static bool is_ip(const char *text)
+{
+	unsigned char out[sizeof(struct in6_addr)];
+
+	return inet_pton(AF_INET, text, out) == 1 || inet_pton(AF_INET6, text, out) == 1;
+}
+
+/* What the certificate must be for. A zone (fe80::1%eth0, RFC 6874) is our way to the host, not its name.
+ * *name is set to what is to be asked for (SNI), if it is not an address (RFC 6066, 3). */
+static bool expect(X509_VERIFY_PARAM *param, const char *host, char **name)
+{
+	char *bare = mem_strndup(host, strcspn(host, "%"));
+	bool ok;
+
+	if (is_ip(bare)) {
+		ok = X509_VERIFY_PARAM_set1_ip_asc(param, bare) == 1;
+		mem_free(bare);
+		return ok;
+	}
+	*name = bare;
+	X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS |
+	                                               X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
+	return X509_VERIFY_PARAM_set1_host(param, bare, 0) == 1;
+}
+
+static bool ask_for(SSL *ssl, const struct tls_client *client, const char *host)
+{
+	char *name = NULL;
+	bool ok;
+
+	if (client->knows_host)
+		return client->name == NULL || SSL_set_tlsext_host_name(ssl, client->name) == 1;
+	ok = expect(SSL_get0_param(ssl), host, &name) &&
+	     (name == NULL || SSL_set_tlsext_host_name(ssl, name) == 1);
+	mem_free(name);
+	return ok;
+}
+
+bool tls_connect(struct tls_client *client, struct stream *s, const struct address *to, const char *host)
 {
 	SSL *ssl = tls_open_ssl(client->context, &client->gear, s);
 	struct made *m;
 	int fd, saved;
 
-	if (ssl == NULL || (client->name != NULL && SSL_set_tlsext_host_name(ssl, client->name) != 1)) {
+	if (ssl == NULL || !ask_for(ssl, client, host)) {
 		SSL_free(ssl);
 		ERR_clear_error();
 		errno = ENOMEM;
@@ -86,31 +127,6 @@ bool tls_connect(struct tls_client *client, struct stream *s, const struct addre
 }
 
 /* --- whom to trust --- */
-
-static bool is_ip(const char *text)
-{
-	unsigned char out[sizeof(struct in6_addr)];
-
-	return inet_pton(AF_INET, text, out) == 1 || inet_pton(AF_INET6, text, out) == 1;
-}
-
-/* What the certificate must be for. A zone (fe80::1%eth0, RFC 6874) is our way to the host, not its name. */
-static bool expect(struct tls_client *client, const char *host)
-{
-	X509_VERIFY_PARAM *param = SSL_CTX_get0_param(client->context);
-	char *bare = mem_strndup(host, strcspn(host, "%"));
-	bool ok;
-
-	if (is_ip(bare)) {
-		ok = X509_VERIFY_PARAM_set1_ip_asc(param, bare) == 1;
-		mem_free(bare);
-		return ok;
-	}
-	client->name = bare;
-	X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS |
-	                                               X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
-	return X509_VERIFY_PARAM_set1_host(param, bare, 0) == 1;
-}
 
 /* Of an authority that was given, any certificate is one to begin at, a root or not: who names an
  * intermediate one means it. */
@@ -151,11 +167,12 @@ struct tls_client *tls_client_new(const struct tls_client_options *o, const char
 
 	client->context = tls_context_new(TLS_client_method());
 	if (client->context == NULL || !tls_gear_init(&client->gear, &role_of_made) ||
-	    !expect(client, name)) {
-		tls_refuse(errors, section, name, tls_reason());
+	    (name != NULL && !expect(SSL_CTX_get0_param(client->context), name, &client->name))) {
+		tls_refuse(errors, section, name != NULL ? name : "TLS", tls_reason());
 		tls_client_free(&client);
 		return NULL;
 	}
+	client->knows_host = name != NULL;
 	trusts = trust(client->context, o, section, errors);
 	shows = show(client->context, o, section, errors);
 	if (!trusts || !shows)

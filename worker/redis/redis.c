@@ -8,11 +8,13 @@
 #include "metrics.h"
 #include "redis_endpoint.h"
 #include "redis_node.h"
+#include "redis_sentinels.h"
 
 struct redis {
 	struct redis_events events;
 	struct redis_endpoint endpoint;
 	struct redis_node node;
+	struct redis_sentinels *sentinels; /* NULL: Redis does not move */
 };
 
 static void on_ready(void *ctx, struct redis_node *n)
@@ -22,7 +24,35 @@ static void on_ready(void *ctx, struct redis_node *n)
 	bool ready = redis_node_ready(n, &reason);
 
 	metrics_set(redis_ready, ready);
+	if (!ready && r->sentinels != NULL)
+		redis_sentinels_ask(r->sentinels);
 	r->events.on_ready(r->events.ctx, ready, reason);
+}
+
+/* Everything goes there together: a master that was replaced may live, and take what nobody will hear. */
+static void on_master(void *ctx)
+{
+	struct redis *r = ctx;
+
+	redis_node_leave(&r->node);
+	redis_endpoint_free(&r->endpoint);
+	redis_sentinels_endpoint(r->sentinels, &r->endpoint);
+	redis_node_arrive(&r->node);
+}
+
+static void find_endpoint(struct redis *r, struct loop *loop, const struct config *config,
+                          const struct redis_tls *tls, const char *node_id)
+{
+	char *name;
+
+	if (!config_has_sentinels(config)) {
+		redis_endpoint_init(&r->endpoint, config->redis.address, tls != NULL ? tls->nodes : NULL);
+		return;
+	}
+	name = mem_printf("fanfare.%s.sentinels", node_id);
+	r->sentinels = redis_sentinels_new(loop, config, tls, name, on_master, r);
+	redis_sentinels_endpoint(r->sentinels, &r->endpoint);
+	mem_free(name);
 }
 
 /* A name that no channel under the prefix can have: it differs from the prefix in its last character.
@@ -35,14 +65,14 @@ static char *make_node_channel(const char *prefix, const char *node_id)
 	return mem_printf("%.*s%ccanary.%s", (int)base, prefix, separator, node_id);
 }
 
-struct redis *redis_new(struct loop *loop, const struct config *config, struct tls_client *tls,
+struct redis *redis_new(struct loop *loop, const struct config *config, const struct redis_tls *tls,
                         const char *node_id, const struct redis_events *events)
 {
 	struct redis *r = mem_alloc(sizeof(*r));
 	char *node_channel = make_node_channel(config->redis.prefix, node_id);
 
 	r->events = *events;
-	redis_endpoint_init(&r->endpoint, config->redis.address, tls);
+	find_endpoint(r, loop, config, tls, node_id);
 	metrics_set(redis_ready, 0);
 	redis_node_init(&r->node, loop,
 	                &(struct redis_node_setup){
@@ -65,6 +95,7 @@ void redis_free(struct redis **redis)
 	*redis = NULL;
 	if (r == NULL)
 		return;
+	redis_sentinels_free(&r->sentinels);
 	redis_node_free(&r->node);
 	redis_endpoint_free(&r->endpoint);
 	mem_free(r);

@@ -22,6 +22,12 @@ struct redis_call;
 struct config;
 struct tls_client;
 
+/* How TLS is spoken, NULL where it is not. */
+struct redis_tls {
+	struct tls_client *nodes;
+	struct tls_client *sentinels;
+};
+
 struct redis_events {
 	/* A message on a subscription; `owner` is that of redis_sub_open(). The payload lives until the
 	 * callback returns. In Redis' order, once, also while links are exchanged. */
@@ -36,9 +42,9 @@ struct redis_events {
 };
 
 /* Starts to connect at once and for ever, with jittered backoff. node_id (unique among all workers
- * everywhere) names the canary channel. tls: for an address of rediss://, otherwise not looked at. The config
- * and tls must outlive it. */
-struct redis *redis_new(struct loop *loop, const struct config *config, struct tls_client *tls,
+ * everywhere) names the canary channel. tls: NULL where it is not spoken to anybody. The config and tls must
+ * outlive it. */
+struct redis *redis_new(struct loop *loop, const struct config *config, const struct redis_tls *tls,
                         const char *node_id, const struct redis_events *events);
 /* All subscriptions must be closed and all calls cancelled or done. */
 void redis_free(struct redis **r);

@@ -198,6 +198,19 @@ static void on_retry(struct timer *t)
 	redis_link_open(&c->link);
 }
 
+void redis_calls_leave(struct redis_calls *c)
+{
+	if (c->link.phase != LINK_DOWN)
+		redis_link_fail(&c->link, REDIS_AWAY, "is not the master any more");
+}
+
+void redis_calls_arrive(struct redis_calls *c)
+{
+	timer_stop(&c->retry);
+	c->backoff = (struct redis_backoff){0};
+	redis_link_open(&c->link);
+}
+
 enum redis_trouble redis_calls_trouble(const struct redis_calls *c)
 {
 	if (!redis_link_up(&c->link))

@@ -45,6 +45,9 @@ struct redis_calls {
 void redis_calls_init(struct redis_calls *c, struct loop *loop, const struct redis_endpoint *endpoint,
                       const struct config *config, const char *name, void (*on_change)(void *ctx), void *ctx);
 void redis_calls_free(struct redis_calls *c);
+/* For redis_node_leave() and redis_node_arrive(). */
+void redis_calls_leave(struct redis_calls *c);
+void redis_calls_arrive(struct redis_calls *c);
 /* REDIS_FINE, or what is wrong. */
 enum redis_trouble redis_calls_trouble(const struct redis_calls *c);
 

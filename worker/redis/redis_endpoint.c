@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "mem.h"
+
 /* What is neither a numeric address nor a path is a name; whether it is one, the resolver finds out. A Redis
  * on localhost may be on ::1 alone, so that is a name, too. */
 static void find_host(struct redis_endpoint *e)
@@ -50,6 +52,23 @@ void redis_endpoint_init(struct redis_endpoint *e, const char *address, struct t
 	e->tls = tls;
 	if (tls == NULL)
 		e->error = "TLS is not set up";
+}
+
+void redis_endpoint_init_at(struct redis_endpoint *e, const char *host, const char *port,
+                            const struct redis_login *login, struct tls_client *tls)
+{
+	*e = (struct redis_endpoint){
+		.url = {.host = mem_strdup(host),
+	                .port = mem_strdup(port),
+	                .db = login->db,
+	                .tls = tls != NULL},
+		.tls = tls,
+	};
+	if (login->user != NULL)
+		e->url.user = mem_strdup(login->user);
+	if (login->password != NULL)
+		e->url.password = mem_strdup(login->password);
+	find_host(e);
 }
 
 void redis_endpoint_free(struct redis_endpoint *e)

@@ -16,9 +16,20 @@ struct redis_endpoint {
 	struct address address;
 	char text[ADDRESS_TEXT_MAX]; /* for humans, without the password */
 	const char *error;           /* why one cannot connect to it at all; NULL: one can */
+	bool is_sentinel;            /* it must be one; otherwise it must be a Redis, and a master */
+};
+
+/* Who we are there; NULL: nobody in particular. */
+struct redis_login {
+	const char *user;
+	const char *password;
+	int db;
 };
 
 /* Takes the address as the configuration has it; problems are kept in `error` and met when connecting. Lends
  * tls, which an address of rediss:// needs and others do not look at. */
 void redis_endpoint_init(struct redis_endpoint *e, const char *address, struct tls_client *tls);
+/* The same from its parts, valid ones (redis_url.h); they are copied. TLS is spoken if there is a tls. */
+void redis_endpoint_init_at(struct redis_endpoint *e, const char *host, const char *port,
+                            const struct redis_login *login, struct tls_client *tls);
 void redis_endpoint_free(struct redis_endpoint *e);

@@ -367,6 +367,26 @@ bool redis_handover_confirmed(const struct redis_handover *h, const struct redis
 	return redis_sub_on(s, h->next->slot);
 }
 
+static void leave(struct redis_feed *f)
+{
+	if (f != NULL && f->link.phase != LINK_DOWN)
+		redis_link_fail(&f->link, REDIS_AWAY, "is not the master any more");
+}
+
+/* The next one first: it is to take over from nobody. */
+void redis_handover_leave(struct redis_handover *h)
+{
+	leave(h->next);
+	leave(h->active);
+	assert(h->active == NULL && h->next == NULL);
+}
+
+void redis_handover_arrive(struct redis_handover *h)
+{
+	h->backoff = (struct redis_backoff){0};
+	make_next(h);
+}
+
 void redis_handover_doubt(struct redis_handover *h, enum redis_doubt cause)
 {
 	if (h->active == NULL)

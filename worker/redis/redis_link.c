@@ -58,9 +58,14 @@ static void go_down(struct redis_link *l, enum redis_trouble trouble)
 	l->events->on_down(l, was_up);
 }
 
+static const char *kind(const struct redis_link *l)
+{
+	return l->endpoint->is_sentinel ? "the sentinel" : "Redis";
+}
+
 void redis_link_fail(struct redis_link *l, enum redis_trouble trouble, const char *fmt, ...)
 {
-	size_t len = (size_t)snprintf(l->error, sizeof(l->error), "Redis at %s ", l->endpoint->text);
+	size_t len = (size_t)snprintf(l->error, sizeof(l->error), "%s at %s ", kind(l), l->endpoint->text);
 	va_list args;
 
 	va_start(args, fmt);
@@ -71,9 +76,9 @@ void redis_link_fail(struct redis_link *l, enum redis_trouble trouble, const cha
 
 static void fail_with(struct redis_link *l, enum redis_trouble trouble, const char *why)
 {
-	snprintf(l->error, sizeof(l->error), "%s Redis at %s: %s",
-	         l->phase == LINK_UP ? "lost the connection to" : "cannot connect to", l->endpoint->text,
-	         why);
+	snprintf(l->error, sizeof(l->error), "%s %s at %s: %s",
+	         l->phase == LINK_UP ? "lost the connection to" : "cannot connect to", kind(l),
+	         l->endpoint->text, why);
 	go_down(l, trouble);
 }
 
@@ -228,11 +233,22 @@ static void log_in(struct redis_link *l)
 	l->phase = LINK_LOGIN;
 }
 
-/* A replica takes subscriptions, but no publications. */
-static bool is_replica(const struct redis_reply *reply)
+static bool has_role(const struct redis_reply *reply, const char *role)
 {
 	return reply->type == REDIS_ARRAY && reply->count > 0 && reply->elements[0]->type == REDIS_STRING &&
-	       bytes_eq(reply->elements[0]->text, BYTES("slave"));
+	       bytes_eq(reply->elements[0]->text, BYTES_OF_STR(role));
+}
+
+/* What it is instead of what we look for; NULL: nothing is wrong, or it does not tell (NOPERM). A replica
+ * takes subscriptions, but no publications. */
+static const char *wrong_role(const struct redis_link *l, const struct redis_reply *reply)
+{
+	if (l->endpoint->is_sentinel)
+		return has_role(reply, "master") || has_role(reply, "slave") ? "is a Redis and no sentinel"
+		                                                             : NULL;
+	if (has_role(reply, "sentinel"))
+		return "is a sentinel and no Redis";
+	return has_role(reply, "slave") ? "is a read-only replica" : NULL;
 }
 
 /* Whether this error keeps us out. Others do not matter: the commands of the login are a courtesy, and may be
@@ -264,8 +280,8 @@ static void on_login_reply(struct redis_link *l, const struct redis_reply *reply
 		on_login_error(l, step, reply);
 		return;
 	}
-	if (strcmp(step, "ROLE") == 0 && is_replica(reply)) {
-		redis_link_fail(l, REDIS_UNFIT, "is a read-only replica");
+	if (strcmp(step, "ROLE") == 0 && wrong_role(l, reply) != NULL) {
+		redis_link_fail(l, REDIS_UNFIT, "%s", wrong_role(l, reply));
 		return;
 	}
 	if (*l->login != NULL)
@@ -397,7 +413,8 @@ static void connect_to(struct redis_link *l, const struct address *to)
 	struct tls_client *tls = l->endpoint->tls;
 
 	l->phase = LINK_CONNECTING;
-	if (!(tls != NULL ? tls_connect(tls, &l->stream, to) : stream_connect(&l->stream, to)))
+	if (!(tls != NULL ? tls_connect(tls, &l->stream, to, l->endpoint->url.host)
+	                  : stream_connect(&l->stream, to)))
 		fail_soon(l, strerror(errno));
 }
 

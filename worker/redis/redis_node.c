@@ -119,6 +119,19 @@ static void look_later(void *ctx)
 	loop_defer(n->loop, &n->look);
 }
 
+void redis_node_leave(struct redis_node *n)
+{
+	redis_handover_leave(&n->subs.handover);
+	redis_calls_leave(&n->calls);
+}
+
+void redis_node_arrive(struct redis_node *n)
+{
+	redis_calls_arrive(&n->calls);
+	redis_handover_arrive(&n->subs.handover);
+	look_later(n);
+}
+
 bool redis_node_ready(const struct redis_node *n, const char **reason)
 {
 	*reason = n->reason;

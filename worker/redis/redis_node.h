@@ -48,5 +48,10 @@ struct redis_node_setup {
 void redis_node_init(struct redis_node *n, struct loop *loop, const struct redis_node_setup *setup);
 /* All subscriptions must be closed and all calls cancelled or done. */
 void redis_node_free(struct redis_node *n);
+/* The endpoint is about to become another server: gives up all connections. Calls under way are answered by
+ * NULL, and nothing is subscribed any more. Not from within its callbacks. */
+void redis_node_leave(struct redis_node *n);
+/* And now it is: connects there at once. In the same turn. */
+void redis_node_arrive(struct redis_node *n);
 /* As redis_ready(). */
 bool redis_node_ready(const struct redis_node *n, const char **reason);

@@ -73,8 +73,9 @@ class Broker:
 		self.arguments = [
 			"serve", "--config", self.config_path, "--listen", f"127.0.0.1:{self.port}", "--workers", workers,
 			"--runtime-dir", self.runtime_path, *arguments]
-		if redis:
-			self.arguments += ["--redis", redis if isinstance(redis, str) else redis.url]
+		url = redis if isinstance(redis, str) else getattr(redis, "url", None)
+		if url:
+			self.arguments += ["--redis", url]
 		if dev:
 			self.arguments.append("--dev")
 		self.env = os.environ | ENVIRONMENT | (env or {})

@@ -1,0 +1,342 @@
+"""Redis behind Sentinels: whoever is the master, clients see every publication, and notice nothing of a failover but a delay."""
+
+import json
+import threading
+import time
+
+import pytest
+
+from lib import process
+from lib.broker import OPEN, Broker, merge, run
+from lib.client import Client
+from lib.redis_sentinel import RedisSentinels
+from lib.redis_server import RedisError
+
+HISTORY = merge(OPEN, {
+	"channel": {"without_namespace": {
+		"history_size": 10000, "history_ttl": "10m", "force_positioning": True, "force_recovery": True}},
+	"client": {"recovery_max_publication_limit": 10000, "queue_max_size": "128MiB", "ping_interval": "0s"},
+})
+WORKERS = 2
+CHANNEL = "orders"
+
+
+@pytest.fixture
+def redis():
+	with RedisSentinels() as group:
+		yield group
+
+
+@pytest.fixture
+def broker(redis):
+	with Broker(HISTORY, redis, workers=WORKERS) as broker:
+		yield broker
+
+
+class Load:
+	"""Publishes growing numbers to whom the sentinels name, in a thread, each when all replicas of the first master have the
+	last one. What was not acknowledged is published again under the same key."""
+
+	def __init__(self, redis):
+		self.redis, self.first = redis, redis.master().port
+		self.sent, self.over = 0, threading.Event()
+		self.held = threading.Lock()  # while it is held, everything is replicated: what a failover loses then is our fault
+		self.thread = threading.Thread(target=self._run)
+		self.thread.start()
+
+	def _run(self):
+		client = None
+		while not self.over.wait(0.002):
+			try:
+				client = client or self.redis.client(timeout=1)
+				with self.held:
+					self._publish(client, self.sent + 1)
+				self.sent += 1
+			except (OSError, RedisError):
+				client = None
+
+	def _publish(self, client, number):
+		client.call("FCALL", "fanfare_publish", 1, f"fanfare:{CHANNEL}", number, "idempotency_key", number)
+		if client.socket.getpeername()[1] == self.first and client.call("WAIT", 2, 500) < 2:
+			raise RedisError("not replicated")
+
+	def more(self, count):
+		goal = self.sent + count
+		process.wait_until(lambda: self.sent >= goal, f"{count} more publications", timeout=40)
+
+	def __enter__(self):
+		return self
+
+	def __exit__(self, *_):
+		self.over.set()
+		self.thread.join()
+
+
+class Follower:
+	"""A client that must never be disconnected, nor miss a publication, nor get one twice."""
+
+	def __init__(self, broker):
+		self.client = Client(broker.port)
+		answer = self.client.call("subscribe", {"channel": CHANNEL, "recoverable": True, "positioned": True})
+		self.offset = answer.get("offset", 0)
+
+	def follow(self, offset):
+		while self.offset < offset:
+			push = self.client.push(timeout=30)
+			assert "pub" in push, push
+			self.offset += 1
+			assert push["pub"]["offset"] == self.offset and push["pub"]["data"] in (self.offset, "over"), push
+
+
+def followers_of(broker):
+	return [Follower(broker) for _ in range(8)]
+
+
+def publish(redis, data, channel=CHANNEL):
+	return redis.call("FCALL", "fanfare_publish", 1, f"fanfare:{channel}", data)
+
+
+def finish(redis, followers):
+	offset, _ = publish(redis, '"over"')
+	for follower in followers:
+		follower.follow(offset)
+		follower.client.close()
+
+
+def links(server):
+	"""Connections of brokers to a server, by name."""
+	lines = server.call("CLIENT", "LIST").decode().splitlines()
+	return [line for line in lines if " name=fanfare." in line]
+
+
+def all_moved(broker, server):
+	"""Both connections of each worker are at the server."""
+	return len(links(server)) >= 2 * broker.workers_wanted
+
+
+def live_again(broker, server, clients):
+	"""Seconds until everybody has heard something that was published at the server from now on."""
+	start = time.monotonic()
+	waiting = set(clients)
+
+	def all_hear():
+		server.publish("live", time.monotonic() - start)
+		waiting.difference_update([client for client in waiting if not client.quiet(0.001)])
+		return not waiting
+
+	process.wait_until(all_hear, "everybody hears what is published at the new master", 20, 0.02)
+	return time.monotonic() - start
+
+
+# --- failovers ---
+
+def test_a_failover_by_command_is_noticed_by_nobody(redis, broker):
+	with Load(redis) as load:
+		followers = followers_of(broker)
+		load.more(100)
+		with load.held:
+			old = redis.failover()
+			process.wait_until(lambda: redis.master() is not old, "the sentinels agree", timeout=20)
+		load.more(100)
+	assert not links(old), "nobody stays at a master that was replaced, though it lives"
+	finish(redis, followers)
+
+
+def test_a_killed_master_is_left_for_its_successor(redis, broker):
+	clients = [Client(broker.port).subscribe("live") for _ in range(8)]
+	with Load(redis) as load:
+		followers = followers_of(broker)
+		load.more(100)
+		with load.held:
+			old = redis.kill_master()
+		new = redis.wait_promoted(old)
+		print(f"live again {live_again(broker, new, clients):.2f} s after the new master took writes")
+		load.more(100)
+	broker.wait_ready()
+	finish(redis, followers)
+	for client in clients:
+		client.close()
+
+
+def test_a_frozen_master_is_left_and_not_believed_when_it_wakes(redis, broker):
+	with Load(redis) as load:
+		followers = followers_of(broker)
+		load.more(100)
+		with load.held:
+			old = redis.freeze_master()
+		new = redis.wait_promoted(old)
+		process.wait_until(lambda: all_moved(broker, new), "the workers are at the new master", timeout=20)
+		broker.wait_ready()
+		load.more(100)
+		old.thaw()
+		process.wait_until(lambda: old.role() == "master" and new.role() == "master", "two think they are the master")
+		old.publish(CHANNEL, '"stale"')
+		load.more(100)
+		assert not links(old), "nobody goes back to it"
+		process.wait_until(lambda: old.role() == "slave", "the sentinels demote it", timeout=40)
+		load.more(100)
+	finish(redis, followers)
+
+
+def test_one_failover_after_the_other(redis, broker):
+	followers = followers_of(broker)
+	number = 0
+	for _ in range(3):
+		new = redis.wait_promoted(redis.failover_when_healthy())
+		process.wait_until(lambda: all_moved(broker, new), "the workers are at the new master", timeout=20)
+		broker.wait_ready()
+		for _ in range(20):
+			number += 1
+			new.call("FCALL", "fanfare_publish", 1, f"fanfare:{CHANNEL}", number)
+		for follower in followers:
+			follower.follow(number)
+	for follower in followers:
+		follower.client.close()
+
+
+# --- sentinels ---
+
+def test_dead_and_silent_sentinels_delay_nothing(redis):
+	redis.sentinels[0].freeze()
+	redis.sentinels[1].kill()
+	with Broker(HISTORY, redis) as broker, Client(broker.port) as client:
+		client.subscribe("news")
+		publish(redis, 1, "news")
+		assert client.publication() == ("news", 1)
+	redis.sentinels[0].thaw()
+
+
+def test_while_all_sentinels_are_away_redis_goes_on(redis, broker):
+	with Client(broker.port) as client:
+		client.subscribe("news")
+		master = redis.master()
+		for sentinel in redis.sentinels:
+			sentinel.kill()
+		process.wait_until(lambda: broker.log().count("no sentinel answers") == WORKERS, "it is told", timeout=20)
+		master.call("CLIENT", "KILL", "TYPE", "pubsub")
+		master.call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+		broker.wait_ready()
+		master.call("FCALL", "fanfare_publish", 1, "fanfare:news", 1)
+		assert client.publication() == ("news", 1)
+		for sentinel in redis.sentinels:
+			sentinel.start()
+		process.wait_until(lambda: broker.log().count("answer again") == WORKERS, "they are back", timeout=20)
+		redis.wait_healthy()
+		new = redis.wait_promoted(redis.kill_master())
+		process.wait_until(lambda: all_moved(broker, new), "the workers follow them again", timeout=20)
+		broker.wait_ready()
+		new.call("FCALL", "fanfare_publish", 1, "fanfare:news", 2)
+		assert client.publication() == ("news", 2)
+
+
+def test_sentinels_that_were_not_configured_are_found(redis):
+	one = redis.config["redis"]["sentinel_address"][:1]
+	with Broker(merge(HISTORY, {"redis": {"sentinel_address": one}}), redis, dev=True) as broker:
+		process.wait_until(lambda: "fanfare_redis_sentinels 3" in broker.get("/metrics")[1], "three answer")
+		redis.sentinels[0].kill()
+		new = redis.wait_promoted(redis.kill_master())
+		process.wait_until(lambda: all_moved(broker, new), "the others have told of it", timeout=20)
+		assert "fanfare_redis_master_changes_total 1" in broker.get("/metrics")[1]
+
+
+def test_a_master_that_nobody_knows(redis):
+	with Broker(merge(HISTORY, {"redis": {"sentinel_master_name": "other"}}), redis, wait=False) as broker:
+		process.wait_until(
+			lambda: "knows no master named other" in broker.ready()[1], f"readiness says why: {broker.ready()}", timeout=20)
+
+
+SECRETS = "loud-and-clear", "hush-hush"
+
+
+@pytest.mark.parametrize("user", [None, "watcher"])
+def test_sentinels_and_servers_with_passwords_of_their_own(user):
+	with RedisSentinels(password=SECRETS[0], sentinel_password=SECRETS[1], sentinel_user=user) as redis, \
+			Broker(HISTORY, redis, arguments=("--log-level", "debug")) as broker, Client(broker.port) as client:
+		client.subscribe("news")
+		new = redis.wait_promoted(redis.kill_master())
+		process.wait_until(lambda: all_moved(broker, new), "the worker is at the new master", timeout=20)
+		broker.wait_ready()
+		new.call("FCALL", "fanfare_publish", 1, "fanfare:news", 1)
+		assert client.publication() == ("news", 1)
+		shown = run("config", "--config", broker.config_path).stdout
+		lines = [process.command_line(pid) for pid in [broker.pid, *process.descendants(broker.pid)]]
+		seen = "\n".join([shown, broker.log(), broker.get("/health/ready")[1], *lines])
+		assert shown.count('"***"') == 2 and not any(secret in seen for secret in SECRETS), seen
+		for secret in SECRETS:
+			assert secret in run("config", "--show-secrets", "--config", broker.config_path).stdout
+
+
+def test_a_wrong_password_of_the_sentinels_is_told():
+	with RedisSentinels(sentinel_password=SECRETS[1]) as redis, \
+			Broker(merge(HISTORY, {"redis": {"sentinel_password": "wrong"}}), redis, wait=False) as broker:
+		process.wait_until(lambda: "refused authentication: WRONGPASS" in broker.ready()[1], "readiness says why", timeout=20)
+
+
+def test_all_of_it_over_tls(redis_ca):
+	with RedisSentinels(authority=redis_ca) as redis, Broker(HISTORY, redis) as broker, Client(broker.port) as client:
+		client.subscribe("news")
+		assert run("publish", "news", "1", "--config", broker.config_path).returncode == 0
+		assert client.publication() == ("news", 1)
+		new = redis.wait_promoted(redis.kill_master())
+		process.wait_until(lambda: all_moved(broker, new), "the worker is at the new master", timeout=20)
+		broker.wait_ready()
+		result = run("redis-cli", "--config", broker.config_path, "FCALL", "fanfare_publish", "1", "fanfare:news", "2")
+		assert result.returncode == 0, result.stderr
+		assert client.publication() == ("news", 2)
+
+
+# --- the command line ---
+
+def test_the_command_line_reaches_the_master_during_a_failover_and_after_it(redis, broker):
+	options = "--config", broker.config_path
+	assert run("check", *options).stdout == "ok\n"
+	with Client(broker.port) as client:
+		client.subscribe("news")
+		old = redis.kill_master()
+		during = run("publish", "news", "1", *options)
+		assert during.returncode == 0, during.stderr
+		new = redis.wait_promoted(old)
+		assert client.publication(timeout=20) == ("news", 1)
+		assert run("publish", "news", "2", *options).returncode == 0
+		assert client.publication() == ("news", 2)
+		assert run("redis-cli", *options, "CONFIG", "GET", "port").stdout.split() == ["port", str(new.port)]
+
+
+def test_the_command_line_tells_why_it_reaches_nobody(redis, broker):
+	for sentinel in redis.sentinels:
+		sentinel.kill()
+	for command in (("publish", "news", "1"), ("redis-cli", "PING")):
+		result = run(command[0], "--config", broker.config_path, *command[1:])
+		assert result.returncode == 1 and "cannot connect to the sentinel at 127.0.0.1:" in result.stderr, result.stderr
+
+
+CONFIG_ERRORS = {
+	"redis.sentinel_address: needs redis.sentinel_master_name": {"sentinel_address": ["h"]},
+	"redis.address: must not be set with redis.sentinel_address": {
+		"sentinel_address": ["h"], "sentinel_master_name": "m", "address": "redis://h"},
+	"redis.sentinel_address: item 1: must be HOST or HOST:PORT": {"sentinel_address": ["unix:/s"], "sentinel_master_name": "m"},
+	'redis.sentinel_address: must name "H:26379" once': {"sentinel_address": ["h", "H:26379"], "sentinel_master_name": "m"},
+	"redis.sentinel_master_name: is of use only with redis.sentinel_address": {"sentinel_master_name": "m"},
+	"redis.sentinel_password: is of use only with redis.sentinel_address": {
+		"address": "unix:/s", "sentinel_password": "hush"},
+	"redis.password: is of use only with redis.sentinel_address: an address has its own": {
+		"address": "redis://h", "password": "hush"},
+	"redis.user: needs redis.password": {"sentinel_address": ["h"], "sentinel_master_name": "m", "user": "u"},
+	"redis.sentinel_user: needs redis.sentinel_password": {
+		"sentinel_address": ["h"], "sentinel_master_name": "m", "sentinel_user": "u"},
+	"redis.tls.server_name: is for TLS, which needs redis.tls.enabled": {
+		"sentinel_address": ["h"], "sentinel_master_name": "m", "tls": {"server_name": "n"}},
+	"redis.sentinel_tls.server_name: is for TLS, which needs redis.sentinel_tls.enabled": {
+		"sentinel_address": ["h"], "sentinel_master_name": "m", "sentinel_tls": {"server_name": "n"}},
+	"redis.tls.enabled: is of use only with redis.sentinel_address": {"address": "redis://h", "tls": {"enabled": True}},
+	"redis.sentinel_master_name: must be of letters": {"sentinel_address": ["h"], "sentinel_master_name": "m m"},
+}
+
+
+@pytest.mark.parametrize("error", CONFIG_ERRORS)
+def test_a_configuration_that_cannot_be_meant_is_refused(error, tmp_path):
+	file = tmp_path / "fanfare.yaml"
+	file.write_text(json.dumps({"redis": CONFIG_ERRORS[error]}))
+	result = run("check", "--config", file)
+	assert result.returncode == 1 and f"fanfare.yaml:1: {error}" in result.stderr, result.stderr
+	assert "hush" not in result.stderr
