@@ -1,6 +1,7 @@
 """Redis behind Sentinels: whoever is the master, clients see every publication, and notice nothing of a failover but a delay."""
 
 import json
+import re
 import threading
 import time
 
@@ -283,6 +284,24 @@ def test_all_of_it_over_tls(redis_ca):
 		result = run("redis-cli", "--config", broker.config_path, "FCALL", "fanfare_publish", "1", "fanfare:news", "2")
 		assert result.returncode == 0, result.stderr
 		assert client.publication() == ("news", 2)
+
+
+def test_the_example_of_readme_does_what_it_says(tmp_path):
+	with open("README.md") as f:
+		section = f.read().split("### Redis Sentinel\n")[1].split("\n###")[0]
+	example = "\n".join(line[4:] for line in section.splitlines() if line.startswith("    "))
+	rights = " ".join(re.search(r"`(&\* [^`]*)`", section)[1].split())
+	password, redis_password = (re.search(rf"^ *{name}: (\w+)", example, re.MULTILINE)[1]
+		for name in ("sentinel_password", "password"))
+	with RedisSentinels(
+			password=redis_password, sentinel_password=password, sentinel_user="reader", rights=f"resetchannels -@all {rights}") as redis:
+		for address, sentinel in zip(re.findall(r"10\.0\.0\.\d:26379", example), redis.sentinels):
+			example = example.replace(address, f"127.0.0.1:{sentinel.port}")
+		file = tmp_path / "fanfare.yaml"
+		file.write_text(example + "\n  sentinel_user: reader\n")
+		with Broker(arguments=("--config", file), dev=True) as broker:
+			assert len(links(redis.master())) >= 2
+			process.wait_until(lambda: "fanfare_redis_sentinels 3" in broker.get("/metrics")[1], "all answer")
 
 
 # --- the command line ---

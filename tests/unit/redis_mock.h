@@ -267,19 +267,36 @@ static UNUSED_OK void mock_start(struct mock *f, struct world *w)
 	mock_listen(f, w, fd);
 }
 
+/* A socket on a port of its own. */
+static UNUSED_OK int mock_bind(in_addr_t to, int *port)
+{
+	struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(to)};
+	socklen_t len = sizeof(in);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_int_equal(bind(fd, (struct sockaddr *)&in, sizeof(in)), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&in, &len), 0);
+	*port = ntohs(in.sin_port);
+	return fd;
+}
+
+/* Listens on a port, for all of 127.0.0.0/8. */
+static UNUSED_OK void mock_start_port(struct mock *f, struct world *w, int *port)
+{
+	memset(f, 0, sizeof(*f));
+	mock_listen(f, w, mock_bind(INADDR_ANY, port));
+}
+
 /* Listens for TLS on a port, and points the world's config there. */
 static UNUSED_OK void mock_start_tls(struct mock *f, struct world *w)
 {
-	struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t len = sizeof(in);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	char ca_file[96];
 	struct buf errors = {.max = 1000};
+	int port;
+	int fd = mock_bind(INADDR_LOOPBACK, &port);
 
 	memset(f, 0, sizeof(*f));
-	assert_int_equal(bind(fd, (struct sockaddr *)&in, sizeof(in)), 0);
-	assert_int_equal(getsockname(fd, (struct sockaddr *)&in, &len), 0);
-	snprintf(w->address, sizeof(w->address), "rediss://127.0.0.1:%d", ntohs(in.sin_port));
+	snprintf(w->address, sizeof(w->address), "rediss://127.0.0.1:%d", port);
 	snprintf(ca_file, sizeof(ca_file), "%s/ca.pem", w->dir);
 	f->tls = mock_tls_context(ca_file);
 	w->config.redis.tls.server_ca_pem_file = ca_file;

@@ -2,7 +2,8 @@
  * of this layer; knows nothing of channels in Fanfare's sense beyond their names in Redis. Inside, redis_node
  * is one server, redis_link a connection to it, redis_calls the command link, redis_functions what is loaded
  * into Redis and called there, redis_subs what is wanted, redis_feed one subscriber link, redis_handover the
- * change from one to the next, redis_canary the proof that it hears.
+ * change from one to the next, redis_canary the proof that it hears. Where Redis has no fixed address,
+ * redis_sentinels knows which server it is.
  *
  * Promises: every call is answered exactly once or cancelled; no wait is without a deadline; a worker that
  * does not hear Redis any more knows it within canary_interval + canary_timeout, says so (redis_ready), and

@@ -88,9 +88,9 @@ class RedisSentinels:
 
 	def __init__(
 			self, replicas=2, sentinels=3, arguments=(), password=None, sentinel_password=None, sentinel_user=None,
-			authority=None, down_after_ms=1000, failover_timeout_ms=2000):
+			rights=MINIMAL_RIGHTS, authority=None, down_after_ms=1000, failover_timeout_ms=2000):
 		self.password, self.sentinel_password, self.sentinel_user = password, sentinel_password, sentinel_user
-		self.authority = authority
+		self.rights, self.authority = rights, authority
 		self.servers, self.sentinels = [], []
 		self.arguments = [*arguments, "--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1"]
 		if password:
@@ -133,7 +133,7 @@ class RedisSentinels:
 		if self.sentinel_password:
 			lines.append(f"requirepass {self.sentinel_password}")
 		if self.sentinel_user:
-			lines.append(f"user {self.sentinel_user} on >{self.sentinel_password} {MINIMAL_RIGHTS}")
+			lines.append(f"user {self.sentinel_user} on >{self.sentinel_password} {self.rights}")
 		if self.authority:
 			base = self.authority.path("redis")
 			lines += [
