@@ -747,6 +747,17 @@ static void a_password_is_masked(void **state)
 	assert_non_null(strstr(out.data, "  address: \"redis://me:***@h:1/2\"\n"));
 	buf_free(&out);
 	config_free(&c);
+	/* All of one that stands alone, whatever it looks like. */
+	c = load_text(
+		"redis: {sentinel_address: [h], sentinel_master_name: m, password: \"redis://hush:x@h\"}");
+	print(c, true, &out);
+	assert_null(strstr(out.data, "hush"));
+	assert_non_null(strstr(out.data, "  password: \"***\"\n"));
+	buf_free(&out);
+	print(c, false, &out);
+	assert_non_null(strstr(out.data, "  password: \"redis://hush:x@h\"\n"));
+	buf_free(&out);
+	config_free(&c);
 }
 
 static char *example(void)

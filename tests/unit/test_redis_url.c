@@ -175,13 +175,48 @@ static void no_bytes_crash(void **state)
 	}
 }
 
+static void hosts_stand_alone_too(void **state)
+{
+	static const char *const bad[] = {"",    ":1",   "h:",  "h:0", "h:65536", "h:1/0",
+	                                  "u@h", "[::1", "::1", "h h", "/s"};
+	struct redis_url url;
+	const char *reason;
+
+	assert_true(redis_url_parse_host("sentinel.example.com", "26379", &url, &reason));
+	assert_string_equal(url.host, "sentinel.example.com");
+	assert_string_equal(url.port, "26379");
+	redis_url_free(&url);
+	assert_true(redis_url_parse_host("[::1]:5", "26379", &url, &reason));
+	assert_string_equal(url.host, "::1");
+	assert_string_equal(url.port, "5");
+	redis_url_free(&url);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_false(redis_url_parse_host(bad[i], "26379", &url, &reason));
+}
+
+static void a_host_is_a_name_or_an_address(void **state)
+{
+	static const char *const good[] = {"h", "10.0.0.5", "a-b_c.example.com", "::1", "fe80::1%eth0"};
+	static const char *const bad[] = {"", "a b", "a/b", "a@b", "[::1]", "a\r\nb", "a%20b", "h\xc3\xa9"};
+
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+		assert_true(redis_url_is_host(BYTES_OF_STR(good[i])));
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_false(redis_url_is_host(BYTES_OF_STR(bad[i])));
+	assert_false(redis_url_is_host((struct bytes){"a\0b", 3}));
+	assert_false(redis_url_is_host(BYTES_NONE));
+	assert_true(redis_url_is_port(BYTES("1")) && redis_url_is_port(BYTES("65535")));
+	assert_false(redis_url_is_port(BYTES("0")) || redis_url_is_port(BYTES("65536")) ||
+	             redis_url_is_port(BYTES("")) || redis_url_is_port(BYTES("1x")) ||
+	             redis_url_is_port(BYTES("-1")) || redis_url_is_port(BYTES_NONE));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(good_addresses_parse),
-		cmocka_unit_test(bad_addresses_do_not),
-		cmocka_unit_test(a_password_is_masked),
-		cmocka_unit_test(no_bytes_crash),
+		cmocka_unit_test(good_addresses_parse),  cmocka_unit_test(bad_addresses_do_not),
+		cmocka_unit_test(a_password_is_masked),  cmocka_unit_test(no_bytes_crash),
+		cmocka_unit_test(hosts_stand_alone_too), cmocka_unit_test(a_host_is_a_name_or_an_address),
 	};
 
 	return cmocka_run_group_tests_name("redis_url", tests, NULL, NULL);

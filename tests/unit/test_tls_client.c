@@ -33,6 +33,7 @@ static struct {
 	struct loop *loop;
 	struct tls_client_options options;
 	struct tls_client *client;
+	const char *late_host; /* that it is told with the connection; NULL: it knows it */
 	struct address address;
 	int listener;
 	SSL_CTX *server_context;
@@ -228,7 +229,7 @@ static void open_connection(void)
 	t.reason[0] = '\0';
 	t.room = 65536;
 	stream_init(&t.stream, t.loop, on_readable, on_writable);
-	assert_true(tls_connect(t.client, &t.stream, &t.address, NULL));
+	assert_true(tls_connect(t.client, &t.stream, &t.address, t.late_host));
 	settle();
 	t.peer = accept4(t.listener, NULL, NULL, SOCK_NONBLOCK);
 	assert_true(t.peer >= 0);
@@ -476,11 +477,22 @@ static void a_certificate_whose_time_is_over_or_has_not_come_is_told(void **stat
 	}
 }
 
+/* It makes no difference whether the client knows the host, or is told it with each connection. */
 static bool is_taken_for(const char *host)
 {
+	bool early;
+
 	reopen_to(host);
 	try_handshake();
-	return t.connected;
+	early = t.connected;
+	close_connection();
+	make_client(NULL);
+	t.late_host = host;
+	open_connection();
+	try_handshake();
+	t.late_host = NULL;
+	assert_int_equal(t.connected, early);
+	return early;
 }
 
 static void the_certificate_must_be_for_the_host(void **state)
