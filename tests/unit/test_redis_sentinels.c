@@ -289,13 +289,14 @@ static void calls_under_way_end_with_the_master(void **state)
 
 /* --- not believed --- */
 
-static void the_stale_one_is_not_believed_even_if_it_answers_first(void **state)
+static void who_is_stale_is_not_believed_even_if_there_are_more_of_them(void **state)
 {
 	name(&sentinels[0], &servers[1]);
-	sentinels[0].epoch = 0;
+	name(&sentinels[1], &servers[1]);
+	sentinels[2].epoch = 2;
 	start();
 	STAYS_SO(&world, 2500, is_at(&servers[0]));
-	assert_int_equal(mock_subscriber(&servers[1].mock, "t:a") != NULL, false);
+	assert_null(mock_subscriber(&servers[1].mock, "t:a"));
 }
 
 static void without_epochs_the_majority_decides(void **state)
@@ -383,13 +384,23 @@ static void who_changes_his_mind_all_the_time_is_followed_seldom(void **state)
 	assert_in_range(heard.confirmed - before, 1, (clock_ms() - begin) / SENTINELS_CHANGE_MS + 1);
 }
 
+static unsigned open_connections(const struct mock *m)
+{
+	unsigned count = 0;
+
+	for (const struct mock_conn *c = m->conns; c != NULL; c = c->next)
+		count += c->open;
+	return count;
+}
+
+/* Twice as many as there should be may be open while some that took too long are made again. */
 static void only_so_many_are_known(void **state)
 {
 	world.config.redis.sentinel_address.count = 1;
 	sentinels[0].peers = 200;
 	start();
-	WAIT_FOR(&world, 3000, sentinels[0].mock.accepted == 2 * SENTINELS_MAX);
-	STAYS_SO(&world, 1500, sentinels[0].mock.accepted == 2 * SENTINELS_MAX);
+	WAIT_FOR(&world, 5000, open_connections(&sentinels[0].mock) >= 2 * SENTINELS_MAX);
+	STAYS_SO(&world, 1500, open_connections(&sentinels[0].mock) <= 4 * SENTINELS_MAX);
 }
 
 /* --- away --- */
@@ -437,7 +448,7 @@ int main(void)
 		SENTINEL(a_promotion_that_is_announced_is_followed_when_it_has_happened),
 		SENTINEL(a_promotion_that_nobody_confirms_is_taken_back),
 		SENTINEL(calls_under_way_end_with_the_master),
-		SENTINEL(the_stale_one_is_not_believed_even_if_it_answers_first),
+		SENTINEL(who_is_stale_is_not_believed_even_if_there_are_more_of_them),
 		SENTINEL(without_epochs_the_majority_decides),
 		SENTINEL(no_place_is_the_master_that_does_not_say_so),
 		SENTINEL(nonsense_is_no_place),

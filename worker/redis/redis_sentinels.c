@@ -33,8 +33,8 @@ struct redis_sentinels {
 	uint64_t first_ms; /* when the first of them knew a master; 0: none did */
 	bool none_answers;
 
-	struct redis_place master; /* "": none is known */
-	uint64_t changed_ms;
+	struct redis_place master;         /* "": none is known */
+	uint64_t changed_ms;               /* when it was another one before; 0: never */
 	struct redis_place candidate;      /* that one of them is making the master; "": none */
 	struct redis_place candidate_from; /* what they chose when they did not know of it; "": nothing */
 	uint64_t candidate_until_ms;
@@ -216,7 +216,7 @@ static bool is_too_often(struct redis_sentinels *all)
 {
 	uint64_t over_ms = all->changed_ms + SENTINELS_CHANGE_MS;
 
-	if (!is_set(&all->master) || clock_ms() >= over_ms)
+	if (all->changed_ms == 0 || clock_ms() >= over_ms)
 		return false;
 	look_in(all, over_ms - clock_ms());
 	return true;
@@ -234,9 +234,9 @@ static void change(struct redis_sentinels *all)
 		         all->config->redis.sentinel_master_name, all->endpoint.text, all->master.host,
 		         all->master.port);
 		metrics_inc(redis_master_changes);
+		all->changed_ms = clock_ms();
 	}
 	all->master = all->tried;
-	all->changed_ms = clock_ms();
 	stop_trying(all);
 	all->on_master(all->ctx);
 }
