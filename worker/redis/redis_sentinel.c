@@ -6,17 +6,7 @@
 #include "clock.h"
 #include "log.h"
 #include "mem.h"
-#include "redis_url.h"
 #include "units.h"
-
-bool redis_place_set(struct redis_place *place, struct bytes host, struct bytes port)
-{
-	if (!redis_url_is_host(host) || !redis_url_is_port(port) || host.len >= sizeof(place->host))
-		return false;
-	snprintf(place->host, sizeof(place->host), "%.*s", BYTES_FMT(host));
-	snprintf(place->port, sizeof(place->port), "%.*s", BYTES_FMT(port));
-	return true;
-}
 
 /* --- asking --- */
 

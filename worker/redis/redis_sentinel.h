@@ -12,6 +12,7 @@
 #include "redis_backoff.h"
 #include "redis_endpoint.h"
 #include "redis_link.h"
+#include "redis_place.h"
 
 enum {
 	SENTINEL_ASK_MS = 1000,
@@ -20,20 +21,8 @@ enum {
 	SENTINEL_PEERS_EVERY = 10, /* so often it is asked for the other sentinels: once in so many times */
 	SENTINEL_OUT_MAX = 16 << 10,
 	SENTINEL_QUESTIONS = 4,
-	SENTINEL_HOST_MAX = 254,
 	SENTINEL_ID_MAX = 41,
 };
-
-/* A place that a sentinel names: a name or an address, and a port, as can stand in an address of Redis. */
-struct redis_place {
-	char host[SENTINEL_HOST_MAX];
-	char port[6];
-};
-
-static inline bool redis_place_eq(const struct redis_place *a, const struct redis_place *b)
-{
-	return strcmp(a->host, b->host) == 0 && strcmp(a->port, b->port) == 0;
-}
 
 struct redis_sentinel;
 
@@ -94,6 +83,3 @@ struct redis_sentinel *redis_sentinel_new(struct loop *loop, const struct redis_
 void redis_sentinel_free(struct redis_sentinel **s);
 /* Asks now, or when the answer to what it was asked already is there. */
 void redis_sentinel_ask(struct redis_sentinel *s);
-
-/* Checks what a sentinel says of a place. False when it is none. */
-bool redis_place_set(struct redis_place *place, struct bytes host, struct bytes port) MUST_CHECK;

@@ -433,14 +433,8 @@ static void add_configured(struct redis_sentinels *all)
 
 	for (size_t i = 0; i < list->count && all->count < SENTINELS_MAX; i++) {
 		struct redis_place place;
-		struct redis_url url;
-		const char *reason;
-
-		if (!redis_url_parse_host(list->items[i], SENTINEL_PORT, &url, &reason))
-			continue;
-		if (redis_place_set(&place, BYTES_OF_STR(url.host), BYTES_OF_STR(url.port)))
+		if (redis_place_parse(&place, list->items[i], SENTINEL_PORT))
 			add(all, &place, true);
-		redis_url_free(&url);
 	}
 }
 
