@@ -127,6 +127,8 @@ static int become_redis_cli(const struct redis_access *a, const struct redis_url
 	}
 	if (url->tls)
 		n += put_tls(a, url, args + n);
+	if (config_has_cluster(a->config))
+		args[n++] = (char *)"-c";
 	memcpy(args + n, argv, (size_t)argc * sizeof(*args));
 	if (url->password == NULL || setenv("REDISCLI_AUTH", url->password, 1) == 0)
 		execvp(args[0], args);

@@ -20,7 +20,7 @@ int redis_access_open(const char *command, const struct config_args *args, struc
 	*out = (struct redis_access){.config = config_args_load(args, command, &code)};
 	if (out->config == NULL)
 		return code;
-	if (config_has_sentinels(out->config))
+	if (config_has_sentinels(out->config) || config_has_cluster(out->config))
 		return EXIT_OK;
 	out->is_embedded = config_has_embedded_redis(out->config);
 	out->address = out->is_embedded ? embedded_redis_address(out->config->runtime_dir)

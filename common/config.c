@@ -55,7 +55,12 @@ bool config_has_sentinels(const struct config *c)
 	return c->redis.sentinel_address.count > 0;
 }
 
+bool config_has_cluster(const struct config *c)
+{
+	return c->redis.cluster_address.count > 0;
+}
+
 bool config_has_embedded_redis(const struct config *c)
 {
-	return c->redis.address == NULL && !config_has_sentinels(c);
+	return c->redis.address == NULL && !config_has_sentinels(c) && !config_has_cluster(c);
 }

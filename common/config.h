@@ -110,6 +110,7 @@ struct config {
 		char *password;
 		int db;
 		struct tls_client_options tls;   /* nothing, unless it is spoken */
+		struct strings cluster_address;  /* HOST or HOST:PORT of nodes; none: Redis is no cluster */
 		struct strings sentinel_address; /* HOST or HOST:PORT; none: Redis has a fixed address */
 		char *sentinel_master_name;
 		char *sentinel_user;
@@ -196,6 +197,8 @@ bool config_has_presence(const struct channel_options *o);
 bool config_any_channel(const struct config *config, bool (*has)(const struct channel_options *o));
 /* Whether Redis is found by asking sentinels. */
 bool config_has_sentinels(const struct config *c);
+/* Whether Redis is a Redis Cluster. */
+bool config_has_cluster(const struct config *c);
 /* Whether the broker has a Redis of its own. */
 bool config_has_embedded_redis(const struct config *c);
 

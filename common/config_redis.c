@@ -56,7 +56,7 @@ static void check_tls(struct loader *l, const char *section, const struct tls_cl
 
 static const char *why_no_tls(const struct config *c)
 {
-	if (config_has_sentinels(c))
+	if (config_has_sentinels(c) || config_has_cluster(c))
 		return "is for TLS, which needs redis.tls.enabled";
 	return "is for TLS, which redis.address does not ask for: it must begin with rediss://";
 }
@@ -66,7 +66,8 @@ static void check_both_tls(struct loader *l)
 	const struct config *c = l->config;
 
 	check_tls(l, "redis.tls", &c->redis.tls,
-	          is_tls(c->redis.address) || (config_has_sentinels(c) && c->redis.tls.enabled),
+	          is_tls(c->redis.address) ||
+	                  ((config_has_sentinels(c) || config_has_cluster(c)) && c->redis.tls.enabled),
 	          why_no_tls(c));
 	if (config_has_sentinels(c))
 		check_tls(l, "redis.sentinel_tls", &c->redis.sentinel_tls, c->redis.sentinel_tls.enabled,
@@ -87,6 +88,24 @@ static void check_without_sentinels(struct loader *l)
 		{"redis.sentinel_user", c->redis.sentinel_user != NULL},
 		{"redis.sentinel_password", c->redis.sentinel_password != NULL},
 		{"redis.sentinel_tls.enabled", c->redis.sentinel_tls.enabled},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(options); i++) {
+		if (options[i].given)
+			problem(l, options[i].name, "is of use only with redis.sentinel_address");
+	}
+	check_tls(l, "redis.sentinel_tls", &c->redis.sentinel_tls, c->redis.sentinel_tls.enabled,
+	          "is of use only with redis.sentinel_address");
+}
+
+/* What redis.address says itself. */
+static void check_without_places(struct loader *l)
+{
+	const struct config *c = l->config;
+	const struct {
+		const char *name;
+		bool given;
+	} options[] = {
 		{"redis.user", c->redis.user != NULL},
 		{"redis.password", c->redis.password != NULL},
 		{"redis.db", c->redis.db != 0},
@@ -96,33 +115,64 @@ static void check_without_sentinels(struct loader *l)
 	for (size_t i = 0; i < ARRAY_LEN(options); i++) {
 		if (options[i].given)
 			problem(l, options[i].name,
-			        strncmp(options[i].name, "redis.sentinel", strlen("redis.sentinel")) == 0
-			                ? "is of use only with redis.sentinel_address"
-			                : "is of use only with redis.sentinel_address: an address has its own");
+			        "is of use only with redis.sentinel_address or redis.cluster_address: an "
+			        "address has its own");
 	}
-	check_tls(l, "redis.sentinel_tls", &c->redis.sentinel_tls, c->redis.sentinel_tls.enabled,
-	          "is of use only with redis.sentinel_address");
 }
 
-static bool is_same_sentinel(const char *one, const char *other)
+/* --- lists of places --- */
+
+static bool is_same_place(const char *one, const char *other, const char *default_port)
 {
 	struct redis_url a, b;
 	const char *reason;
 	bool same;
 
-	if (!redis_url_parse_host(one, SENTINEL_PORT, &a, &reason))
+	if (!redis_url_parse_host(one, default_port, &a, &reason))
 		return false;
-	same = redis_url_parse_host(other, SENTINEL_PORT, &b, &reason) && strcasecmp(a.host, b.host) == 0 &&
+	same = redis_url_parse_host(other, default_port, &b, &reason) && strcasecmp(a.host, b.host) == 0 &&
 	       strcmp(a.port, b.port) == 0;
 	redis_url_free(&a);
 	redis_url_free(&b);
 	return same;
 }
 
+static void check_places(struct loader *l, const char *name, const struct strings *list,
+                         const char *default_port)
+{
+	for (size_t i = 0; i < list->count; i++) {
+		for (size_t j = 0; j < i; j++) {
+			if (is_same_place(list->items[j], list->items[i], default_port))
+				loader_problem(l, loader_place(l, name), name, "must name \"%s\" once",
+				               list->items[i]);
+		}
+	}
+}
+
+static void check_user(struct loader *l)
+{
+	if (l->config->redis.user != NULL && l->config->redis.password == NULL)
+		problem(l, "redis.user", "needs redis.password");
+}
+
+static void check_cluster(struct loader *l)
+{
+	const struct config *c = l->config;
+
+	if (c->redis.address != NULL)
+		problem(l, "redis.address", "must not be set with redis.cluster_address");
+	if (config_has_sentinels(c))
+		problem(l, "redis.sentinel_address",
+		        "must not be set with redis.cluster_address: a Redis Cluster has no sentinels");
+	if (c->redis.db != 0)
+		problem(l, "redis.db", "must be 0: a Redis Cluster has no other database");
+	check_user(l);
+	check_places(l, "redis.cluster_address", &c->redis.cluster_address, REDIS_PORT);
+}
+
 static void check_sentinels(struct loader *l)
 {
 	const struct config *c = l->config;
-	const struct strings *list = &c->redis.sentinel_address;
 
 	if (c->redis.address != NULL)
 		problem(l, "redis.address",
@@ -131,16 +181,8 @@ static void check_sentinels(struct loader *l)
 		problem(l, "redis.sentinel_address", "needs redis.sentinel_master_name");
 	if (c->redis.sentinel_user != NULL && c->redis.sentinel_password == NULL)
 		problem(l, "redis.sentinel_user", "needs redis.sentinel_password");
-	if (c->redis.user != NULL && c->redis.password == NULL)
-		problem(l, "redis.user", "needs redis.password");
-	for (size_t i = 0; i < list->count; i++) {
-		for (size_t j = 0; j < i; j++) {
-			if (is_same_sentinel(list->items[j], list->items[i]))
-				loader_problem(l, loader_place(l, "redis.sentinel_address"),
-				               "redis.sentinel_address", "must name \"%s\" once",
-				               list->items[i]);
-		}
-	}
+	check_user(l);
+	check_places(l, "redis.sentinel_address", &c->redis.sentinel_address, SENTINEL_PORT);
 }
 
 void loader_check_redis(struct loader *l)
@@ -150,4 +192,8 @@ void loader_check_redis(struct loader *l)
 		check_sentinels(l);
 	else
 		check_without_sentinels(l);
+	if (config_has_cluster(l->config))
+		check_cluster(l);
+	else if (!config_has_sentinels(l->config))
+		check_without_places(l);
 }

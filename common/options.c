@@ -46,10 +46,10 @@ static bool check_redis_address(const char *text, const char **reason)
 	return good;
 }
 
-static bool check_sentinel_address(const char *text, const char **reason)
+static bool check_place(const char *text, const char **reason)
 {
 	struct redis_url url;
-	bool good = redis_url_parse_host(text, SENTINEL_PORT, &url, reason);
+	bool good = redis_url_parse_host(text, REDIS_PORT, &url, reason);
 
 	if (strchr(text, '/') != NULL)
 		*reason = "must be HOST or HOST:PORT, neither a URL nor a unix socket";
@@ -296,7 +296,7 @@ static const struct option broker_rows[] = {
          IN_CONFIG(redis.user),
          .max = 256,
          .check = check_not_empty,
-         .doc = "The user at the master that redis.sentinel_address leads to; absent: the default user."},
+         .doc = "The user at what redis.sentinel_address or redis.cluster_address lead to; absent: the default user."},
 	{.name = "redis.password",
          .type = OPTION_STRING,
          IN_CONFIG(redis.password),
@@ -373,7 +373,7 @@ static const struct option broker_rows[] = {
          .type = OPTION_BOOL,
          IN_CONFIG(redis.tls.enabled),
          .fallback = "false",
-         .doc = "Speaks TLS to the master that redis.sentinel_address leads to; an address of rediss:// says so itself."},
+         .doc = "Speaks TLS to what redis.sentinel_address or redis.cluster_address lead to; an address of rediss:// says so itself."},
 	{.name = "redis.tls.cert_pem_file",
          .type = OPTION_STRING,
          IN_CONFIG(redis.tls.cert_pem_file),
@@ -398,18 +398,25 @@ static const struct option broker_rows[] = {
          .max = 253,
          .check = check_server_name,
          .doc = "The name or the address that the certificate of Redis must be for; absent: HOST of redis.address, or what "
-                "the sentinels call the master."},
+                "the sentinels or the nodes call it."},
 	{.name = "redis.tls.insecure_skip_verify",
          .type = OPTION_BOOL,
          IN_CONFIG(redis.tls.insecure_skip_verify),
          .fallback = "false",
          .doc = "Takes any certificate of Redis: who is in between can read and change everything. For trying things "
                 "out."},
+	{.name = "redis.cluster_address",
+         .type = OPTION_STRINGS,
+         IN_CONFIG(redis.cluster_address),
+         .max = 16,
+         .check = check_place,
+         .doc = "HOST[:PORT] of nodes of a Redis Cluster; port 6379 if none is given. Two or three of them will do, they name "
+                "the others."},
 	{.name = "redis.sentinel_address",
          .type = OPTION_STRINGS,
          IN_CONFIG(redis.sentinel_address),
          .max = 16,
-         .check = check_sentinel_address,
+         .check = check_place,
          .doc = "HOST[:PORT] of Redis Sentinels, which know where Redis is; port 26379 if none is given. Three of them will "
                 "do, they name the others."},
 	{.name = "redis.sentinel_master_name",

@@ -11,6 +11,7 @@
 #include "bytes.h"
 #include "compiler.h"
 
+#define REDIS_PORT    "6379"
 #define SENTINEL_PORT "26379" /* the usual one of a Redis Sentinel */
 
 struct redis_url {

@@ -2,15 +2,18 @@
 
 #include <stdio.h>
 
+#include "clock.h"
 #include "envelope.h"
 #include "loop.h"
 #include "mem.h"
 #include "redis_endpoint.h"
 #include "redis_link.h"
+#include "redis_place.h"
 #include "redis_sentinels.h"
+#include "redis_slots.h"
 #include "worker.h"
 
-enum { NUMBER_MAX = 24 };
+enum { NUMBER_MAX = 24, PAUSE_MS = 50 };
 
 static const char link_name[] = "fanfare.command";
 
@@ -21,10 +24,15 @@ struct redis_errand {
 	struct redis_endpoint endpoint;
 	struct redis_link link;
 	struct timer deadline; /* of the call, or of the sentinels */
+	struct timer pause;
 	uint64_t timeout_ms;
 	bool waiting; /* for the link to come up, or for a reply */
 	bool ok;
 	bool no_library; /* for us, said the last reply */
+	bool in_cluster;
+	bool again;                  /* after a pause, said the last reply; or at another node, by moved_to */
+	struct redis_place moved_to; /* "": nowhere */
+	const struct config *config;
 	struct redis_errand_result result;
 	char why[REDIS_ERROR_MAX];
 };
@@ -93,11 +101,27 @@ static bool is_no_library(const struct redis_reply *reply)
 	       begins_with(reply, "NOPERM") || begins_with(reply, "ERR fanfare_publish: no channel");
 }
 
+/* In a cluster. What an ASK leads to can do nothing for us (check_slot in functions.lua). */
+static void look_for_redirect(struct redis_errand *e, const struct redis_reply *reply)
+{
+	const struct redis_url *url = &e->endpoint.url;
+	struct redis_place here = {.host = ""};
+	struct redis_redirect to;
+
+	e->moved_to = (struct redis_place){.host = ""};
+	e->again = redis_means_again(reply);
+	if (e->again && redis_place_set(&here, BYTES_OF_STR(url->host), BYTES_OF_STR(url->port)) &&
+	    redis_redirect_read(reply, &here, &to) && !to.ask)
+		e->moved_to = to.place;
+}
+
 static void on_reply(struct redis_link *l, const struct redis_reply *reply)
 {
 	struct redis_errand *e = errand_of(l);
 	bool ok = take_reply(e, reply);
 
+	if (e->in_cluster)
+		look_for_redirect(e, reply);
 	e->no_library = reply->type == REDIS_ERROR && is_no_library(reply);
 	if (reply->type == REDIS_ERROR)
 		refuse(e, "", reply->text);
@@ -128,7 +152,58 @@ static void on_deadline(struct timer *t)
 	redis_link_fail(&e->link, REDIS_SILENT, "does not answer");
 }
 
-static bool call(struct redis_errand *e, const struct bytes *argv, size_t argc)
+static void on_pause_over(struct timer *t)
+{
+	stop_waiting(container_of(t, struct redis_errand, pause), true);
+}
+
+static bool connect_link(struct redis_errand *e)
+{
+	redis_link_open(&e->link);
+	wait(e);
+	return e->ok;
+}
+
+/* Where it was before, it is not any more. */
+static bool connect_to(struct redis_errand *e, const struct redis_place *place)
+{
+	const struct redis_login login = {e->config->redis.user, e->config->redis.password, 0};
+
+	redis_link_close(&e->link);
+	redis_endpoint_free(&e->endpoint);
+	redis_endpoint_init_at(&e->endpoint, place->host, place->port, &login, e->tls->nodes);
+	e->endpoint.may_be_replica = e->endpoint.in_cluster = true;
+	return connect_link(e);
+}
+
+/* The first one that lets us in. */
+static bool connect_to_cluster(struct redis_errand *e)
+{
+	const struct strings *list = &e->config->redis.cluster_address;
+
+	e->in_cluster = true;
+	for (size_t i = 0; i < list->count; i++) {
+		struct redis_place place = {.host = ""};
+
+		if (redis_place_parse(&place, list->items[i], REDIS_PORT) && connect_to(e, &place))
+			return true;
+	}
+	return false;
+}
+
+/* Goes where the last reply has led. */
+static bool follow(struct redis_errand *e)
+{
+	struct redis_place place = e->moved_to;
+
+	if (place.host[0] != '\0')
+		return connect_to(e, &place);
+	timer_start(e->loop, &e->pause, PAUSE_MS);
+	wait(e);
+	return true;
+}
+
+static bool call_once(struct redis_errand *e, const struct bytes *argv, size_t argc)
 {
 	if (!redis_link_up(&e->link))
 		return false;
@@ -137,11 +212,23 @@ static bool call(struct redis_errand *e, const struct bytes *argv, size_t argc)
 		return false;
 	}
 	e->result = (struct redis_errand_result){0};
-	e->no_library = false;
+	e->no_library = e->again = false;
 	resp_put_command(redis_link_out(&e->link), argv, argc);
 	timer_start(e->loop, &e->deadline, e->timeout_ms);
 	wait(e);
 	return e->ok;
+}
+
+static bool call(struct redis_errand *e, const struct bytes *argv, size_t argc)
+{
+	uint64_t until_ms = clock_ms() + e->timeout_ms;
+	bool ok;
+
+	while (!(ok = call_once(e, argv, argc)) && e->again && clock_ms() < until_ms) {
+		if (!follow(e))
+			return false;
+	}
+	return ok;
 }
 
 static struct bytes number(char text[NUMBER_MAX], uint64_t n)
@@ -170,14 +257,14 @@ static bool publish_by_function(struct redis_errand *e, const struct redis_erran
 
 static bool publish_plain(struct redis_errand *e, const struct redis_errand_message *m)
 {
+	const struct bytes word = e->in_cluster ? BYTES("SPUBLISH") : BYTES("PUBLISH");
 	const struct publication publication = {.data = m->data};
 	struct buf message;
 	bool ok;
 
 	buf_init(&message, REDIS_ERRAND_OUT_MAX);
 	envelope_encode(&message, &publication);
-	ok = buf_ok(&message) &&
-	     call(e, (struct bytes[]){BYTES("PUBLISH"), m->channel, buf_bytes(&message)}, 3);
+	ok = buf_ok(&message) && call(e, (struct bytes[]){word, m->channel, buf_bytes(&message)}, 3);
 	buf_free(&message);
 	return ok;
 }
@@ -231,11 +318,12 @@ static bool ask_sentinels(struct redis_errand *e, const struct config *config)
 	return e->ok;
 }
 
-static bool connect_link(struct redis_errand *e)
+/* Without an address. */
+static bool find_and_connect(struct redis_errand *e)
 {
-	redis_link_open(&e->link);
-	wait(e);
-	return e->ok;
+	if (config_has_cluster(e->config))
+		return connect_to_cluster(e);
+	return ask_sentinels(e, e->config) && connect_link(e);
 }
 
 struct redis_errand *redis_errand_open(const struct config *config, const char *address, uint64_t timeout_ms,
@@ -247,6 +335,8 @@ struct redis_errand *redis_errand_open(const struct config *config, const char *
 	e->loop = loop_new();
 	e->timeout_ms = timeout_ms;
 	e->deadline.fire = on_deadline;
+	e->pause.fire = on_pause_over;
+	e->config = config;
 	if (e->loop == NULL || !worker_load_redis_tls(config, &e->tls, why)) {
 		buf_puts(why, e->loop == NULL ? "cannot make an event loop\n" : "");
 		loop_free(&e->loop);
@@ -257,7 +347,7 @@ struct redis_errand *redis_errand_open(const struct config *config, const char *
 	                REDIS_ERRAND_OUT_MAX);
 	if (address != NULL)
 		redis_endpoint_init(&e->endpoint, address, e->tls->nodes);
-	if ((address == NULL && !ask_sentinels(e, config)) || !connect_link(e)) {
+	if (!(address != NULL ? connect_link(e) : find_and_connect(e))) {
 		buf_putf(why, "%s\n", e->why);
 		redis_errand_close(&e);
 	}
@@ -272,6 +362,7 @@ void redis_errand_close(struct redis_errand **errand)
 		return;
 	redis_link_close(&e->link);
 	timer_stop(&e->deadline);
+	timer_stop(&e->pause);
 	redis_endpoint_free(&e->endpoint);
 	worker_free_redis_tls(&e->tls);
 	loop_free(&e->loop);

@@ -20,7 +20,7 @@ static bool load_for_address(const struct config *config, struct redis_tls *tls,
 	return ok;
 }
 
-static bool load_for_sentinels(const struct config *config, struct redis_tls *tls, struct buf *errors)
+static bool load_for_places(const struct config *config, struct redis_tls *tls, struct buf *errors)
 {
 	if (config->redis.tls.enabled)
 		tls->nodes = tls_client_new(&config->redis.tls, "redis.tls", NULL, errors);
@@ -36,8 +36,9 @@ bool worker_load_redis_tls(const struct config *config, struct redis_tls **tls, 
 	bool ok;
 
 	*tls = mem_alloc(sizeof(**tls));
-	ok = config_has_sentinels(config) ? load_for_sentinels(config, *tls, errors)
-	                                  : load_for_address(config, *tls, errors);
+	ok = config_has_sentinels(config) || config_has_cluster(config)
+	             ? load_for_places(config, *tls, errors)
+	             : load_for_address(config, *tls, errors);
 	if (!ok)
 		worker_free_redis_tls(tls);
 	return ok;

@@ -188,6 +188,12 @@ void redis_call_cancel(struct redis_call **c)
 }
 
 /* A call of a function looks as it goes to Redis. */
+struct redis_call *redis_publish(struct redis *r, struct bytes channel, struct bytes payload,
+                                 void (*done)(void *arg, const struct redis_reply *reply), void *arg)
+{
+	return redis_call(r, (struct bytes[]){BYTES("PUBLISH"), channel, payload}, 3, done, arg);
+}
+
 struct redis_call *redis_fcall(struct redis *r, const char *function, const struct bytes *argv, size_t argc,
                                void (*done)(void *arg, const struct redis_reply *reply), void *arg)
 {

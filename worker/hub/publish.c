@@ -55,11 +55,8 @@ static struct redis_call *send_plain(struct hub *h, struct bytes name, const str
 
 	buf_init(&payload, PUBLISH_MAX);
 	envelope_encode(&payload, p);
-	if (buf_ok(&payload)) {
-		const struct bytes argv[] = {BYTES("PUBLISH"), name, buf_bytes(&payload)};
-
-		call = redis_call(h->redis, argv, ARRAY_LEN(argv), on_reply, publish);
-	}
+	if (buf_ok(&payload))
+		call = redis_publish(h->redis, name, buf_bytes(&payload), on_reply, publish);
 	buf_free(&payload);
 	return call;
 }

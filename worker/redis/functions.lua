@@ -385,13 +385,22 @@ local function plain_message(options, data)
 	return data
 end
 
+-- In a Redis Cluster brokers hear what is published in the slot of the channel, and nothing else.
+local function publish_command(options)
+	local sharded = options.sharded
+	if sharded == nil then
+		sharded = POLICY.sharded
+	end
+	return sharded and 'SPUBLISH' or 'PUBLISH'
+end
+
 local function send(options, channel, message)
-	return redis.call(options.sharded and 'SPUBLISH' or 'PUBLISH', channel, message)
+	return redis.call(publish_command(options), channel, message)
 end
 
 -- Redis checks the permissions of a user command by command; this one comes last.
 local function check_may_send(options, channel)
-	local command = options.sharded and 'SPUBLISH' or 'PUBLISH'
+	local command = publish_command(options)
 	if redis.acl_check_cmd and not redis.acl_check_cmd(command, channel, '') then
 		error({refusal = 'NOPERM this user may not ' .. command .. ' to ' .. channel}, 0)
 	end
@@ -903,6 +912,23 @@ local function version()
 	return {VERSION, POLICY.stamp, POLICY.digest}
 end
 
+-- --- in a cluster ---
+
+-- While a slot moves to another node, some keys of a channel may be there already, and others not yet. Calls come to
+-- the new node then, as there never is a key of the channel's own name; but brokers still hear the old one, and what is
+-- not there yet looks as if it had never been. So a call does nothing but ask for another try, until the slot has moved. A
+-- node finds out by asking for two keys of which one does not exist: that is allowed only in a slot that stands still.
+local function check_slot(channel)
+	local keys = keys_of(channel)
+	if channel:find('}', 1, true) and keys.meta:sub(1, 1) == '{' then
+		return -- its keys are in another slot, and a call that needs them is refused
+	end
+	local answer = redis.pcall('EXISTS', keys.meta, keys.meta .. '.none')
+	if type(answer) == 'table' and answer.err then
+		error({refusal = 'TRYAGAIN the slot of the channel is moving to another node'}, 0)
+	end
+end
+
 -- --- the face ---
 
 local FUNCTIONS = {
@@ -924,7 +950,13 @@ local function run(name, keys, args)
 	elseif #keys ~= f.keys then
 		return redis.error_reply('ERR ' .. name .. ': needs ' .. f.keys .. ' key')
 	end
-	local good, reply = pcall(f.run, f.keys == 1 and keys[1] or nil, args)
+	local good, reply = true, nil
+	if POLICY.sharded and f.keys == 1 then
+		good, reply = pcall(check_slot, keys[1])
+	end
+	if good then
+		good, reply = pcall(f.run, f.keys == 1 and keys[1] or nil, args)
+	end
 	if good then
 		return reply
 	elseif type(reply) ~= 'table' then

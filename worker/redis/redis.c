@@ -6,6 +6,7 @@
 #include "config.h"
 #include "mem.h"
 #include "metrics.h"
+#include "redis_cluster.h"
 #include "redis_endpoint.h"
 #include "redis_node.h"
 #include "redis_sentinels.h"
@@ -15,6 +16,7 @@ struct redis {
 	struct redis_endpoint endpoint;
 	struct redis_node node;
 	struct redis_sentinels *sentinels; /* NULL: Redis does not move */
+	struct redis_cluster *cluster;     /* NULL: there is the one node */
 };
 
 static void on_ready(void *ctx, struct redis_node *n)
@@ -65,15 +67,30 @@ static char *make_node_channel(const char *prefix, const char *node_id)
 	return mem_printf("%.*s%ccanary.%s", (int)base, prefix, separator, node_id);
 }
 
-struct redis *redis_new(struct loop *loop, const struct config *config, const struct redis_tls *tls,
-                        const char *node_id, const struct redis_events *events)
+static void on_cluster_ready(void *ctx, bool ready, const char *reason)
 {
-	struct redis *r = mem_alloc(sizeof(*r));
+	struct redis *r = ctx;
+
+	metrics_set(redis_ready, ready);
+	r->events.on_ready(r->events.ctx, ready, reason);
+}
+
+static void find_cluster(struct redis *r, struct loop *loop, const struct config *config,
+                         const struct redis_tls *tls, const char *node_id)
+{
+	struct redis_events events = r->events;
+
+	events.on_ready = on_cluster_ready;
+	events.ctx = r;
+	r->cluster = redis_cluster_new(loop, config, tls, node_id, &events);
+}
+
+static void find_node(struct redis *r, struct loop *loop, const struct config *config,
+                      const struct redis_tls *tls, const char *node_id)
+{
 	char *node_channel = make_node_channel(config->redis.prefix, node_id);
 
-	r->events = *events;
 	find_endpoint(r, loop, config, tls, node_id);
-	metrics_set(redis_ready, 0);
 	redis_node_init(&r->node, loop,
 	                &(struct redis_node_setup){
 				.endpoint = &r->endpoint,
@@ -85,6 +102,19 @@ struct redis *redis_new(struct loop *loop, const struct config *config, const st
 				.ctx = r,
 			});
 	mem_free(node_channel);
+}
+
+struct redis *redis_new(struct loop *loop, const struct config *config, const struct redis_tls *tls,
+                        const char *node_id, const struct redis_events *events)
+{
+	struct redis *r = mem_alloc(sizeof(*r));
+
+	r->events = *events;
+	metrics_set(redis_ready, 0);
+	if (config_has_cluster(config))
+		find_cluster(r, loop, config, tls, node_id);
+	else
+		find_node(r, loop, config, tls, node_id);
 	return r;
 }
 
@@ -95,30 +125,46 @@ void redis_free(struct redis **redis)
 	*redis = NULL;
 	if (r == NULL)
 		return;
-	redis_sentinels_free(&r->sentinels);
-	redis_node_free(&r->node);
-	redis_endpoint_free(&r->endpoint);
+	if (r->cluster != NULL) {
+		redis_cluster_free(&r->cluster);
+	} else {
+		redis_sentinels_free(&r->sentinels);
+		redis_node_free(&r->node);
+		redis_endpoint_free(&r->endpoint);
+	}
 	mem_free(r);
 }
 
 bool redis_ready(const struct redis *r, const char **reason)
 {
-	return redis_node_ready(&r->node, reason);
+	return r->cluster != NULL ? redis_cluster_ready(r->cluster, reason)
+	                          : redis_node_ready(&r->node, reason);
 }
 
 struct redis_sub *redis_sub_open(struct redis *r, struct bytes channel, void *owner)
 {
-	return redis_subs_open(&r->node.subs, channel, owner);
+	return r->cluster != NULL ? cluster_subs_open(&r->cluster->subs, channel, owner)
+	                          : &redis_subs_open(&r->node.subs, channel, owner)->handle;
 }
 
 struct redis_call *redis_call(struct redis *r, const struct bytes *argv, size_t argc,
                               void (*done)(void *arg, const struct redis_reply *reply), void *arg)
 {
-	return redis_calls_send(&r->node.calls, argv, argc, done, arg);
+	return r->cluster != NULL ? cluster_calls_send(&r->cluster->calls, NULL, argv, argc, done, arg)
+	                          : redis_calls_send(&r->node.calls, argv, argc, done, arg);
+}
+
+struct redis_call *redis_publish(struct redis *r, struct bytes channel, struct bytes payload,
+                                 void (*done)(void *arg, const struct redis_reply *reply), void *arg)
+{
+	struct bytes word = r->cluster != NULL ? BYTES("SPUBLISH") : BYTES("PUBLISH");
+
+	return redis_call(r, (struct bytes[]){word, channel, payload}, 3, done, arg);
 }
 
 struct redis_call *redis_fcall(struct redis *r, const char *function, const struct bytes *argv, size_t argc,
                                void (*done)(void *arg, const struct redis_reply *reply), void *arg)
 {
-	return redis_functions_call(&r->node.functions, function, argv, argc, done, arg);
+	return r->cluster != NULL ? cluster_calls_send(&r->cluster->calls, function, argv, argc, done, arg)
+	                          : redis_functions_call(&r->node.functions, function, argv, argc, done, arg);
 }

@@ -3,7 +3,8 @@
  * is one server, redis_link a connection to it, redis_calls the command link, redis_functions what is loaded
  * into Redis and called there, redis_subs what is wanted, redis_feed one subscriber link, redis_handover the
  * change from one to the next, redis_canary the proof that it hears. Where Redis has no fixed address,
- * redis_sentinels knows which server it is.
+ * redis_sentinels knows which server it is; redis_cluster has a node for each master of a Redis Cluster, and
+ * knows which one to ask.
  *
  * Promises: every call is answered exactly once or cancelled; no wait is without a deadline; a worker that
  * does not hear Redis any more knows it within canary_interval + canary_timeout, says so (redis_ready), and
@@ -49,9 +50,10 @@ struct redis *redis_new(struct loop *loop, const struct config *config, const st
                         const char *node_id, const struct redis_events *events);
 /* All subscriptions must be closed and all calls cancelled or done. */
 void redis_free(struct redis **r);
-/* True while both links are up, everything wanted is confirmed or being confirmed in time, and the canary is
- * heard. Otherwise a reason for humans, which lives until the next turn. Single channels do not count:
- * one that Redis forbids (NOPERM) is never confirmed; that is logged, and the worker is ready. */
+/* True while both links are up (in a Redis Cluster: those to every master that has slots), everything wanted
+ * is confirmed or being confirmed in time, and the canary is heard. Otherwise a reason for humans, which
+ * lives until the next turn. Single channels do not count: one that Redis forbids (NOPERM) is never
+ * confirmed; that is logged, and the worker is ready. */
 bool redis_ready(const struct redis *r, const char **reason);
 
 /* Wants the Redis channel (full name, with prefix, of 1 to 4096 bytes of any kind), which must not be open
@@ -75,9 +77,16 @@ struct redis_reply {
 /* Sends a command by its argument vector (copied). `done` is called exactly once, never from within this
  * function: with the reply (which may be a REDIS_ERROR), or with NULL when the link is down, breaks, too much
  * is waiting already, or call_timeout_ms is over. What a timed out call did in Redis is unknown. Calls are
- * carried out in their order. Not for what changes how the connection talks: SUBSCRIBE, MULTI, HELLO. */
+ * carried out in their order. Not for what changes how the connection talks: SUBSCRIBE, MULTI, HELLO.
+ *
+ * In a Redis Cluster the second word is the key, and calls for keys of one slot are carried out in their
+ * order; those under way while the slot moves may change places. Where there is no node for the slot at the
+ * moment, the call waits for one, which may make its deadline twice as long. */
 struct redis_call *redis_call(struct redis *r, const struct bytes *argv, size_t argc,
                               void (*done)(void *arg, const struct redis_reply *reply), void *arg);
+/* Publishes on a channel, where redis_sub_open() hears it. Otherwise as redis_call(). */
+struct redis_call *redis_publish(struct redis *r, struct bytes channel, struct bytes payload,
+                                 void (*done)(void *arg, const struct redis_reply *reply), void *arg);
 /* Calls a function of the library `fanfare` (functions.lua), which is loaded into Redis before:
  * "fanfare_publish", a constant. argv begins with the key, the Redis channel, and goes on with the arguments.
  * As redis_call(); while the library is being loaded the call waits, which may make its deadline twice as

@@ -17,11 +17,28 @@ static void set_heard(struct redis_canary *c, bool heard)
 	c->on_change(c->ctx);
 }
 
+/* Its channel has gone to another server, so it says nothing about this one; the next one flies in a channel
+ * that is here. But a node from which all go says nothing for long. */
+static void on_moved(struct redis_canary *c)
+{
+	c->flying = false;
+	timer_start(c->loop, &c->timer, c->interval_ms);
+	if (clock_ms() - c->heard_ms > c->interval_ms + c->timeout_ms) {
+		c->missed = c->deaf = true;
+		set_heard(c, false);
+	}
+	redis_subs_displaced(c->subs, c->subs->node);
+}
+
 static void on_published(void *arg, const struct redis_reply *reply)
 {
 	struct redis_canary *c = arg;
 
 	c->call = NULL;
+	if (reply != NULL && resp_is_error(reply, "MOVED") && c->subs->sharded) {
+		on_moved(c);
+		return;
+	}
 	if (reply != NULL && reply->type == REDIS_ERROR) {
 		snprintf(c->refusal, sizeof(c->refusal), "%.*s", BYTES_FMT(reply->text));
 		c->flying = false;
@@ -36,12 +53,12 @@ static void on_published(void *arg, const struct redis_reply *reply)
 
 static bool can_fly(const struct redis_canary *c)
 {
-	return redis_link_up(&c->calls->link) && redis_sub_confirmed(c->subs->node);
+	return redis_link_up(&c->calls->link) && redis_sub_confirmed(&c->subs->node->handle);
 }
 
 static void fly(struct redis_canary *c)
 {
-	struct bytes args[3] = {BYTES("PUBLISH"), c->subs->node->channel, BYTES_NONE};
+	struct bytes args[3] = {redis_subs_publish_word(c->subs), c->subs->node->channel, BYTES_NONE};
 
 	snprintf(c->token, sizeof(c->token), "canary %s %" PRIu64, c->subs->secret, ++c->number);
 	args[2] = BYTES_OF_STR(c->token);

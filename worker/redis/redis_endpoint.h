@@ -16,6 +16,8 @@ struct redis_endpoint {
 	struct address address;
 	char text[ADDRESS_TEXT_MAX]; /* for humans, without the password */
 	const char *error;           /* why one cannot connect to it at all; NULL: one can */
+	bool may_be_replica;         /* otherwise a Redis must be a master */
+	bool in_cluster;             /* it must be a node of a Redis Cluster; otherwise it must be none */
 	bool is_sentinel;            /* it must be one; otherwise it must be a Redis, and a master */
 };
 

@@ -5,6 +5,7 @@
 #include "clock.h"
 #include "log.h"
 #include "mem.h"
+#include "redis_slots.h"
 #include "redis_sub.h"
 
 /* --- what is sent --- */
@@ -14,7 +15,7 @@ static struct redis_feed_op *op_first(const struct redis_feed *f)
 	return f->count > 0 ? &f->ops[f->first] : NULL;
 }
 
-static void op_push(struct redis_feed *f, struct redis_sub *s, bool subscribe, bool last)
+static void op_push(struct redis_feed *f, struct node_sub *s, bool subscribe, bool last)
 {
 	assert(f->count < REDIS_FEED_WINDOW);
 	f->ops[(f->first + f->count++) % REDIS_FEED_WINDOW] = (struct redis_feed_op){
@@ -25,9 +26,9 @@ static void op_push(struct redis_feed *f, struct redis_sub *s, bool subscribe, b
 		s->told = false;
 }
 
-static struct redis_sub *op_pop(struct redis_feed *f)
+static struct node_sub *op_pop(struct redis_feed *f)
 {
-	struct redis_sub *s = f->ops[f->first].sub;
+	struct node_sub *s = f->ops[f->first].sub;
 
 	f->first = (f->first + 1) % REDIS_FEED_WINDOW;
 	f->count--;
@@ -36,20 +37,21 @@ static struct redis_sub *op_pop(struct redis_feed *f)
 }
 
 /* Takes what fits in one command out of the list. */
-static size_t take_batch(struct redis_feed *f, struct list *dirty, struct redis_sub **batch)
+static size_t take_batch(struct redis_feed *f, struct list *dirty, struct node_sub **batch)
 {
 	size_t bytes = 0;
 	size_t count = 0;
 
-	while (count < REDIS_FEED_BATCH && bytes < REDIS_FEED_BATCH_BYTES &&
+	/* The channels of a command must be of one slot. */
+	while (count < (f->sharded ? 1 : REDIS_FEED_BATCH) && bytes < REDIS_FEED_BATCH_BYTES &&
 	       f->count + count < REDIS_FEED_WINDOW) {
 		struct list *node = dirty->next;
-		struct redis_sub *s;
+		struct node_sub *s;
 		if (node == dirty)
 			break;
-		s = container_of(node, struct redis_sub, at[0].dirty);
+		s = container_of(node, struct node_sub, at[0].dirty);
 		if (f->slot != 0)
-			s = container_of(node, struct redis_sub, at[1].dirty);
+			s = container_of(node, struct node_sub, at[1].dirty);
 		if (s->alone && count > 0)
 			break;
 		list_remove(node);
@@ -61,14 +63,21 @@ static size_t take_batch(struct redis_feed *f, struct list *dirty, struct redis_
 	return count;
 }
 
+static struct bytes command_word(const struct redis_feed *f, bool subscribe)
+{
+	if (f->sharded)
+		return subscribe ? BYTES("SSUBSCRIBE") : BYTES("SUNSUBSCRIBE");
+	return subscribe ? BYTES("SUBSCRIBE") : BYTES("UNSUBSCRIBE");
+}
+
 static void send_batch(struct redis_feed *f, bool subscribe)
 {
-	struct redis_sub *batch[REDIS_FEED_BATCH];
+	struct node_sub *batch[REDIS_FEED_BATCH];
 	size_t count = take_batch(f, &f->dirty[subscribe], batch);
 	struct buf *out = redis_link_out(&f->link);
 
 	resp_put_count(out, count + 1);
-	resp_put_arg(out, subscribe ? BYTES("SUBSCRIBE") : BYTES("UNSUBSCRIBE"));
+	resp_put_arg(out, command_word(f, subscribe));
 	for (size_t i = 0; i < count; i++) {
 		resp_put_arg(out, batch[i]->channel);
 		op_push(f, batch[i], subscribe, i == count - 1);
@@ -97,7 +106,7 @@ static void on_send(struct task *t)
 	arm(f);
 }
 
-void redis_feed_touch(struct redis_feed *f, struct redis_sub *s)
+void redis_feed_touch(struct redis_feed *f, struct node_sub *s)
 {
 	bool wanted = redis_sub_wanted(s);
 
@@ -169,7 +178,7 @@ static void go_on(struct redis_feed *f)
 /* Redis has answered for the oldest channel, whether yes or no. */
 static void settled(struct redis_feed *f)
 {
-	struct redis_sub *s = op_pop(f);
+	struct node_sub *s = op_pop(f);
 
 	s->alone = false;
 	if (f->to_confirm > 0)
@@ -203,7 +212,7 @@ static void try_singly(struct redis_feed *f)
 	bool last = false;
 
 	while (!last && f->count > 0) {
-		struct redis_sub *s;
+		struct node_sub *s;
 
 		last = op_first(f)->last;
 		s = op_pop(f);
@@ -219,7 +228,7 @@ static void try_singly(struct redis_feed *f)
 static void refuse(struct redis_feed *f, const struct redis_reply *reply)
 {
 	static struct log_limit limit;
-	struct redis_sub *s = op_first(f)->sub;
+	struct node_sub *s = op_first(f)->sub;
 
 	if (log_allowed(&limit))
 		log_warning("Redis refuses the subscription of %.*s: %.*s", BYTES_FMT(s->channel),
@@ -229,10 +238,51 @@ static void refuse(struct redis_feed *f, const struct redis_reply *reply)
 	settled(f);
 }
 
+/* --- in a cluster --- */
+
+/* Whether the error is about the slot of the channel. */
+static bool is_about(const struct redis_reply *reply, struct bytes channel)
+{
+	struct redis_redirect to;
+	const struct redis_place nowhere = {.host = "?"};
+
+	return !redis_redirect_read(reply, &nowhere, &to) || to.slot == redis_slot_of(channel);
+}
+
+static void displaced(struct redis_feed *f, const struct redis_reply *reply)
+{
+	struct redis_feed_op op;
+	struct node_sub *s;
+
+	if (f->count == 0 || !is_about(reply, op_first(f)->sub->channel))
+		return;
+	op = *op_first(f);
+	f->progress_ms = clock_ms();
+	if (!op.subscribe) {
+		settled(f);
+		return;
+	}
+	if (op.sub->at[f->slot].in_flight > 1) { /* what was sent last decides */
+		settled(f);
+		return;
+	}
+	s = op_pop(f);
+	s->alone = false;
+	s->at[f->slot].on = false;
+	if (f->to_confirm > 0)
+		f->to_confirm--;
+	f->events->on_displaced(f, s);
+	go_on(f);
+}
+
 static void on_error(struct redis_feed *f, const struct redis_reply *reply)
 {
 	const struct redis_feed_op *op = op_first(f);
 
+	if (f->sharded && redis_means_again(reply)) {
+		displaced(f, reply);
+		return;
+	}
 	if (op == NULL || !op->subscribe || !resp_is_error(reply, "NOPERM")) {
 		redis_link_fail(&f->link, REDIS_UNFIT, "refuses subscriptions: %.*s",
 		                BYTES_FMT(bytes_first(reply->text, REDIS_ERROR_SHOWN)));
@@ -251,9 +301,36 @@ static bool is_push(const struct redis_reply *reply)
 	       reply->elements[1]->type == REDIS_STRING;
 }
 
+/* "smessage", "ssubscribe" and "sunsubscribe" of sharded channels. False: it is a kind that is not to come.
+ */
+static bool strip_kind(const struct redis_feed *f, struct bytes *kind)
+{
+	if (!f->sharded)
+		return true;
+	if (kind->len == 0 || kind->ptr[0] != 's' || bytes_eq(*kind, BYTES("subscribe")))
+		return false;
+	*kind = bytes_skip(*kind, 1);
+	return true;
+}
+
+static bool is_asked_for(const struct redis_feed *f, struct bytes channel)
+{
+	const struct redis_feed_op *op = op_first(f);
+
+	return op != NULL && !op->subscribe && bytes_eq(op->sub->channel, channel);
+}
+
 static void on_push(struct redis_feed *f, struct bytes kind, struct bytes channel,
                     const struct redis_reply *last)
 {
+	if (!strip_kind(f, &kind)) {
+		fail_nonsense(f, "a push of an unknown kind");
+		return;
+	}
+	if (f->sharded && bytes_eq(kind, BYTES("unsubscribe")) && !is_asked_for(f, channel)) {
+		f->events->on_lost(f, channel);
+		return;
+	}
 	if (bytes_eq(kind, BYTES("message")) && last->type == REDIS_STRING)
 		f->events->on_message(f, channel, last->text);
 	else if (bytes_eq(kind, BYTES("subscribe")) && last->type == REDIS_INTEGER)
@@ -307,7 +384,7 @@ static void on_down(struct redis_link *l, bool was_up)
 
 static const struct redis_link_events link_events = {on_up, on_reply, on_down};
 
-void redis_feed_init(struct redis_feed *f, unsigned slot, struct loop *loop,
+void redis_feed_init(struct redis_feed *f, unsigned slot, bool sharded, struct loop *loop,
                      const struct redis_endpoint *endpoint, const struct redis_feed_events *events, void *ctx,
                      const char *name, uint64_t connect_timeout_ms, uint64_t timeout_ms)
 {
@@ -315,6 +392,7 @@ void redis_feed_init(struct redis_feed *f, unsigned slot, struct loop *loop,
 		.events = events,
 		.ctx = ctx,
 		.slot = slot,
+		.sharded = sharded,
 		.timeout_ms = timeout_ms,
 		.overdue.fire = on_overdue,
 		.send.run = on_send,

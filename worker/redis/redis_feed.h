@@ -1,7 +1,12 @@
 /* One subscriber connection: keeps what is subscribed on it equal to what is wanted, in batches, and reads
  * messages. Redis confirms every channel of every command, in the order in which they were sent; the feed
  * keeps that order, so a confirmation that is lost or makes no sense is noticed. Which of two feeds is
- * listened to is decided in redis_handover. */
+ * listened to is decided in redis_handover.
+ *
+ * In a Redis Cluster channels are of slots. A slot may be somewhere else, or move away at any time; then a
+ * command is answered by MOVED, or Redis ends the subscription by itself, which looks as if it confirmed an
+ * UNSUBSCRIBE. Should there be one under way for this very channel, it is answered twice, the second time by
+ * MOVED: hence an error of a slot that nothing waits for is dropped. */
 #pragma once
 
 #include <stdbool.h>
@@ -14,7 +19,7 @@
 #include "redis_link.h"
 
 struct redis_feed;
-struct redis_sub;
+struct node_sub;
 
 enum {
 	REDIS_FEED_BATCH = 512, /* channels in a command */
@@ -27,7 +32,7 @@ enum {
 
 /* A confirmation that is to come. */
 struct redis_feed_op {
-	struct redis_sub *sub;
+	struct node_sub *sub;
 	uint64_t sent_ms;
 	bool subscribe;
 	bool last; /* of its command */
@@ -40,9 +45,13 @@ struct redis_feed_events {
 	void (*on_down)(struct redis_feed *f, bool was_up);
 	void (*on_message)(struct redis_feed *f, struct bytes channel, struct bytes payload);
 	/* What was sent for the sub is confirmed, or refused; it may be freed in there. */
-	void (*on_settled)(struct redis_feed *f, struct redis_sub *s);
+	void (*on_settled)(struct redis_feed *f, struct node_sub *s);
 	/* redis_feed_late() changed. */
 	void (*on_late)(struct redis_feed *f);
+	/* Of a Redis Cluster: what was to be subscribed is not, as the slot is elsewhere, or nowhere. */
+	void (*on_displaced)(struct redis_feed *f, struct node_sub *s);
+	/* Of a Redis Cluster: nobody asked for it, but the channel is not subscribed any more. */
+	void (*on_lost)(struct redis_feed *f, struct bytes channel);
 };
 
 struct redis_feed {
@@ -50,6 +59,7 @@ struct redis_feed {
 	const struct redis_feed_events *events;
 	void *ctx;
 	unsigned slot; /* index of this feed in the subs' per-feed states */
+	bool sharded;
 	uint64_t timeout_ms;
 	struct list dirty[2];      /* to unsubscribe, to subscribe */
 	struct redis_feed_op *ops; /* ring of REDIS_FEED_WINDOW, allocated while the link is up */
@@ -62,13 +72,14 @@ struct redis_feed {
 	bool late;
 };
 
-void redis_feed_init(struct redis_feed *f, unsigned slot, struct loop *loop,
+/* sharded: channels are those of a Redis Cluster (SSUBSCRIBE). */
+void redis_feed_init(struct redis_feed *f, unsigned slot, bool sharded, struct loop *loop,
                      const struct redis_endpoint *endpoint, const struct redis_feed_events *events, void *ctx,
                      const char *name, uint64_t connect_timeout_ms, uint64_t timeout_ms);
 void redis_feed_open(struct redis_feed *f);
 /* Without a callback. The states of subs on this feed are the caller's to reset (redis_sub_reset()). */
 void redis_feed_close(struct redis_feed *f);
 /* What is wanted of the sub may have changed: sends what is needed, at the end of the turn. */
-void redis_feed_touch(struct redis_feed *f, struct redis_sub *s);
+void redis_feed_touch(struct redis_feed *f, struct node_sub *s);
 /* A confirmation is overdue. */
 bool redis_feed_late(const struct redis_feed *f);

@@ -10,6 +10,7 @@
 #include "log.h"
 #include "mem.h"
 #include "metrics.h"
+#include "redis_args.h"
 
 enum { ARGS_MAX = 256 }; /* more than any function is given */
 
@@ -420,22 +421,12 @@ enum redis_trouble redis_functions_trouble(const struct redis_functions *f, cons
 static bool copy_arguments(struct function_call *call, const struct bytes *argv)
 {
 	struct redis_functions *f = call->functions;
-	size_t at = 0;
 
-	for (size_t i = 0; i < call->argc; i++)
-		call->size += argv[i].len;
+	call->size = redis_args_size(argv, call->argc);
 	if (f->count >= REDIS_CALLS_MAX || call->size > REDIS_CALLS_MAX_BYTES - f->bytes)
 		return false;
-	call->copy = mem_try_alloc(call->size + 1);
-	if (call->copy == NULL)
-		return false;
-	for (size_t i = 0; i < call->argc; i++) {
-		if (argv[i].len > 0)
-			memcpy(call->copy + at, argv[i].ptr, argv[i].len);
-		call->argv[i] = (struct bytes){call->copy + at, argv[i].len};
-		at += argv[i].len;
-	}
-	return true;
+	call->copy = redis_args_copy(call->argv, argv, call->argc);
+	return call->copy != NULL;
 }
 
 static void start(struct function_call *call)

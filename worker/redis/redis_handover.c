@@ -75,7 +75,7 @@ static void on_published(void *arg, const struct redis_reply *reply)
 
 static void publish_marker(struct redis_handover *h)
 {
-	struct bytes args[3] = {BYTES("PUBLISH"), h->subs->node->channel, BYTES_NONE};
+	struct bytes args[3] = {redis_subs_publish_word(h->subs), h->subs->node->channel, BYTES_NONE};
 
 	snprintf(h->marker, sizeof(h->marker), "marker %s %" PRIu64, h->subs->secret, ++h->marker_number);
 	args[2] = BYTES_OF_STR(h->marker);
@@ -323,7 +323,7 @@ static void on_down(struct redis_feed *f, bool was_up)
 	h->subs->on_change(h->subs->ctx, f == h->active || h->active == NULL);
 }
 
-static void on_settled(struct redis_feed *f, struct redis_sub *s)
+static void on_settled(struct redis_feed *f, struct node_sub *s)
 {
 	struct redis_handover *h = f->ctx;
 
@@ -347,18 +347,46 @@ static void on_late(struct redis_feed *f)
 		redis_handover_trust(h, REDIS_DOUBT_LATE);
 }
 
-static const struct redis_feed_events feed_events = {on_up, on_down, on_message, on_settled, on_late};
+static void on_displaced(struct redis_feed *f, struct node_sub *s)
+{
+	struct redis_handover *h = f->ctx;
+
+	redis_subs_displaced(h->subs, s);
+}
+
+/* While something is under way for it, Redis is still to say how it stands. */
+static void on_lost(struct redis_feed *f, struct bytes channel)
+{
+	struct redis_handover *h = f->ctx;
+	struct node_sub *s = map_get(&h->subs->by_channel, channel);
+
+	if (s == NULL || !redis_sub_on(s, f->slot))
+		return;
+	list_remove(&s->at[f->slot].dirty);
+	s->at[f->slot].on = false;
+	redis_subs_displaced(h->subs, s);
+}
+
+static const struct redis_feed_events feed_events = {
+	.on_up = on_up,
+	.on_down = on_down,
+	.on_message = on_message,
+	.on_settled = on_settled,
+	.on_late = on_late,
+	.on_displaced = on_displaced,
+	.on_lost = on_lost,
+};
 
 /* --- the face --- */
 
-void redis_handover_touch(struct redis_handover *h, struct redis_sub *s)
+void redis_handover_touch(struct redis_handover *h, struct node_sub *s)
 {
 	for (unsigned i = 0; i < REDIS_FEEDS; i++)
 		redis_feed_touch(&h->feeds[i], s);
 }
 
 /* Once the next feed has caught up, what is new must be there too, or it would never be complete. */
-bool redis_handover_confirmed(const struct redis_handover *h, const struct redis_sub *s)
+bool redis_handover_confirmed(const struct redis_handover *h, const struct node_sub *s)
 {
 	if (h->active == NULL || !redis_sub_on(s, h->active->slot))
 		return false;
@@ -385,6 +413,12 @@ void redis_handover_arrive(struct redis_handover *h)
 {
 	h->backoff = (struct redis_backoff){0};
 	make_next(h);
+}
+
+void redis_handover_unmark(struct redis_handover *h)
+{
+	if (h->marked && h->next != NULL && h->next->link.phase != LINK_DOWN)
+		redis_link_fail(&h->next->link, REDIS_AWAY, "is not heard by the marker any more");
 }
 
 void redis_handover_doubt(struct redis_handover *h, enum redis_doubt cause)
@@ -421,8 +455,8 @@ void redis_handover_init(struct redis_handover *h, struct redis_subs *subs,
 		.subs = subs, .retry.fire = on_retry, .check.fire = on_check, .trouble = REDIS_CONNECTING};
 	buf_init(&h->hold, REDIS_HANDOVER_HOLD_BYTES);
 	for (unsigned i = 0; i < REDIS_FEEDS; i++)
-		redis_feed_init(&h->feeds[i], i, subs->loop, endpoint, &feed_events, h, link_name,
-		                config->redis.connect_timeout_ms, config->redis.call_timeout_ms);
+		redis_feed_init(&h->feeds[i], i, subs->sharded, subs->loop, endpoint, &feed_events, h,
+		                link_name, config->redis.connect_timeout_ms, config->redis.call_timeout_ms);
 	make_next(h);
 }
 

@@ -69,12 +69,14 @@ void redis_handover_init(struct redis_handover *h, struct redis_subs *subs,
 /* Closes everything; the states of the subs on the feeds are reset by the caller. */
 void redis_handover_free(struct redis_handover *h);
 /* What is wanted of the sub may have changed. */
-void redis_handover_touch(struct redis_handover *h, struct redis_sub *s);
+void redis_handover_touch(struct redis_handover *h, struct node_sub *s);
 /* Whether messages of the sub arrive and will go on arriving when the feeds change places. */
-bool redis_handover_confirmed(const struct redis_handover *h, const struct redis_sub *s);
+bool redis_handover_confirmed(const struct redis_handover *h, const struct node_sub *s);
 /* For redis_node_leave() and redis_node_arrive(). */
 void redis_handover_leave(struct redis_handover *h);
 void redis_handover_arrive(struct redis_handover *h);
+/* The node's channel, by which the marker goes, is about to be another one. Not from within its callbacks. */
+void redis_handover_unmark(struct redis_handover *h);
 void redis_handover_doubt(struct redis_handover *h, enum redis_doubt cause);
 /* The active feed has proved itself: the next one, if it was made for this, is not needed. */
 void redis_handover_trust(struct redis_handover *h, enum redis_doubt cause);

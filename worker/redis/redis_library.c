@@ -80,6 +80,8 @@ static void put_policy(struct buf *out, const struct config *config)
 {
 	buf_puts(out, "prefix=");
 	put_string(out, config->redis.prefix);
+	if (config_has_cluster(config))
+		buf_puts(out, ",sharded=true");
 	buf_puts(out, ",namespaces={");
 	put_namespace(out, &config->channel.without_namespace);
 	for (size_t i = 0; i < config->channel.namespace_count; i++)

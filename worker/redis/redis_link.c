@@ -226,6 +226,8 @@ static void log_in(struct redis_link *l)
 		put_step(l, &step, (struct bytes[]){BYTES("SELECT"), BYTES_OF_STR(db)}, 2);
 	}
 	put_step(l, &step, (struct bytes[]){BYTES("CLIENT"), BYTES("SETNAME"), BYTES_OF_STR(l->name)}, 3);
+	if (!l->endpoint->is_sentinel)
+		put_step(l, &step, (struct bytes[]){BYTES("HELLO")}, 1);
 	put_step(l, &step, (struct bytes[]){BYTES("ROLE")}, 1);
 	put_step(l, &step, (struct bytes[]){BYTES("PING")}, 1);
 	l->login_steps[step] = NULL;
@@ -248,7 +250,31 @@ static const char *wrong_role(const struct redis_link *l, const struct redis_rep
 		                                                             : NULL;
 	if (has_role(reply, "sentinel"))
 		return "is a sentinel and no Redis";
-	return has_role(reply, "slave") ? "is a read-only replica" : NULL;
+	return has_role(reply, "slave") && !l->endpoint->may_be_replica ? "is a read-only replica" : NULL;
+}
+
+/* The value of a name in the answer to HELLO, where they stand by turns. */
+static struct bytes find_value(const struct redis_reply *reply, struct bytes name)
+{
+	for (size_t i = 0; reply->type == REDIS_ARRAY && i + 1 < reply->count; i += 2) {
+		const struct redis_reply *key = reply->elements[i], *value = reply->elements[i + 1];
+
+		if (key->type == REDIS_STRING && value->type == REDIS_STRING && bytes_eq(key->text, name))
+			return value->text;
+	}
+	return BYTES_NONE;
+}
+
+/* As wrong_role(). Who takes a node of a cluster for a Redis would be sent away with most of what he asks. */
+static const char *wrong_mode(const struct redis_link *l, const struct redis_reply *reply)
+{
+	struct bytes mode = find_value(reply, BYTES("mode"));
+
+	if (bytes_eq(mode, BYTES("cluster")) && !l->endpoint->in_cluster)
+		return "is a node of a Redis Cluster, whose addresses belong into redis.cluster_address";
+	if (bytes_eq(mode, BYTES("standalone")) && l->endpoint->in_cluster)
+		return "is no node of a Redis Cluster";
+	return NULL;
 }
 
 /* Whether this error keeps us out. Others do not matter: the commands of the login are a courtesy, and may be
@@ -282,6 +308,10 @@ static void on_login_reply(struct redis_link *l, const struct redis_reply *reply
 	}
 	if (strcmp(step, "ROLE") == 0 && wrong_role(l, reply) != NULL) {
 		redis_link_fail(l, REDIS_UNFIT, "%s", wrong_role(l, reply));
+		return;
+	}
+	if (strcmp(step, "HELLO") == 0 && wrong_mode(l, reply) != NULL) {
+		redis_link_fail(l, REDIS_REFUSING, "%s", wrong_mode(l, reply));
 		return;
 	}
 	if (*l->login != NULL)

@@ -42,7 +42,7 @@ struct redis_link_events {
 enum {
 	REDIS_LINK_READ = 16 << 10, /* bytes a read */
 	REDIS_LINK_READS = 4, /* reads a turn: the rest waits for the next one, others have their turn */
-	REDIS_LOGIN_STEPS = 5,
+	REDIS_LOGIN_STEPS = 6,
 	REDIS_ERROR_MAX = 256,
 	REDIS_ERROR_SHOWN = 120, /* of what Redis itself says */
 };

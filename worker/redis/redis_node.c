@@ -182,6 +182,13 @@ static void on_node_message(void *ctx, struct bytes payload)
 	redis_canary_message(&n->canary, payload);
 }
 
+static void on_displaced(void *ctx, void *owner)
+{
+	struct redis_node *n = ctx;
+
+	n->on_displaced(n->ctx, owner);
+}
+
 /* --- the face --- */
 
 void redis_node_init(struct redis_node *n, struct loop *loop, const struct redis_node_setup *setup)
@@ -192,6 +199,7 @@ void redis_node_init(struct redis_node *n, struct loop *loop, const struct redis
 		.loop = loop,
 		.endpoint = setup->endpoint,
 		.on_ready = setup->on_ready,
+		.on_displaced = setup->on_displaced,
 		.ctx = setup->ctx,
 		.calls_name = mem_printf("fanfare.%s.calls", setup->node_id),
 		.subs_name = mem_printf("fanfare.%s.subs", setup->node_id),
@@ -212,6 +220,8 @@ void redis_node_init(struct redis_node *n, struct loop *loop, const struct redis
 				.node_channel = setup->node_channel,
 				.on_change = on_subs_change,
 				.on_node_message = on_node_message,
+				.on_displaced = on_displaced,
+				.sharded = setup->sharded,
 				.ctx = n,
 			});
 	redis_canary_init(&n->canary, loop, &n->calls, &n->subs, config, look_later, n);

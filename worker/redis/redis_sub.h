@@ -10,7 +10,18 @@
 
 enum { REDIS_FEEDS = 2 };
 
+/* What the owner of a subscription holds: the first member of whatever stands for it. */
 struct redis_sub {
+	const struct redis_sub_face *face;
+};
+
+struct redis_sub_face {
+	bool (*confirmed)(const struct redis_sub *s);
+	void (*close)(struct redis_sub *s);
+};
+
+struct node_sub {
+	struct redis_sub handle;
 	struct redis_subs *subs;
 	void *owner;
 	bool open;  /* somebody listens; otherwise it lingers, or its UNSUBSCRIBE is on its way */
@@ -29,18 +40,18 @@ struct redis_sub {
 	char name[];
 };
 
-static inline bool redis_sub_wanted(const struct redis_sub *s)
+static inline bool redis_sub_wanted(const struct node_sub *s)
 {
 	return s->open || list_linked(&s->linger);
 }
 
-static inline bool redis_sub_on(const struct redis_sub *s, unsigned slot)
+static inline bool redis_sub_on(const struct node_sub *s, unsigned slot)
 {
 	return s->at[slot].on && s->at[slot].in_flight == 0 && !s->at[slot].refused;
 }
 
 /* The feed is gone, and with it everything it had. */
-static inline void redis_sub_reset(struct redis_sub *s, unsigned slot)
+static inline void redis_sub_reset(struct node_sub *s, unsigned slot)
 {
 	list_remove(&s->at[slot].dirty);
 	s->at[slot].in_flight = 0;

@@ -11,11 +11,14 @@
 
 /* --- life and death --- */
 
-static struct redis_sub *sub_new(struct redis_subs *subs, struct bytes channel)
+static const struct redis_sub_face face;
+
+static struct node_sub *sub_new(struct redis_subs *subs, struct bytes channel)
 {
-	struct redis_sub *s = mem_alloc(sizeof(*s) + channel.len + 1);
+	struct node_sub *s = mem_alloc(sizeof(*s) + channel.len + 1);
 
 	assert(channel.len > 0 && channel.len <= REDIS_FEED_CHANNEL_MAX);
+	s->handle.face = &face;
 	s->subs = subs;
 	memcpy(s->name, channel.ptr, channel.len);
 	s->channel = (struct bytes){s->name, channel.len};
@@ -23,7 +26,7 @@ static struct redis_sub *sub_new(struct redis_subs *subs, struct bytes channel)
 	return s;
 }
 
-static void sub_free(struct redis_sub *s)
+static void sub_free(struct node_sub *s)
 {
 	map_remove(&s->subs->by_channel, s->channel);
 	for (unsigned i = 0; i < REDIS_FEEDS; i++)
@@ -34,7 +37,7 @@ static void sub_free(struct redis_sub *s)
 }
 
 /* Nobody wants it, and no feed has it or waits for a confirmation about it. */
-static bool is_gone(const struct redis_sub *s)
+static bool is_gone(const struct node_sub *s)
 {
 	for (unsigned i = 0; i < REDIS_FEEDS; i++) {
 		if (s->at[i].on || s->at[i].in_flight > 0)
@@ -45,14 +48,14 @@ static bool is_gone(const struct redis_sub *s)
 
 /* --- telling --- */
 
-static void tell_owner(struct redis_sub *s)
+static void tell_owner(struct node_sub *s)
 {
 	/* The node's channel has no owner. */
 	if (s->open && s != s->subs->node)
 		s->subs->events->on_confirmed(s->owner);
 }
 
-void redis_subs_settled(struct redis_subs *subs, struct redis_sub *s)
+void redis_subs_settled(struct redis_subs *subs, struct node_sub *s)
 {
 	if (is_gone(s)) {
 		sub_free(s);
@@ -74,7 +77,7 @@ static void tell_some(struct redis_subs *subs)
 
 		if (node == NULL)
 			return;
-		tell_owner(container_of(node, struct redis_sub, tell));
+		tell_owner(container_of(node, struct node_sub, tell));
 	}
 	timer_start(subs->loop, &subs->tell_more, 0);
 }
@@ -87,7 +90,7 @@ static void on_tell_more(struct timer *t)
 /* Callbacks may open and close subscriptions, so those to be told are collected first. */
 void redis_subs_tell(struct redis_subs *subs, bool again)
 {
-	struct redis_sub *s;
+	struct node_sub *s;
 	size_t cursor = 0;
 
 	while ((s = map_next(&subs->by_channel, &cursor)) != NULL) {
@@ -102,7 +105,7 @@ void redis_subs_tell(struct redis_subs *subs, bool again)
 	tell_some(subs);
 }
 
-static void forget_told(struct redis_sub *s, unsigned slot)
+static void forget_told(struct node_sub *s, unsigned slot)
 {
 	if (!s->told || (slot < REDIS_FEEDS && redis_sub_on(s, slot)))
 		return;
@@ -112,7 +115,7 @@ static void forget_told(struct redis_sub *s, unsigned slot)
 
 void redis_subs_forget_told(struct redis_subs *subs, unsigned slot)
 {
-	struct redis_sub *s;
+	struct node_sub *s;
 	size_t cursor = 0;
 
 	while ((s = map_next(&subs->by_channel, &cursor)) != NULL)
@@ -121,7 +124,7 @@ void redis_subs_forget_told(struct redis_subs *subs, unsigned slot)
 
 bool redis_subs_told_are_on(const struct redis_subs *subs, unsigned slot)
 {
-	const struct redis_sub *s;
+	const struct node_sub *s;
 	size_t cursor = 0;
 
 	while ((s = map_next(&subs->by_channel, &cursor)) != NULL) {
@@ -135,7 +138,7 @@ bool redis_subs_told_are_on(const struct redis_subs *subs, unsigned slot)
 
 void redis_subs_deliver(struct redis_subs *subs, struct bytes channel, struct bytes payload)
 {
-	const struct redis_sub *s = map_get(&subs->by_channel, channel);
+	const struct node_sub *s = map_get(&subs->by_channel, channel);
 
 	if (s == NULL)
 		return;
@@ -149,7 +152,7 @@ void redis_subs_deliver(struct redis_subs *subs, struct bytes channel, struct by
 
 size_t redis_subs_touch_all(struct redis_subs *subs, struct redis_feed *f)
 {
-	struct redis_sub *s;
+	struct node_sub *s;
 	size_t cursor = 0;
 	size_t count = 0;
 
@@ -170,7 +173,7 @@ void redis_subs_reset(struct redis_subs *subs, unsigned slot)
 {
 	struct list gone;
 	struct list *node;
-	struct redis_sub *s;
+	struct node_sub *s;
 	size_t cursor = 0;
 
 	list_init(&gone);
@@ -180,7 +183,7 @@ void redis_subs_reset(struct redis_subs *subs, unsigned slot)
 			list_append(&gone, &s->linger);
 	}
 	while ((node = list_pop(&gone)) != NULL)
-		sub_free(container_of(node, struct redis_sub, linger));
+		sub_free(container_of(node, struct node_sub, linger));
 }
 
 /* --- lingering --- */
@@ -192,11 +195,11 @@ static void arm_linger(struct redis_subs *subs)
 
 	if (list_empty(&subs->lingering))
 		return;
-	until_ms = container_of(subs->lingering.next, struct redis_sub, linger)->linger_until_ms;
+	until_ms = container_of(subs->lingering.next, struct node_sub, linger)->linger_until_ms;
 	timer_start(subs->loop, &subs->linger, until_ms > now ? until_ms - now : 0);
 }
 
-static void stop_lingering(struct redis_sub *s)
+static void stop_lingering(struct node_sub *s)
 {
 	if (!list_linked(&s->linger))
 		return;
@@ -207,7 +210,7 @@ static void stop_lingering(struct redis_sub *s)
 /* The one that has lingered longest. */
 static void let_oldest_go(struct redis_subs *subs)
 {
-	struct redis_sub *s = container_of(subs->lingering.next, struct redis_sub, linger);
+	struct node_sub *s = container_of(subs->lingering.next, struct node_sub, linger);
 
 	stop_lingering(s);
 	redis_handover_touch(&subs->handover, s);
@@ -220,8 +223,7 @@ static void on_linger(struct timer *t)
 	struct redis_subs *subs = container_of(t, struct redis_subs, linger);
 
 	while (!list_empty(&subs->lingering)) {
-		if (container_of(subs->lingering.next, struct redis_sub, linger)->linger_until_ms >
-		    clock_ms())
+		if (container_of(subs->lingering.next, struct node_sub, linger)->linger_until_ms > clock_ms())
 			break;
 		let_oldest_go(subs);
 	}
@@ -230,9 +232,9 @@ static void on_linger(struct timer *t)
 
 /* --- the face --- */
 
-struct redis_sub *redis_subs_open(struct redis_subs *subs, struct bytes channel, void *owner)
+struct node_sub *redis_subs_open(struct redis_subs *subs, struct bytes channel, void *owner)
 {
-	struct redis_sub *s = map_get(&subs->by_channel, channel);
+	struct node_sub *s = map_get(&subs->by_channel, channel);
 
 	if (s == NULL)
 		s = sub_new(subs, channel);
@@ -244,18 +246,20 @@ struct redis_sub *redis_subs_open(struct redis_subs *subs, struct bytes channel,
 	return s;
 }
 
-bool redis_sub_confirmed(const struct redis_sub *s)
+static struct node_sub *of_handle(const struct redis_sub *handle)
 {
-	return s->told;
+	return container_of(handle, struct node_sub, handle);
 }
 
-void redis_sub_close(struct redis_sub **sub)
+static bool is_confirmed(const struct redis_sub *handle)
 {
-	struct redis_sub *s = *sub;
+	return of_handle(handle)->told;
+}
 
-	*sub = NULL;
-	if (s == NULL)
-		return;
+static void close_sub(struct redis_sub *handle)
+{
+	struct node_sub *s = of_handle(handle);
+
 	assert(s->open);
 	s->open = false;
 	s->owner = NULL;
@@ -266,6 +270,69 @@ void redis_sub_close(struct redis_sub **sub)
 		let_oldest_go(s->subs);
 	if (!timer_armed(&s->subs->linger))
 		arm_linger(s->subs);
+}
+
+static const struct redis_sub_face face = {is_confirmed, close_sub};
+
+bool redis_sub_confirmed(const struct redis_sub *s)
+{
+	return s->face->confirmed(s);
+}
+
+void redis_sub_close(struct redis_sub **sub)
+{
+	struct redis_sub *s = *sub;
+
+	*sub = NULL;
+	if (s != NULL)
+		s->face->close(s);
+}
+
+/* --- in a cluster --- */
+
+void redis_subs_drop(struct node_sub *s)
+{
+	s->open = false;
+	s->owner = NULL;
+	list_remove(&s->tell);
+	stop_lingering(s);
+	redis_handover_touch(&s->subs->handover, s);
+	if (is_gone(s))
+		sub_free(s);
+}
+
+void redis_subs_displaced(struct redis_subs *subs, struct node_sub *s)
+{
+	s->told = false;
+	list_remove(&s->tell);
+	if (s == subs->node)
+		subs->on_displaced(subs->ctx, NULL);
+	else if (s->open)
+		subs->on_displaced(subs->ctx, s->owner);
+	else
+		redis_subs_drop(s);
+}
+
+void redis_subs_set_node_channel(struct redis_subs *subs, struct bytes channel)
+{
+	struct node_sub *old = subs->node;
+	struct node_sub *s = map_get(&subs->by_channel, channel);
+
+	if (bytes_eq(old->channel, channel)) {
+		redis_handover_touch(&subs->handover, old);
+		return;
+	}
+	redis_handover_unmark(&subs->handover);
+	subs->node = s != NULL ? s : sub_new(subs, channel);
+	subs->node->open = true;
+	redis_handover_touch(&subs->handover, subs->node);
+	redis_subs_drop(old);
+	subs->on_change(subs->ctx, true);
+}
+
+struct bytes redis_subs_publish_word(const struct redis_subs *subs)
+{
+	return subs->sharded ? BYTES("SPUBLISH") : BYTES("PUBLISH");
 }
 
 enum redis_trouble redis_subs_trouble(const struct redis_subs *subs, const char **text)
@@ -292,6 +359,8 @@ void redis_subs_init(struct redis_subs *subs, struct loop *loop, const struct re
 		.tell_more.fire = on_tell_more,
 		.on_change = setup->on_change,
 		.on_node_message = setup->on_node_message,
+		.on_displaced = setup->on_displaced,
+		.sharded = setup->sharded,
 		.ctx = setup->ctx,
 	};
 	map_init(&subs->by_channel);
@@ -311,7 +380,7 @@ void redis_subs_free(struct redis_subs *subs)
 	timer_stop(&subs->tell_more);
 	subs->node->open = false;
 	while (!list_empty(&subs->lingering))
-		stop_lingering(container_of(subs->lingering.next, struct redis_sub, linger));
+		stop_lingering(container_of(subs->lingering.next, struct node_sub, linger));
 	for (unsigned i = 0; i < REDIS_FEEDS; i++)
 		redis_subs_reset(subs, i);
 	assert(subs->by_channel.count == 0);

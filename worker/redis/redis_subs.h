@@ -27,6 +27,7 @@ struct redis_subs {
 	struct loop *loop;
 	struct redis_calls *calls;
 	const struct redis_events *events;
+	bool sharded; /* the server is a node of a Redis Cluster, and channels are of slots */
 	uint64_t linger_ms;
 	struct map by_channel;
 	struct list lingering; /* in the order of their time */
@@ -34,7 +35,7 @@ struct redis_subs {
 	struct timer linger;
 	struct list to_tell; /* of its confirmation */
 	struct timer tell_more;
-	struct redis_sub *node;
+	struct node_sub *node;
 	/* In what we publish to ourselves, so that nobody else can pretend it was us. */
 	char secret[REDIS_SECRET_MAX];
 	struct redis_handover handover;
@@ -42,6 +43,9 @@ struct redis_subs {
 	/* A feed came, went or is doubted; renewed: the active one is another one than before, or none. */
 	void (*on_change)(void *ctx, bool renewed);
 	void (*on_node_message)(void *ctx, struct bytes payload);
+	/* Of a Redis Cluster: redis_subs_displaced() was called; NULL: of the node's channel. May not close
+	 * it, or open another one. */
+	void (*on_displaced)(void *ctx, void *owner);
 	void *ctx;
 };
 
@@ -54,20 +58,30 @@ struct redis_subs_setup {
 	struct bytes node_channel;
 	void (*on_change)(void *ctx, bool renewed);
 	void (*on_node_message)(void *ctx, struct bytes payload);
+	void (*on_displaced)(void *ctx, void *owner);
 	void *ctx;
+	bool sharded;
 };
 
 void redis_subs_init(struct redis_subs *subs, struct loop *loop, const struct redis_subs_setup *setup);
 void redis_subs_free(struct redis_subs *subs);
 /* REDIS_FINE, or what is wrong with a text for humans. Not whether the canary is heard. */
 enum redis_trouble redis_subs_trouble(const struct redis_subs *subs, const char **text);
-struct redis_sub *redis_subs_open(struct redis_subs *subs, struct bytes channel, void *owner);
+struct node_sub *redis_subs_open(struct redis_subs *subs, struct bytes channel, void *owner);
+/* Closes it, and lets nothing linger. */
+void redis_subs_drop(struct node_sub *s);
+/* Messages of the sub cannot come from this server any more, or not now: the owner is told. */
+void redis_subs_displaced(struct redis_subs *subs, struct node_sub *s);
+/* Takes another channel for canaries and markers. */
+void redis_subs_set_node_channel(struct redis_subs *subs, struct bytes channel);
+/* How Redis is told to publish on its channels. */
+struct bytes redis_subs_publish_word(const struct redis_subs *subs);
 
 /* --- for redis_handover --- */
 
 void redis_subs_deliver(struct redis_subs *subs, struct bytes channel, struct bytes payload);
 /* The sub's state on a feed is no longer in doubt: tells its owner, or frees it. */
-void redis_subs_settled(struct redis_subs *subs, struct redis_sub *s);
+void redis_subs_settled(struct redis_subs *subs, struct node_sub *s);
 /* Makes the feed subscribe to everything wanted; how many confirmations that needs. */
 size_t redis_subs_touch_all(struct redis_subs *subs, struct redis_feed *f);
 /* The feed of the slot is gone. */
