@@ -1,0 +1,348 @@
+"""Redis Cluster: channels live on all its masters, and follow their slots through whatever happens to those."""
+
+import contextlib
+import threading
+
+import pytest
+
+from lib import broker as command
+from lib import process
+from lib.broker import OPEN, Broker, merge
+from lib.client import Client
+from lib.redis_cluster import RedisCluster, slot_of
+from lib.redis_server import RedisError
+
+HISTORY = {
+	"channel": {"without_namespace": {
+		"history_size": 10000, "history_ttl": "10m", "force_positioning": True, "force_recovery": True,
+		"allow_history_for_client": True, "allow_history_for_anonymous": True,
+	}, "namespaces": [
+		{"name": "plain", "allow_subscribe_for_client": True, "allow_subscribe_for_anonymous": True,
+		"allow_publish_for_client": True, "allow_publish_for_anonymous": True}]},
+	"client": {"recovery_max_publication_limit": 10000, "queue_max_size": "128MiB"},
+	"redis": {"canary_interval": "500ms", "canary_timeout": "1s", "call_timeout": "2s"},
+}
+
+
+@pytest.fixture(scope="module")
+def shared():
+	with RedisCluster() as cluster:
+		yield cluster
+
+
+@pytest.fixture
+def cluster(shared):
+	"""As it was when it was new: three masters that live, and agree."""
+	yield shared
+	for node in shared.nodes:
+		if not node.alive():
+			node.start()
+	shared.wait_healthy()
+
+
+@pytest.fixture
+def broker(cluster):
+	with Broker(merge(OPEN, HISTORY), cluster, workers=2) as broker:
+		yield broker
+
+
+def fcall(cluster, function, channel, *arguments):
+	return cluster.call("FCALL", function, 1, f"fanfare:{channel}", *arguments)
+
+
+def channels_everywhere(cluster, start="ch"):
+	"""A channel for each master."""
+	return [cluster.channel_at(node, start) for node in cluster.masters()]
+
+
+class Load:
+	"""Publishes growing numbers, in a thread. A number that was not acknowledged is published again under the same key."""
+
+	def __init__(self, cluster, channel):
+		self.cluster, self.channel, self.sent, self.over = cluster, channel, 0, threading.Event()
+		self.thread = threading.Thread(target=self._run)
+		self.thread.start()
+
+	def _run(self):
+		client = self.cluster.connect()
+		while not self.over.wait(0.001):
+			number = self.sent + 1
+			# What was lost on the way, or in a failover, is not acknowledged, and comes again.
+			with contextlib.suppress(OSError, RedisError):
+				client.call("FCALL", "fanfare_publish", 1, f"fanfare:{self.channel}", number, "idempotency_key", number)
+				self.sent = number
+		client.close()
+
+	def more(self, count, timeout=30):
+		goal = self.sent + count
+		process.wait_until(lambda: self.sent >= goal, f"{count} more publications on {self.channel}", timeout)
+
+	def __enter__(self):
+		return self
+
+	def __exit__(self, *_):
+		self.over.set()
+		self.thread.join()
+
+
+class Follower:
+	"""Never comes back: whatever happens, it must stay connected, and see each offset once and in order."""
+
+	def __init__(self, broker, channel):
+		self.channel, self.offsets, self.last = channel, [], None
+		self.client = Client(broker.port)
+		answer = self.client.call("subscribe", {"channel": channel})
+		self.offset = answer.get("offset", 0)
+
+	def read_until(self, data, timeout=30):
+		deadline = process.now() + timeout
+		while self.last is None or self.last < data:
+			push = self.client.push(deadline - process.now())
+			assert "pub" in push, f"{self.channel}: {push}"
+			self.offset += 1
+			assert push["pub"]["offset"] == self.offset, f"{self.channel}: {push} after {self.offset - 1}"
+			assert self.last is None or push["pub"]["data"] >= self.last
+			self.last = push["pub"]["data"]
+
+	def __enter__(self):
+		return self
+
+	def __exit__(self, *_):
+		self.client.close()
+
+
+@contextlib.contextmanager
+def followed(broker, cluster, channels):
+	"""Channels under load, with two subscribers each, to whom nothing may happen in the body."""
+	with contextlib.ExitStack() as stack:
+		followers = [stack.enter_context(Follower(broker, channel)) for channel in channels for _ in range(2)]
+		loads = {channel: stack.enter_context(Load(cluster, channel)) for channel in channels}
+		for load in loads.values():
+			load.more(50)
+		yield loads
+		for load in loads.values():
+			load.more(50)
+		for follower in followers:
+			follower.read_until(loads[follower.channel].sent)
+
+
+def wait_ready(broker):
+	broker.wait_ready(timeout=30)
+
+
+def wait_not_ready(broker, *words):
+	def told():
+		status, body = broker.ready()
+		return status == 503 and all(word in body for word in words) and body
+	return process.wait_until(told, f"not ready, and the reason names {words}", 30)
+
+
+# --- nothing moves ---
+
+def test_channels_of_all_masters_work_with_and_without_history(broker, cluster):
+	with Client(broker.port) as client:
+		for channel in channels_everywhere(cluster) + channels_everywhere(cluster, "plain:"):
+			client.subscribe(channel)
+			assert cluster.publish(channel, '"plain"') == 1
+			assert client.publication() == (channel, "plain")
+			fcall(cluster, "fanfare_publish", channel, '"called"')
+			assert client.publication() == (channel, "called")
+			client.publish(channel, "mine")
+			assert client.publication() == (channel, "mine")
+
+
+def test_history_and_recovery_on_all_masters(broker, cluster):
+	for channel in channels_everywhere(cluster, "past"):
+		for n in range(5):
+			offset, epoch = fcall(cluster, "fanfare_publish", channel, n)
+		with Client(broker.port) as client:
+			answer = client.call("subscribe", {
+				"channel": channel, "recover": True, "offset": offset - 3, "epoch": epoch.decode()})
+			assert answer["recovered"]
+			assert [pub["data"] for pub in answer["publications"]] == [2, 3, 4]
+			history = client.call("history", {"channel": channel, "limit": 10})
+			assert [pub["data"] for pub in history["publications"]] == list(range(5))
+
+
+def test_all_keys_of_a_channel_are_in_its_slot(broker, cluster):
+	for channel in ("keys", "keys{1}", "a:b{c}d"):
+		fcall(cluster, "fanfare_publish", channel, "1", "idempotency_key", "k", "history_size", 5, "history_ttl", 60)
+		slot = slot_of(f"fanfare:{channel}")
+		keys = cluster.owner_of_slot(slot).call("CLUSTER", "GETKEYSINSLOT", slot, 10)
+		assert len([key for key in keys if channel.encode() in key]) == 3, keys
+
+
+def test_the_command_line_publishes_into_a_cluster(broker, cluster):
+	with Client(broker.port) as client:
+		for channel in channels_everywhere(cluster, "cli"):
+			client.subscribe(channel)
+			for _ in range(2):
+				done = command.run("publish", "--config", broker.config_path, channel, '{"n": 1}')
+				assert done.returncode == 0, done
+				assert "delivered to 1 worker, offset" in done.stdout, done
+				assert client.publication() == (channel, {"n": 1})
+
+
+def test_redis_cli_of_the_command_line_follows_the_slots(broker, cluster):
+	for channel in channels_everywhere(cluster, "rc"):
+		done = command.run(
+			"redis-cli", "--config", broker.config_path, "FCALL", "fanfare_publish", 1, f"fanfare:{channel}", "1")
+		assert done.returncode == 0 and done.stdout.split("\n")[0].endswith("1"), done
+
+
+def test_an_address_of_one_node_is_told_apart_from_a_redis(cluster):
+	with Broker(OPEN, f"redis://127.0.0.1:{cluster.masters()[0].port}", wait=False) as broker:
+		wait_not_ready(broker, "redis.cluster_address")
+
+
+# --- slots move ---
+
+def test_a_slot_moves_under_load(broker, cluster):
+	source, to, _ = cluster.masters()
+	channel = cluster.channel_at(source, "moves")
+	slot = slot_of(f"fanfare:{channel}")
+	with followed(broker, cluster, [channel]) as loads:
+		for target in (to, source, to, source):
+			cluster.move_slot(slot, target)
+			loads[channel].more(30)
+	wait_ready(broker)
+
+
+def test_while_a_slot_is_on_its_way_nothing_is_split_between_two_nodes(broker, cluster):
+	source, to, _ = cluster.masters()
+	channel = cluster.channel_at(source, "split")
+	slot = slot_of(f"fanfare:{channel}")
+	with Follower(broker, channel) as follower:
+		_, epoch = fcall(cluster, "fanfare_publish", channel, 1, "idempotency_key", "one")
+		cluster.begin_move(slot, to)
+		client = cluster.connect()
+		client.patience = 0.2
+		for moved in range(4):
+			with pytest.raises(RedisError, match="TRYAGAIN"):
+				client.call("FCALL", "fanfare_publish", 1, f"fanfare:{channel}", 2)
+			cluster.migrate_keys(slot, source, to, 1)
+		client.close()
+		cluster.end_move(slot, to)
+		assert fcall(cluster, "fanfare_publish", channel, 1, "idempotency_key", "one") == [1, epoch, b"cached"]
+		assert fcall(cluster, "fanfare_publish", channel, 2) == [2, epoch]
+		follower.read_until(2)
+	cluster.move_slot(slot, source)
+
+
+def test_many_slots_move_under_load(broker, cluster):
+	source, to, _ = cluster.masters()
+	channels = [cluster.channel_at(source, f"many{i}.") for i in range(8)]
+	with followed(broker, cluster, channels):
+		for target in (to, source):
+			for channel in channels:
+				cluster.move_slot(slot_of(f"fanfare:{channel}"), target)
+
+
+def test_a_master_comes_and_goes(broker, cluster):
+	source = cluster.masters()[0]
+	channels = [cluster.channel_at(source, f"new{i}.") for i in range(3)]
+	slots = [slot_of(f"fanfare:{channel}") for channel in channels]
+	with followed(broker, cluster, channels) as loads:
+		new = cluster.add_master()
+		for slot in slots:
+			cluster.move_slot(slot, new)
+		for load in loads.values():
+			load.more(30)
+		for slot in slots:
+			cluster.move_slot(slot, source)
+		cluster.remove_master(new)
+	wait_ready(broker)
+
+
+# --- masters fail ---
+
+def test_a_master_is_killed_and_its_replica_takes_over(broker, cluster):
+	victim = cluster.masters()[1]
+	channels = channels_everywhere(cluster, "killed")
+	with contextlib.ExitStack() as stack:
+		clients = [stack.enter_context(Client(broker.port).subscribe(channel)) for channel in channels]
+		for channel, client in zip(channels, clients):
+			fcall(cluster, "fanfare_publish", channel, '"before"')
+			assert client.publication() == (channel, "before")
+		victim.call("WAIT", 1, 2000)
+		cluster.kill_master(victim)
+		for channel in channels:
+			fcall(cluster, "fanfare_publish", channel, '"after"')
+		for channel, client in zip(channels, clients):
+			assert client.publication(timeout=20) == (channel, "after")
+	wait_ready(broker)
+
+
+def test_an_operator_fails_a_master_over_under_load(broker, cluster):
+	channels = channels_everywhere(cluster, "over")
+	with followed(broker, cluster, channels) as loads:
+		for master in cluster.masters():
+			cluster.failover(master)
+			for load in loads.values():
+				load.more(20)
+	wait_ready(broker)
+
+
+def test_a_master_is_frozen_and_its_replica_takes_over(broker, cluster):
+	victim = cluster.masters()[0]
+	channel = cluster.channel_at(victim, "frozen")
+	slot = slot_of(f"fanfare:{channel}")
+	with Client(broker.port).subscribe(channel) as client:
+		fcall(cluster, "fanfare_publish", channel, '"before"')
+		assert client.publication() == (channel, "before")
+		victim.call("WAIT", 1, 2000)
+		victim.freeze()
+		cluster.forget_connections(victim)
+		try:
+			cluster.wait_moved(slot, victim)
+			new = cluster.owner_of_slot(slot, not_asked=victim)
+			new.call("FCALL", "fanfare_publish", 1, f"fanfare:{channel}", '"meanwhile"')
+			assert client.publication(timeout=20) == (channel, "meanwhile")
+			wait_ready(broker)
+		finally:
+			victim.thaw()
+
+
+# --- links break ---
+
+def subscriber_links(node):
+	lines = node.call("CLIENT", "LIST").decode().splitlines()
+	return [dict(word.split("=", 1) for word in line.split(" ")) for line in lines if ".subs" in line]
+
+
+def test_a_deaf_link_to_one_master_is_noticed_and_replaced(cluster):
+	"""Its subscriptions end without a word: only the canary of this master can tell."""
+	with Broker(merge(OPEN, HISTORY), cluster) as broker:
+		victim = cluster.masters()[2]
+		channel = cluster.channel_at(victim, "deaf")
+		with Client(broker.port).subscribe(channel) as client:
+			fcall(cluster, "fanfare_publish", channel, 1)
+			assert client.publication() == (channel, 1)
+			for link in subscriber_links(victim):
+				victim.call("CLIENT", "KILL", "ID", link["id"])
+			fcall(cluster, "fanfare_publish", channel, 2)
+			assert client.publication() == (channel, 2)
+			wait_ready(broker)
+
+
+def test_a_master_that_does_not_answer_is_named_by_readiness(cluster):
+	with Broker(merge(OPEN, HISTORY), cluster) as broker:
+		victim = cluster.masters()[2]
+		victim.call("CLIENT", "PAUSE", 6000, "ALL")
+		wait_not_ready(broker, f"127.0.0.1:{victim.port}")
+		wait_ready(broker)
+
+
+def test_a_master_that_forgets_everything_is_told_to_subscribers(broker, cluster):
+	ours, others = [cluster.channel_at(node, "flush") for node in cluster.masters()[:2]]
+	with Client(broker.port) as client:
+		client.subscribe(ours, others)
+		for channel in (ours, others):
+			fcall(cluster, "fanfare_publish", channel, 1)
+			assert client.publication() == (channel, 1)
+		cluster.owner_of(f"fanfare:{ours}").call("FLUSHALL")
+		fcall(cluster, "fanfare_publish", ours, 2)
+		fcall(cluster, "fanfare_publish", others, 2)
+		pushes = [client.push(), client.push()]
+		assert {"unsubscribe": {"code": 2500, "reason": "insufficient state"}, "channel": ours} in pushes, pushes
+		assert any(push.get("pub", {}).get("data") == 2 and push["channel"] == others for push in pushes), pushes
