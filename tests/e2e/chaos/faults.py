@@ -121,6 +121,81 @@ def clock_of_redis_set(world):
 	world.redis_clock.jump(0)
 
 
+# --- several Redis servers ---
+
+# Of topologies in which one takes over from another.
+REPLICATED = {
+	"redis-master-killed", "redis-master-frozen", "redis-master-replaced", "redis-replica-killed", "sentinel-killed", "slots-moved"}
+
+
+@fault("redis", breaks=True)
+def redis_master_killed(world):
+	master = world.topology.a_master(world.rng)
+	world.quiet()
+	master.kill()
+	world.begin()
+	world.quiet_later()
+	world.topology.wait_replaced(master)
+	world.end()
+	world.sleep(world.seconds(0, 3))
+	world.topology.start_again(master)
+
+
+@fault("redis", breaks=True, silent=True)
+def redis_master_frozen(world):
+	"""Until it has a successor, and some: it does not know of it when it goes on."""
+	master = world.topology.a_master(world.rng)
+	world.quiet()
+	master.freeze()
+	world.begin()
+	world.quiet_later()
+	world.topology.wait_replaced(master)
+	world.end()
+	world.sleep(world.seconds(0, 5))
+	world.topology.thaw(master)
+
+
+@fault("redis", breaks=True)
+def redis_master_replaced(world):
+	"""In order, by command."""
+	world.quiet()
+	world.begin()
+	world.topology.replace(world.rng)
+	world.end()
+	world.topology.settle()
+
+
+@fault("redis", breaks=True)
+def redis_replica_killed(world):
+	replica = world.topology.a_replica(world.rng)
+	replica.kill()
+	world.begin()
+	world.quiet()
+	world.sleep(world.seconds(0, 3))
+	world.end()
+	world.topology.start_again(replica)
+
+
+@fault("redis", breaks=True)
+def sentinel_killed(world):
+	sentinel = world.topology.a_sentinel(world.rng)
+	sentinel.kill()
+	world.begin()
+	world.quiet()
+	world.sleep(world.seconds(0, 3))
+	world.end()
+	world.topology.start_again(sentinel)
+
+
+@fault("redis", breaks=True)
+def slots_moved(world):
+	world.quiet()
+	world.begin()
+	world.topology.move_slots(world.some_channels(), world.rng)
+	world.end()
+	world.quiet()
+
+
 # --- the links ---
 
 def kill_clients(world, kinds):

@@ -34,15 +34,20 @@ class Judge:
 		self.disconnects = []  # times, by the broker
 		self.plain_lost = []  # (round, excused)
 		self.received = defaultdict(dict)  # key: {record: time}
-		self.truth = defaultdict(dict)  # channel: {(epoch, offset): key}
+		self.truth = defaultdict(dict)  # channel: {(epoch, offset): key}, what Redis has in the end first of all
+		self.contradictions = defaultdict(set)  # channel: {(epoch, offset)} that were something else once
 		self.outages = self._outages()
-		self.lossy = [r for r in self.rounds if r.fault.loses]
+		failover = world.topology.loses_on_failover
+		self.lossy = [r for r in self.rounds if r.fault.loses or (failover and r.fault.of == "redis")]
 
 	def judge(self):
 		self._read_truth()
+		if self.world.topology.loses_on_failover:
+			self._walk_all()  # for the contradictions alone, which all must be known before signals are judged
+			self.violations, self.told, self.resyncs = [], [], []
+		self._walk_all()
 		for record in self.world.records:
 			for channel in record.events:
-				self._walk(record, channel)
 				self._walk_lateness(record, channel)
 		self._check_epochs()
 		self._check_once()
@@ -86,15 +91,25 @@ class Judge:
 				self.truth[channel][epoch, offset] = json.loads(payload)["data"]["key"]
 		for key, (when, offset, epoch) in self.ledger.acked.items():
 			if offset:
-				self._agree(when, self.ledger.channel[key], epoch, offset, key, "Redis acknowledged")
+				self.agree(when, self.ledger.channel[key], epoch, offset, key, "Redis acknowledged")
 
-	def _agree(self, when, channel, epoch, offset, key, who):
-		"""All that is known of a position must be the same."""
+	def agree(self, when, channel, epoch, offset, key, who):
+		"""All that is known of a position must be the same; False where Redis lost in a failover what was there."""
 		there = self.truth[channel].setdefault((epoch, offset), key)
-		if there != key:
-			self.violate(when, "contradiction", f"{who} {key} as {channel} {epoch} {offset}, which is {there}")
+		if there == key:
+			return True
+		if self.world.topology.loses_on_failover:
+			self.contradictions[channel].add((epoch, offset))
+			return False
+		self.violate(when, "contradiction", f"{who} {key} as {channel} {epoch} {offset}, which is {there}")
+		return True
 
 	# --- channels with history ---
+
+	def _walk_all(self):
+		for record in self.world.records:
+			for channel in record.events:
+				self._walk(record, channel)
 
 	def _walk(self, record, channel):
 		kept = channel in self.world.streams
@@ -203,9 +218,10 @@ class Judge:
 
 	# --- signals of loss ---
 
-	def lost_is_true(self, channel, old, new):
-		"""Whether a subscriber may be told that what it has ends here: the epoch is another one."""
-		return old != new
+	def lost_is_true(self, channel, epoch, position, new_epoch):
+		"""Whether a subscriber may be told that what it has is not what Redis has: the epoch is another one, or something up
+		to its position was replaced."""
+		return epoch != new_epoch or any(e == epoch and offset <= position for e, offset in self.contradictions[channel])
 
 
 class _KeptWalk:
@@ -213,6 +229,7 @@ class _KeptWalk:
 		self.judge, self.record, self.channel = judge, record, channel
 		self.epoch = self.position = None
 		self.lost = False  # told by the broker, and not subscribed again yet
+		self.replaced = None  # a publication that it got and that Redis lost, until it is told
 
 	def violate(self, when, what, text):
 		self.judge.violate(when, what, f"{self.record.name} {self.channel}: {text}")
@@ -236,7 +253,10 @@ class _KeptWalk:
 			self.violate(when, "signal", "subscribed as if for the first time")
 			self.epoch, self.position = epoch, offset
 		elif recovered:
-			if lost:
+			if lost and self.judge.lost_is_true(self.channel, self.epoch, self.position, epoch):
+				self.judge.told.append(when)
+				self.replaced = None
+			elif lost:
 				self.judge.resyncs.append(when)
 				self.violate(when, "signal", "it was told that publications are lost, and they were not")
 			if epoch != self.epoch:
@@ -245,7 +265,8 @@ class _KeptWalk:
 			self._take_loss(when, epoch, offset)
 
 	def _take_loss(self, when, epoch, offset):
-		if self.judge.lost_is_true(self.channel, self.epoch, epoch):
+		self.replaced = None
+		if self.judge.lost_is_true(self.channel, self.epoch, self.position, epoch):
 			self.judge.told.append(when)
 		else:
 			self.judge.resyncs.append(when)
@@ -262,10 +283,13 @@ class _KeptWalk:
 			self.violate(when, "doubled", f"{offset} ({key}) came after {self.position}")
 		elif offset > self.position + 1:
 			self.violate(when, "lost", f"{offset} ({key}) came after {self.position} of {self.epoch}")
-		self.judge._agree(when, self.channel, self.epoch, offset, key, f"{self.record.name} got")
+		if not self.judge.agree(when, self.channel, self.epoch, offset, key, f"{self.record.name} got"):
+			self.replaced = key
 		self.position = offset
 
 	def end(self):
+		if self.replaced:
+			self.violate(self.judge.world.ended, "silence", f"it was never told that Redis has lost {self.replaced}")
 		epoch, offset, _ = self.judge.world.streams[self.channel]
 		if (self.epoch, self.position) != (epoch, offset) or self.lost:
 			self.violate(

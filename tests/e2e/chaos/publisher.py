@@ -106,12 +106,12 @@ class PlainPublisher(RedisPublisher):
 class ProgramPublisher(Publisher):
 	"""`fanfare publish`, a process a message."""
 
-	def __init__(self, name, ledger, channels, rate, address, config_path):
+	def __init__(self, name, ledger, channels, rate, arguments):
 		super().__init__(name, ledger, channels, rate)
-		self.address, self.config_path = address, config_path
+		self.arguments = arguments
 
 	def publish(self, channel, key):
-		run = fanfare.run("publish", "--redis", self.address, "--config", self.config_path, channel, self.data(key))
+		run = fanfare.run("publish", *self.arguments, channel, self.data(key))
 		if run.returncode == 0:
 			self.ledger.ack(key)
 		else:

@@ -11,6 +11,9 @@ COLUMNS = (
 	"fault", "rounds", "violations", "disconnected", "resyncs", "told", "quiet s", "live s", "no s", "yes s", "plain lost",
 	"refused", "memory", "cpu")
 
+# Faults that take away the Redis that a broker uses.
+KILLED = "redis-killed", "redis-restarted-empty", "redis-master-killed"
+
 
 class Figures:
 	"""Per kind of fault the worst that was measured; None: there was nothing to measure."""
@@ -101,7 +104,7 @@ class Figures:
 		closed = [r for r in broken if r.fault.breaks and not r.fault.silent and not r.fault.loses]
 		silent = [r for r in broken if r.fault.silent]
 		long_silent = [r for r in silent if r.end - r.begin > 6]
-		killed = [r for r in broken if r.fault.name.startswith("redis-") and r.fault.breaks and r.end - r.begin > 2]
+		killed = [r for r in broken if r.fault.name in KILLED and r.end - r.begin > 2]
 		yield "violations", 0, len(judge.violations), False
 		yield "clients disconnected by a fault of Redis or a link", 0, len(judge.disconnects), False
 		yield "resynchronisations within the history kept", 0, len(judge.resyncs), False

@@ -1,7 +1,7 @@
 """The topology of one Redis, with a proxy before it for each broker.
 
-What chaos needs of any topology: address(), config, client(), redirected(), publish_command and publish_options, wait_healthy(),
-faults(), stop(); and what the faults that it offers are done with.
+What chaos needs of any topology: address(), config, program_arguments, client(), redirected(), publish_command, publish_options,
+loses_on_failover, faults(), stop(); and what the faults that it offers are done with.
 """
 
 import os
@@ -9,6 +9,8 @@ import shutil
 
 from lib.redis_proxy import RedisProxy
 from lib.redis_server import RedisClient, RedisServer
+
+from .faults import FAULTS, REPLICATED
 
 # What Redis has acknowledged survives that it is killed.
 DURABLE = "--appendonly", "yes", "--appendfsync", "always"
@@ -18,6 +20,7 @@ class Single:
 	name = "single"
 	publish_command = "PUBLISH"
 	publish_options = ()
+	loses_on_failover = False
 
 	def __init__(self, brokers, env=None):
 		self.redis = RedisServer(*DURABLE, env=env)
@@ -29,9 +32,9 @@ class Single:
 		return self.proxies[broker].url
 
 	@property
-	def url(self):
-		"""By which a backend reaches Redis."""
-		return self.redis.url
+	def program_arguments(self):
+		"""By which `fanfare publish` reaches Redis, beside the configuration of a broker."""
+		return "--redis", self.redis.url
 
 	def client(self, channel, timeout):
 		"""A connection of a publisher to where the channel is."""
@@ -42,11 +45,8 @@ class Single:
 		return client
 
 	def faults(self):
-		"""Which kinds of faults this topology can have."""
-		return None
-
-	def wait_healthy(self):
-		self.redis.call("PING")
+		"""Which kinds of faults it can have."""
+		return FAULTS.keys() - REPLICATED
 
 	# --- what faults do ---
 

@@ -112,7 +112,8 @@ class World:
 			self.publishers.append(FunctionPublisher(f"function{n}", ledger, [channel], rate, redis, padding=n * 300))
 		for n, channel in enumerate(PLAIN):
 			self.publishers.append(PlainPublisher(f"plain{n}", ledger, [channel], rate, redis))
-		self.publishers.append(ProgramPublisher("program", ledger, BUSY, rate / 20, redis.url, self.brokers[0].config_path))
+		arguments = [*redis.program_arguments, "--config", self.brokers[0].config_path]
+		self.publishers.append(ProgramPublisher("program", ledger, BUSY, rate / 20, arguments))
 		for n, subscriber in enumerate(self.sdks[:2]):
 			self.publishers.append(SdkPublisher(f"sdk{n}", ledger, BUSY, rate / 4, subscriber))
 		self.burster = FunctionPublisher("burst", ledger, [], 1, redis)
@@ -143,6 +144,9 @@ class World:
 
 	def some_proxies(self):
 		return self.rng.choice([self.topology.proxies, [self.rng.choice(self.topology.proxies)]])
+
+	def some_channels(self):
+		return self.rng.sample([*BUSY, *PLAIN, *self.quiet_channels], 6)
 
 	def burst(self, count, size):
 		"""Large publications into a busy channel, with a thread of their own to wait for their acknowledgements."""

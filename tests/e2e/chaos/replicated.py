@@ -1,0 +1,58 @@
+"""Topologies of several Redis servers that take over from each other. Replication is asynchronous, so what Redis had acknowledged
+may be lost when they do; then the judge asks for a signal."""
+
+from lib.redis_server import RedisClient, RedisError
+
+from .faults import REPLICATED
+
+CALL_S = 3.0  # of a publisher: who hangs on a frozen master must look for its successor
+EVERYWHERE = REPLICATED - {"sentinel-killed", "slots-moved"} | {
+	"calm", "functions-flushed", "subscriber-links-killed", "command-links-killed", "all-links-killed", "subscriber-links-overrun",
+	"redis-paused", "redis-flushed", "workers-killed", "workers-frozen", "master-killed", "master-frozen", "broker-restarted",
+	"clock-of-brokers-set"}
+
+
+class Replicated:
+	program_arguments = ()
+	loses_on_failover = True
+	proxies = ()
+
+	def address(self, broker):
+		"""A broker finds Redis by its configuration."""
+		return None
+
+	@property
+	def config(self):
+		return self.redis.config
+
+	def redirected(self, client, error):
+		"""A master that became a replica says so: its successor is to be found."""
+		client.close()
+		return None
+
+	def command(self, *words):
+		"""On every server that may write, or has clients."""
+		for server in self.servers():
+			try:
+				connection = RedisClient(server.port, 60)
+				try:
+					connection.call(*words)
+				finally:
+					connection.close()
+			except (OSError, RedisError) as error:
+				if "READONLY" not in str(error):
+					raise
+
+	def start_again(self, server):
+		server.start()
+		self.redis.wait_healthy()
+
+	def settle(self):
+		self.redis.wait_healthy()
+
+	def thaw(self, server):
+		server.thaw()
+		self.redis.wait_healthy()
+
+	def stop(self):
+		self.redis.stop()
