@@ -186,11 +186,13 @@ static void run(struct redis_conn *c, const struct bytes *args, unsigned count)
 		say(c, number);
 	} else if (is(args[0], "ROLE")) {
 		say(c, "*3\r\n$6\r\nmaster\r\n:3129659\r\n*0\r\n");
+	} else if (is(args[0], "HELLO")) {
+		say(c, "*2\r\n$4\r\nmode\r\n$10\r\nstandalone\r\n");
 	} else if (is(args[0], "PING")) {
 		say(c, "+PONG\r\n");
 	} else if (is(args[0], "FCALL") && is(args[1], "fanfare_version")) {
-		/* The library is there, loaded by a broker with a later configuration. */
-		say(c, "*3\r\n:1\r\n:9999999999999\r\n$16\r\nffffffffffffffff\r\n");
+		/* The library is there, loaded by a later broker. */
+		say(c, "*3\r\n:999999\r\n:9999999999999\r\n$16\r\nffffffffffffffff\r\n");
 	} else {
 		SIM_CHECK(is(args[0], "CLIENT"), "Redis is told to %.*s", BYTES_FMT(args[0]));
 		say(c, "+OK\r\n");

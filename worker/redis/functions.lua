@@ -839,7 +839,7 @@ local function presence(channel)
 			members[i] = select(2, user_and_info(members[i])) or ''
 			bytes = bytes + #members[i]
 		end
-		if bytes > ANSWER_MAX then
+		if bytes > BYTES_MAX then
 			refuse('too many members for one answer')
 		elseif #members > 0 then
 			all[#all + 1] = worker
