@@ -1,6 +1,10 @@
 """Redis Cluster: channels live on all its masters, and follow their slots through whatever happens to those."""
 
 import contextlib
+import os
+import re
+import shlex
+import subprocess
 import threading
 
 import pytest
@@ -193,6 +197,27 @@ def test_redis_cli_of_the_command_line_follows_the_slots(broker, cluster):
 def test_an_address_of_one_node_is_told_apart_from_a_redis(cluster):
 	with Broker(OPEN, f"redis://127.0.0.1:{cluster.masters()[0].port}", wait=False) as broker:
 		wait_not_ready(broker, "redis.cluster_address")
+
+
+def test_the_example_of_readme_does_what_it_says(tmp_path):
+	with open("README.md") as f:
+		section = f.read().split("### Redis Cluster\n")[1].split("\n###")[0].split("\n## ")[0]
+	blocks = re.findall(r"(?:^    .*\n)+", section, re.MULTILINE)
+	example, commands = ["\n".join(line[4:] for line in block.splitlines()) for block in blocks]
+	password = re.search(r"^ *password: (\w+)", example, re.MULTILINE)[1]
+	with RedisCluster(replicas=0, password=password) as cluster:
+		for address, node in zip(re.findall(r"10\.0\.0\.\d:6379", example), cluster.nodes):
+			example = example.replace(address, f"127.0.0.1:{node.port}")
+		file = tmp_path / "fanfare.yaml"
+		file.write_text(example)
+		with Broker(arguments=("--config", file), dev=True) as broker, Client(broker.port).subscribe("news") as client:
+			for line in commands.splitlines():
+				words = shlex.split(line.replace("10.0.0.5", f"127.0.0.1 -p {cluster.nodes[0].port}"))
+				subprocess.run(words, check=True, env=os.environ | {"REDISCLI_AUTH": password}, capture_output=True)
+				assert client.publication() == ("news", {"price": 42})
+			shown = command.run("config", "--config", file).stdout
+			seen = [broker.log(), shown, *map(process.command_line, [broker.pid, *broker.worker_pids()])]
+			assert "cluster_address" in shown and not any(password in text for text in seen)
 
 
 # --- slots move ---

@@ -27,8 +27,10 @@ def key_of(words):
 class ClusterNode(RedisServer):
 	"""Keeps its port, its id and what it knows of the others over kill() and start()."""
 
-	def __init__(self, *arguments, node_timeout_ms=1000):
-		self.bus_port = process.free_port()
+	def __init__(self, *arguments, node_timeout_ms=1000, password=None):
+		self.bus_port, self.password = process.free_port(), password
+		if password:
+			arguments += ("--requirepass", password, "--masterauth", password)
 		super().__init__(
 			"--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf", "--cluster-port", self.bus_port,
 			"--cluster-node-timeout", node_timeout_ms, "--cluster-replica-validity-factor", "0",
@@ -36,8 +38,15 @@ class ClusterNode(RedisServer):
 			"--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1", *arguments)
 		self.id = self.call("CLUSTER", "MYID").decode()
 
-	def is_master(self):
-		return self.call("ROLE")[0] == b"master"
+	def connect(self, timeout=5.0):
+		client = RedisClient(self.port, timeout)
+		if self.password:
+			client.call("AUTH", self.password)
+		return client
+
+	def call(self, *words):
+		self._client = self._client or self.connect()
+		return super().call(*words)
 
 	def alive(self):
 		return self.process.poll() is None
@@ -45,7 +54,7 @@ class ClusterNode(RedisServer):
 	def ask(self, *words, timeout=1.0):
 		"""As call(), over a connection of its own; None when it does not answer."""
 		try:
-			client = RedisClient(self.port, timeout)
+			client = self.connect(timeout)
 			try:
 				return client.call(*words)
 			finally:
@@ -86,7 +95,7 @@ class ClusterClient:
 
 	def _call(self, port, asking, words):
 		try:
-			connection = self.connections.get(port) or RedisClient(port, self.timeout)
+			connection = self.connections.get(port) or self.cluster.node_at(port).connect(self.timeout)
 			self.connections[port] = connection
 			if asking:
 				connection.call("ASKING")
@@ -113,13 +122,14 @@ class RedisCluster:
 	name = "cluster"
 	url = None
 
-	def __init__(self, masters=3, replicas=3, arguments=(), node_timeout_ms=1000):
-		self.arguments, self.node_timeout_ms = arguments, node_timeout_ms
+	def __init__(self, masters=3, replicas=3, arguments=(), node_timeout_ms=1000, password=None):
+		self.arguments = arguments
+		self.options = {"node_timeout_ms": node_timeout_ms, "password": password}
 		self.nodes = []
 		self._client = None
 		try:
 			for _ in range(masters + replicas):
-				self.nodes.append(ClusterNode(*arguments, node_timeout_ms=node_timeout_ms))
+				self.nodes.append(ClusterNode(*arguments, **self.options))
 			self._create(self.nodes[:masters], self.nodes[masters:])
 		except BaseException:
 			self.stop()
@@ -181,7 +191,8 @@ class RedisCluster:
 
 	@property
 	def config(self):
-		return {"redis": {"cluster_address": [f"127.0.0.1:{node.port}" for node in self.nodes[:2]]}}
+		password = {"password": self.options["password"]} if self.options["password"] else {}
+		return {"redis": password | {"cluster_address": [f"127.0.0.1:{node.port}" for node in self.nodes[:2]]}}
 
 	def ports(self):
 		return [node.port for node in self.nodes if node.alive()]
@@ -285,7 +296,7 @@ class RedisCluster:
 		self.end_move(slot, to)
 
 	def add_master(self):
-		node = ClusterNode(*self.arguments, node_timeout_ms=self.node_timeout_ms)
+		node = ClusterNode(*self.arguments, **self.options)
 		self.nodes.append(node)
 		self._introduce(node)
 		self.wait_healthy()
