@@ -666,6 +666,30 @@ static void each_bad_item_of_a_list_is_named(void **state)
 		"FANFARE_LISTEN: listen: item 4: the port must be a number from 0 to 65535, not \":65536\"\n");
 }
 
+static void what_a_redis_cluster_does_not_have_is_refused(void **state)
+{
+	static const char only_with[] =
+		"is of use only with redis.sentinel_address or redis.cluster_address: "
+		"an address has its own\n";
+	char expected[256];
+
+	refuse_text("redis:\n  address: redis://h\n  cluster_address: [a, b]\n",
+	            "F:2: redis.address: must not be set with redis.cluster_address\n");
+	refuse_text("redis:\n  cluster_address: [a, b]\n  db: 3\n",
+	            "F:3: redis.db: must be 0: a Redis Cluster has no other database\n");
+	refuse_text(
+		"redis: {cluster_address: [a], sentinel_address: [b], sentinel_master_name: m}",
+		"F:1: redis.sentinel_address: must not be set with redis.cluster_address: a Redis Cluster "
+		"has no sentinels\n");
+	refuse_text("redis: {cluster_address: [a], user: u}", "F:1: redis.user: needs redis.password\n");
+	refuse_text("redis: {cluster_address: [\"a:6379\", A]}",
+	            "F:1: redis.cluster_address: must name \"A\" once\n");
+	refuse_text("redis: {cluster_address: [a], tls: {server_name: n}}",
+	            "F:1: redis.tls.server_name: is for TLS, which needs redis.tls.enabled\n");
+	snprintf(expected, sizeof(expected), "F:1: redis.password: %s", only_with);
+	refuse_text("redis: {address: \"redis://h\", password: p}", expected);
+}
+
 static void all_problems_are_told(void **state)
 {
 	refuse_text("workers: x\nfoo: 1\nclient:\n  channel_limit: 0\nlog: {format: xml}\n",
@@ -953,6 +977,7 @@ int main(void)
 		cmocka_unit_test(variables_are_checked),
 		cmocka_unit_test(flags_are_checked),
 		cmocka_unit_test(each_bad_item_of_a_list_is_named),
+		cmocka_unit_test(what_a_redis_cluster_does_not_have_is_refused),
 		cmocka_unit_test(all_problems_are_told),
 		cmocka_unit_test(endless_problems_have_an_end),
 		cmocka_unit_test(what_is_printed_reads_back_to_the_same),
