@@ -245,6 +245,15 @@ static void move_slot(const char *key, int to)
 	owner[slot_of(key)] = claimed[slot_of(key)] = (uint8_t)to;
 }
 
+/* From now on the map is not asked for by itself for seconds: what happens within two is for another reason.
+ */
+static void start_and_settle(void)
+{
+	start();
+	WAIT_FOR(&world, 3000, questions >= 2);
+	STAYS_SO(&world, 50, true);
+}
+
 /* Names in slots of the first node, and of the second one. */
 static const char low[] = "t:bar", high[] = "t:foo";
 
@@ -487,7 +496,7 @@ static void a_subscription_that_is_ended_by_redis_moves(void **state)
 {
 	struct listener_sub l;
 
-	start();
+	start_and_settle();
 	listen_on(&world, &l, low);
 	WAIT_FOR(&world, 2000, l.confirmed == 1);
 	move_slot(low, 1);
@@ -503,7 +512,7 @@ static void a_subscription_is_led_away_by_moved(void **state)
 {
 	struct listener_sub l;
 
-	start();
+	start_and_settle();
 	move_slot(low, 1);
 	listen_on(&world, &l, low);
 	WAIT_FOR(&world, 2000, l.confirmed == 1);
@@ -515,7 +524,7 @@ static void a_subscription_follows_the_map_without_being_told(void **state)
 {
 	struct listener_sub l;
 
-	start();
+	start_and_settle();
 	listen_on(&world, &l, low);
 	WAIT_FOR(&world, 2000, l.confirmed == 1);
 	move_slot(low, 1);
@@ -605,7 +614,7 @@ static void a_canary_whose_slot_moves_gets_another_channel(void **state)
 	unsigned long before;
 	char old[64];
 
-	start();
+	start_and_settle();
 	snprintf(old, sizeof(old), "%s", canary_at(0));
 	move_slot(old, 1);
 	drop_channel(mock_subscriber(&nodes[0].mock, old), old);
