@@ -338,7 +338,7 @@ CONFIG_ERRORS = {
 	"redis.sentinel_master_name: is of use only with redis.sentinel_address": {"sentinel_master_name": "m"},
 	"redis.sentinel_password: is of use only with redis.sentinel_address": {
 		"address": "unix:/s", "sentinel_password": "hush"},
-	"redis.password: is of use only with redis.sentinel_address: an address has its own": {
+	"redis.password: is of use only with redis.sentinel_address or redis.cluster_address: an address has its own": {
 		"address": "redis://h", "password": "hush"},
 	"redis.user: needs redis.password": {"sentinel_address": ["h"], "sentinel_master_name": "m", "user": "u"},
 	"redis.sentinel_user: needs redis.sentinel_password": {

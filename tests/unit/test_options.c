@@ -398,7 +398,7 @@ static void messages_say_what_is_allowed(void **state)
 		{"runtime_dir", "a text of at most 88 bytes"},
 		{"listen", "a list of 1 to 64 texts"},
 		{"client.allowed_origins", "a list of at most 256 texts"},
-		{"channel.namespaces", "a list of maps of options"},
+		{"channel.namespaces", "a list of at most 1000 maps of options"},
 	};
 	struct buf out;
 
