@@ -82,6 +82,7 @@ def test_a_backend_publishes(redis):
 		backend.call("PUBLISH", f"fanfare:{CHANNEL}", "2")
 		assert [client.push()["pub"]["data"] for _ in range(2)] == [1, 2]
 		assert backend.call("FCALL", "fanfare_history_remove", 1, f"fanfare:{CHANNEL}") == 1
+		assert publish(backend, "1", channel="which nobody has read before")[0] == 1
 
 
 @pytest.mark.parametrize("user", ["fanfare", "backend"])

@@ -58,6 +58,10 @@ struct sim_weather {
 	X(redis_pauses)          \
 	X(redis_restarts)        \
 	X(redis_cuts)            \
+	X(epoch_losses)          \
+	X(recoveries)            \
+	X(caught_up)             \
+	X(told_losses)           \
 	X(handshakes)            \
 	X(commands)              \
 	X(replies)               \

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "sim_redis.h"
+#include "sim_stream.h"
 #include "sim_truth.h"
 
 enum {
@@ -18,6 +19,7 @@ enum {
 	AFTERMATH_US = 25 * SIM_SECOND,
 	/* A worker that stood still may have kept somebody waiting. */
 	STALL_FELT_US = 15 * SIM_SECOND,
+	RECOVERED_MAX = 300, /* client.recovery_max_publication_limit */
 };
 
 enum persona { GOOD, SLOW, NEVER_READS, MUTE, STALE, GARBAGE, BROWSING, PROBE };
@@ -33,6 +35,7 @@ struct command {
 	enum kind kind;
 	unsigned channel;
 	uint32_t number; /* of a publication */
+	bool recover;    /* of a subscribe */
 };
 
 struct sub {
@@ -56,8 +59,9 @@ struct client {
 	struct command commands[COMMANDS_MAX]; /* not answered, in order */
 	unsigned command_count;
 	struct sub subs[TRUTH_CHANNELS];
-	unsigned requests; /* HTTP, not answered */
-	uint64_t asked_us; /* the last of them */
+	struct truth_view kept; /* what it had of the channel with history; over all connections */
+	unsigned requests;      /* HTTP, not answered */
+	uint64_t asked_us;      /* the last of them */
 	char *in;
 	size_t in_len, in_cap;
 	char *out; /* commands for the next message */
@@ -167,11 +171,27 @@ static void put_head(struct client *c, const struct command *cmd)
 	put_text(c, head);
 }
 
+/* Most go on from where they were; a few begin anew. */
+static void put_position(struct client *c, struct command *cmd)
+{
+	char text[80];
+
+	if (cmd->channel != TRUTH_KEPT || cmd->kind != SUBSCRIBE || c->kept.epoch == 0 || sim_chance(1000))
+		return;
+	cmd->recover = true;
+	snprintf(text, sizeof(text), ",\"recover\":true,\"epoch\":\"e%u\",\"offset\":%zu", c->kept.epoch,
+	         c->kept.next - 1);
+	put_text(c, text);
+}
+
 static void put_channel_command(struct client *c, enum kind kind, unsigned channel)
 {
-	put_head(c, add_command(c, kind, channel));
+	struct command *cmd = add_command(c, kind, channel);
+
+	put_head(c, cmd);
 	put_text(c, "\"channel\":");
 	put_json_name(c, truth_channel(channel));
+	put_position(c, cmd);
 	put_text(c, "}}");
 }
 
@@ -370,7 +390,61 @@ static void on_publication(struct client *c, const json_t *push)
 	int channel = name == NULL ? -1 : truth_find_channel(BYTES_OF_STR(name));
 
 	SIM_CHECK(channel >= 0 && data != NULL, "%s: a push that is no publication", c->name);
+	if (channel == TRUTH_KEPT) {
+		truth_seen_kept(&c->subs[channel].view, json_object_get(push, "pub"), s.society.hungry,
+		                c->name);
+		c->kept = c->subs[channel].view;
+		return;
+	}
 	truth_seen(&c->subs[channel].view, (unsigned)channel, data, s.society.hungry, c->name);
+}
+
+/* A loss is told where the stream is not the one any more that the client was in, and nowhere else. */
+static void on_unsubscribed(struct client *c, const json_t *push)
+{
+	const char *name = json_string_value(json_object_get(push, "channel"));
+	json_int_t code = json_integer_value(json_object_get(json_object_get(push, "unsubscribe"), "code"));
+	struct truth_view *view = &c->subs[TRUTH_KEPT].view;
+
+	SIM_CHECK(code == 2500 && name != NULL && strcmp(name, truth_channel(TRUTH_KEPT)) == 0 && view->live,
+	          "%s: unsubscribed from %s with %lld", c->name, name != NULL ? name : "nothing",
+	          (long long)code);
+	SIM_CHECK(view->epoch != sim_stream_epoch() || s.society.hungry,
+	          "%s: told a loss, and nothing is lost", c->name);
+	sim.counts.told_losses++;
+	view->live = false;
+}
+
+/* Not recovered is who comes from another stream, or has missed more than is sent at once. */
+static void check_recovered(const struct client *c, const struct command *cmd, unsigned epoch,
+                            uint64_t offset, bool recovered)
+{
+	sim.counts.recoveries += recovered;
+	SIM_CHECK(!recovered || (cmd->recover && epoch == c->kept.epoch), "%s: recovered, from e%u in e%u",
+	          c->name, c->kept.epoch, epoch);
+	SIM_CHECK(recovered || !cmd->recover || epoch != c->kept.epoch || s.society.hungry ||
+	                  offset - (c->kept.next - 1) > RECOVERED_MAX,
+	          "%s: not recovered from %zu to %llu in e%u", c->name, c->kept.next - 1,
+	          (unsigned long long)offset, epoch);
+}
+
+static void on_kept_subscribed(struct client *c, const struct command *cmd, const json_t *result)
+{
+	struct truth_view *view = &c->subs[TRUTH_KEPT].view;
+	const char *epoch = json_string_value(json_object_get(result, "epoch"));
+	uint64_t offset = (uint64_t)json_integer_value(json_object_get(result, "offset"));
+	bool recovered = json_is_true(json_object_get(result, "recovered"));
+	const json_t *publications = json_object_get(result, "publications");
+
+	SIM_CHECK(epoch != NULL && epoch[0] == 'e' && json_is_true(json_object_get(result, "positioned")),
+	          "%s: no position in a channel with history", c->name);
+	view->epoch = (unsigned)strtoul(epoch + 1, NULL, 10);
+	view->next = offset + 1;
+	check_recovered(c, cmd, view->epoch, offset, recovered);
+	sim.counts.caught_up += json_array_size(publications);
+	for (size_t i = 0; i < json_array_size(publications); i++)
+		truth_seen_kept(view, json_array_get(publications, i), s.society.hungry, c->name);
+	c->kept = *view;
 }
 
 static void on_connected(struct client *c, const json_t *result)
@@ -392,6 +466,8 @@ static void on_success(struct client *c, const struct command *cmd, const json_t
 		sub->asked = false;
 		sub->view.live = true;
 		sub->view.since_us = sim.now_us;
+		if (cmd->channel == TRUTH_KEPT)
+			on_kept_subscribed(c, cmd, result);
 		break;
 	case UNSUBSCRIBE:
 		sub->asked = false;
@@ -454,6 +530,8 @@ static void on_line(struct client *c, const char *line, size_t len)
 		;
 	else if (id != NULL)
 		on_reply(c, message, json_integer_value(id));
+	else if (json_object_get(push, "unsubscribe") != NULL)
+		on_unsubscribed(c, push);
 	else if (push != NULL)
 		on_publication(c, push);
 	else

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sim_stream.h"
 #include "sim_truth.h"
 
 enum {
@@ -163,6 +164,45 @@ static void check_mode(const struct redis_conn *c, struct bytes name)
 	          "%.*s on a connection with subscriptions", BYTES_FMT(name));
 }
 
+static bool is_kept(int channel)
+{
+	return channel == TRUTH_KEPT;
+}
+
+/* What fanfare_publish does. */
+static void publish_kept(struct bytes name, struct bytes data, const struct sim_link *from)
+{
+	uint32_t number = truth_number_in(data);
+
+	truth_keep(number, sim_stream_epoch(), sim_stream_top() + 1);
+	publish(name, sim_stream_add(number), from);
+}
+
+static void say_piece(void *ctx, struct bytes text)
+{
+	struct redis_conn *c = ctx;
+
+	sim_link_send(c->link, text.ptr, text.len);
+}
+
+static void call_function(struct redis_conn *c, const struct bytes *args, unsigned count)
+{
+	if (is(args[1], "fanfare_version")) {
+		/* The library is there, loaded by a broker of a later version. */
+		say(c, "*3\r\n:99\r\n:9999999999999\r\n$16\r\nffffffffffffffff\r\n");
+		return;
+	}
+	SIM_CHECK(count > 4 && is(args[2], "1") && is_kept(channel_of(args[3])),
+	          "FCALL %.*s of another channel", BYTES_FMT(args[1]));
+	if (is(args[1], "fanfare_publish")) {
+		publish_kept(args[3], args[4], c->link);
+		sim_stream_tell_position(say_piece, c);
+		return;
+	}
+	SIM_CHECK(is(args[1], "fanfare_history"), "FCALL %.*s", BYTES_FMT(args[1]));
+	sim_stream_read(args + 4, count - 4, say_piece, c);
+}
+
 static void run(struct redis_conn *c, const struct bytes *args, unsigned count)
 {
 	char number[32];
@@ -182,6 +222,7 @@ static void run(struct redis_conn *c, const struct bytes *args, unsigned count)
 		for (unsigned i = 1; i < count; i++)
 			unsubscribe(c, args[i]);
 	} else if (is(args[0], "PUBLISH") && count == 3) {
+		SIM_CHECK(!is_kept(channel_of(args[1])), "PUBLISH to the channel with history");
 		snprintf(number, sizeof(number), ":%u\r\n", publish(args[1], args[2], c->link));
 		say(c, number);
 	} else if (is(args[0], "ROLE")) {
@@ -190,9 +231,8 @@ static void run(struct redis_conn *c, const struct bytes *args, unsigned count)
 		say(c, "*2\r\n$4\r\nmode\r\n$10\r\nstandalone\r\n");
 	} else if (is(args[0], "PING")) {
 		say(c, "+PONG\r\n");
-	} else if (is(args[0], "FCALL") && is(args[1], "fanfare_version")) {
-		/* The library is there, loaded by a later broker. */
-		say(c, "*3\r\n:999999\r\n:9999999999999\r\n$16\r\nffffffffffffffff\r\n");
+	} else if (is(args[0], "FCALL")) {
+		call_function(c, args, count);
 	} else {
 		SIM_CHECK(is(args[0], "CLIENT"), "Redis is told to %.*s", BYTES_FMT(args[0]));
 		say(c, "+OK\r\n");
@@ -368,6 +408,8 @@ static void restart(void)
 	sim_note("Redis goes down for %.3f s", (double)duration_us / SIM_SECOND);
 	for (unsigned i = 0; i < r.count; i++)
 		drop(r.conns[i]);
+	if (sim_chance(3000))
+		sim_stream_lose();
 	r.down_until_us = sim.now_us + duration_us;
 	r.loading_until_us = r.down_until_us + (sim_chance(3000) ? (uint64_t)sim_below(3000) * SIM_MS : 0);
 }
@@ -384,11 +426,12 @@ void sim_redis_trouble(void)
 {
 	struct redis_conn *c = any_conn();
 
-	switch (sim_below(6)) {
+	switch (sim_below(7)) {
 	case 0: pause_for((uint64_t)sim_between(1, 9000) * SIM_MS); break;
 	case 1: restart(); break;
-	case 2:
+	case 2: sim_stream_lose(); break;
 	case 3:
+	case 4:
 		if (c != NULL) {
 			sim.counts.redis_cuts++;
 			sim_note("Redis drops descriptor %d", c->link->fd);
@@ -452,7 +495,10 @@ void sim_redis_publish(unsigned channel, struct bytes data)
 	if (is_away())
 		return;
 	look_for_losses();
-	publish((struct bytes){name, (size_t)len}, data, NULL);
+	if (is_kept((int)channel))
+		publish_kept((struct bytes){name, (size_t)len}, data, NULL);
+	else
+		publish((struct bytes){name, (size_t)len}, data, NULL);
 }
 
 void sim_redis_start(const char *password, const char *prefix)
@@ -464,5 +510,6 @@ void sim_redis_start(const char *password, const char *prefix)
 	r.troubled_us = sim.now_us;
 	sim_on_connect(on_connect);
 	truth_on_worker_ignorant(worker_ignorant);
+	sim_stream_start();
 	on_watch(NULL);
 }

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sim_stream.h"
+
 enum {
 	DRAFTS_MAX = 4000,
 	CARRIERS_MAX = 6,
@@ -19,7 +21,9 @@ struct draft {
 	uint16_t author;
 	uint8_t channel;
 	bool published;
-	size_t index; /* on its channel */
+	size_t index;    /* on its channel */
+	unsigned epoch;  /* of the stream, where there is one */
+	uint64_t offset; /* likewise */
 	uint64_t at_us;
 	bool in_loss; /* while a link was known, or not yet known, to be lost */
 	unsigned carriers;
@@ -47,7 +51,7 @@ static struct {
 static const char *const names[TRUTH_CHANNELS] = {
 	"a",          "b",         "news",
 	"ns:x",       "ns:{tag}y", "a-channel-with-a-rather-long-name-that-does-not-fit-anywhere",
-	"0123456789", "q\\\"uote"};
+	"0123456789", "q\\\"uote", "kept:z"};
 
 void truth_start(void)
 {
@@ -128,7 +132,7 @@ void truth_on_worker_ignorant(bool (*ask)(void))
 	t.worker_ignorant = ask;
 }
 
-static uint32_t number_in(struct bytes payload)
+uint32_t truth_number_in(struct bytes payload)
 {
 	static const char mark[] = "{\"n\":";
 	const char *at = memmem(payload.ptr, payload.len, mark, strlen(mark));
@@ -150,7 +154,7 @@ static void check_author(const struct draft *d, uint32_t number, const struct si
 
 void truth_published(unsigned channel, struct bytes payload, const struct sim_link *from)
 {
-	uint32_t number = number_in(payload);
+	uint32_t number = truth_number_in(payload);
 	struct draft *d = &t.drafts[number];
 
 	SIM_CHECK(number > 0 && number < t.draft_count, "nobody wrote publication %u", number);
@@ -231,10 +235,39 @@ void truth_seen(struct truth_view *view, unsigned channel, const json_t *data, b
 	sim.counts.deliveries++;
 }
 
+void truth_keep(uint32_t number, unsigned epoch, uint64_t offset)
+{
+	SIM_CHECK(number > 0 && number < t.draft_count, "nobody wrote publication %u", number);
+	t.drafts[number].epoch = epoch;
+	t.drafts[number].offset = offset;
+}
+
+void truth_seen_kept(struct truth_view *view, const json_t *publication, bool may_miss, const char *who)
+{
+	const json_t *data = json_object_get(publication, "data");
+	uint64_t offset = (uint64_t)json_integer_value(json_object_get(publication, "offset"));
+	uint32_t number = (uint32_t)json_integer_value(json_object_get(data, "n"));
+	const struct draft *d = &t.drafts[number];
+
+	SIM_CHECK(number > 0 && number < t.draft_count && d->published && d->channel == TRUTH_KEPT,
+	          "%s: there is no publication %u in the stream", who, number);
+	SIM_CHECK(view->live, "%s: publication %u, and the channel is not subscribed", who, number);
+	SIM_CHECK(offset == view->next || (may_miss && offset > view->next),
+	          "%s: offset %llu comes in place of %zu", who, (unsigned long long)offset, view->next);
+	SIM_CHECK(d->offset == offset && d->epoch == view->epoch,
+	          "%s: publication %u is at %llu in e%u, and comes as %llu in e%u", who, number,
+	          (unsigned long long)d->offset, d->epoch, (unsigned long long)offset, view->epoch);
+	check_data(number, data, who);
+	view->next = offset + 1;
+	sim.counts.deliveries++;
+}
+
 bool truth_is_due(const struct truth_view *view, unsigned channel)
 {
 	size_t count = t.count[channel];
 
+	if (channel == TRUTH_KEPT)
+		return view->live && (view->epoch != sim_stream_epoch() || view->next <= sim_stream_top());
 	return view->live && view->next < count &&
 	       t.drafts[t.numbers[channel][count - 1]].at_us >= view->since_us;
 }

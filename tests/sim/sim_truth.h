@@ -13,7 +13,8 @@
 #include "bytes.h"
 #include "sim_net.h"
 
-enum { TRUTH_CHANNELS = 8, TRUTH_DATA_MAX = 70000 };
+/* TRUTH_KEPT: the channel with history, of which nothing may be missing. */
+enum { TRUTH_CHANNELS = 9, TRUTH_KEPT = TRUTH_CHANNELS - 1, TRUTH_DATA_MAX = 70000 };
 
 void truth_start(void);
 /* The name of a channel, without the prefix; -1 when there is none of that name. */
@@ -31,6 +32,10 @@ void truth_published(unsigned channel, struct bytes payload, const struct sim_li
 /* … and sent it over this link, to which it has pushed all of it now. */
 void truth_carried(unsigned channel, struct sim_link *link);
 bool truth_is_published(uint32_t number);
+/* The number of the publication that is in a payload. */
+uint32_t truth_number_in(struct bytes payload);
+/* Redis is about to take it into the stream, at this place. */
+void truth_keep(uint32_t number, unsigned epoch, uint64_t offset);
 
 /* A link with subscriptions ended, seen from Redis or from the worker. */
 void truth_link_lost(void);
@@ -44,10 +49,13 @@ void truth_on_worker_ignorant(bool (*ask)(void));
 struct truth_view {
 	bool live;
 	uint64_t since_us; /* live */
-	size_t next;       /* the least index that may come */
+	size_t next; /* the least index that may come; where there is history, the offset that comes next */
+	unsigned epoch; /* where there is history */
 };
 /* A publication came: fails if it is not what may come now. */
 void truth_seen(struct truth_view *view, unsigned channel, const json_t *data, bool may_miss,
                 const char *who);
+/* The same of the channel with history: nothing may be missing, but for want of memory. */
+void truth_seen_kept(struct truth_view *view, const json_t *publication, bool may_miss, const char *who);
 /* Whether what was published last on the channel must still come. */
 bool truth_is_due(const struct truth_view *view, unsigned channel);

@@ -437,6 +437,9 @@ static void load_config(void)
 		"FANFARE_CHANNEL_WITHOUT_NAMESPACE_ALLOW_PUBLISH_FOR_ANONYMOUS=true",
 		"FANFARE_CHANNEL_NAMESPACES=[{name: ns, allow_subscribe_for_client: true, "
 		"allow_subscribe_for_anonymous: true, allow_publish_for_client: true, "
+		"allow_publish_for_anonymous: true}, {name: kept, history_size: 1000, history_ttl: 10m, "
+		"force_recovery: true, allow_subscribe_for_client: true, "
+		"allow_subscribe_for_anonymous: true, allow_publish_for_client: true, "
 		"allow_publish_for_anonymous: true}]",
 		NULL};
 	struct buf errors;
