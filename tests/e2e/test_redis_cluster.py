@@ -200,7 +200,7 @@ def test_an_address_of_one_node_is_told_apart_from_a_redis(cluster):
 
 
 def test_the_example_of_readme_does_what_it_says(tmp_path):
-	with open("README.md") as f:
+	with open(os.path.join(os.path.dirname(__file__), "..", "..", "README.md")) as f:
 		section = f.read().split("### Redis Cluster\n")[1].split("\n###")[0].split("\n## ")[0]
 	blocks = re.findall(r"(?:^    .*\n)+", section, re.MULTILINE)
 	example, commands = ["\n".join(line[4:] for line in block.splitlines()) for block in blocks]

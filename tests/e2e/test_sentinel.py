@@ -1,6 +1,7 @@
 """Redis behind Sentinels: whoever is the master, clients see every publication, and notice nothing of a failover but a delay."""
 
 import json
+import os
 import re
 import threading
 import time
@@ -287,7 +288,7 @@ def test_all_of_it_over_tls(redis_ca):
 
 
 def test_the_example_of_readme_does_what_it_says(tmp_path):
-	with open("README.md") as f:
+	with open(os.path.join(os.path.dirname(__file__), "..", "..", "README.md")) as f:
 		section = f.read().split("### Redis Sentinel\n")[1].split("\n###")[0]
 	example = "\n".join(line[4:] for line in section.splitlines() if line.startswith("    "))
 	rights = " ".join(re.search(r"`(&\* [^`]*)`", section)[1].split())
