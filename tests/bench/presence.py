@@ -37,7 +37,7 @@ class Redis:
 			for n in range(start, min(count, start + size)):
 				user, client = f"user{n // 2}", f"{n:036d}"
 				steps += ["+", client, user, json.dumps({"user": user, "client": client})]
-			self.call("presence_update", channel, f"{start // size % workers:x}-1", "", 0, 0, "", *steps)
+			self.call("presence_update", channel, f"{start // size % workers:x}-1", "", 0, "", *steps)
 
 
 def main():
@@ -49,11 +49,11 @@ def main():
 			redis.fill(str(count), count)
 			stats[count] = redis.microseconds("presence_stats", str(count), calls=CALLS)
 			join = redis.microseconds(
-				"presence_update", str(count), "0-1", "j", 0, 0, "", "+", "new", "ann", '{"user":"ann","client":"new"}')
+				"presence_update", str(count), "0-1", "j", 0, "", "+", "new", "ann", '{"user":"ann","client":"new"}')
 			print(f"{count} members: stats {stats[count]:.1f} us, one who joins {join:.1f} us")
 		print(f"stats at 100,000 members cost {stats[100000] / stats[10]:.2f} times what they cost at 10")
 		redis.fill("one", 100000, workers=1)
-		reap = redis.microseconds("presence_update", "one", "1-1", "j", 0, 0, f"0-1@{LATER_MS}")
+		reap = redis.microseconds("presence_update", "one", "1-1", "j", 0, f"0-1@{LATER_MS}")
 		print(f"a dead worker's 100,000 members: {reap / 1000:.1f} ms for the first call of those that take them away")
 
 

@@ -65,7 +65,7 @@ class Presence:
 	def update(self, worker, *steps, flags="j", grace=0, dead=(), since=None):
 		"""How many members the worker has now; with w, who has some; and when to call again. The dead died now, or at a time."""
 		dead = " ".join(f"{name}@{self.now_ms() if since is None else since}" for name in dead)
-		return self.call("presence_update", worker, flags, grace, 0, dead, *itertools.chain(*steps))
+		return self.call("presence_update", worker, flags, grace, dead, *itertools.chain(*steps))
 
 	def now_ms(self):
 		seconds, microseconds = map(int, self.server.call("TIME"))
@@ -355,8 +355,8 @@ def test_the_members_of_a_dead_worker_have_time_to_come_back_elsewhere(presence)
 # What is refused
 
 @pytest.mark.parametrize("arguments", [
-	[], ["a1"], ["a1", "j", "0", "0"], ["", "j", "0", "0", ""], ["x y", "j", "0", "0", ""], ["a1", "j", "x", "0", ""],
-	["a1", "j", "0", "0", "", "+"], ["a1", "j", "0", "0", "", "+", "c", "u"], ["a1", "j", "0", "0", "", "?", "c"],
+	[], ["a1"], ["a1", "j", "0"], ["", "j", "0", ""], ["x y", "j", "0", ""], ["a1", "j", "x", ""],
+	["a1", "j", "0", "", "+"], ["a1", "j", "0", "", "+", "c", "u"], ["a1", "j", "0", "", "?", "c"],
 ], ids=str)
 def test_what_is_no_update_is_refused(presence, arguments):
 	with pytest.raises(RedisError, match="fanfare_presence_update"):

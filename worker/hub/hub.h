@@ -103,7 +103,7 @@ bool hub_subscribe(struct hub *h, struct bytes channel, struct subscription *s, 
 /* Where a subscription begins. */
 struct hub_answer {
 	struct bytes epoch;  /* empty: the channel has no history; lives until the handler that asked returns
-	                      * to the  loop, or unsubscribes */
+	                      * to the loop, or unsubscribes */
 	uint64_t offset;     /* of the newest publication that is known */
 	bool recovered;      /* it gets all that it missed, in the publications */
 	uint64_t asked_from; /* the offset that it wanted to recover from */

@@ -26,8 +26,8 @@ enum {
 	NUMBER_MAX = 24,
 };
 
-/* Key, worker, flags, grace, sharded, the dead; and for a step sign, client, user and info. */
-enum { ARGS_BEFORE = 6, ARGS_OF_STEP = 4, ARGS_MAX = ARGS_BEFORE + STEPS_MAX * ARGS_OF_STEP };
+/* Key, worker, flags, grace, the dead; and for a step sign, client, user and info. */
+enum { ARGS_BEFORE = 5, ARGS_OF_STEP = 4, ARGS_MAX = ARGS_BEFORE + STEPS_MAX * ARGS_OF_STEP };
 
 enum { CAME = '+', IS_THERE = '=', LEFT = '-' };
 
@@ -57,6 +57,7 @@ struct presence {
 	uint32_t left_before; /* the call */
 	uint8_t renewals;     /* that did not help */
 	bool check;           /* to be compared */
+	bool checking;        /* by the call */
 	uint64_t checked_ms;
 	struct redis_call *call;
 	struct list node;    /* in all->queue or all->failed */
@@ -224,14 +225,15 @@ static void send(struct presence *p)
 		flags[n++] = 'j';
 	if (p->check)
 		flags[n++] = 'w';
+	p->checking = p->check;
+	p->check = false;
 	c.argv[0] = name_of(p);
 	c.argv[1] = BYTES_OF_STR(p->all->workers->id);
 	c.argv[2] = (struct bytes){flags, n};
 	c.argv[3] = (struct bytes){grace,
 	                           (size_t)snprintf(grace, sizeof(grace), "%llu",
 	                                            (unsigned long long)p->options->join_leave_grace_ms)};
-	c.argv[4] = BYTES("0");
-	c.argv[5] = buf_bytes(&dead);
+	c.argv[4] = buf_bytes(&dead);
 	p->all->in_flight++;
 	p->call = redis_fcall(p->all->redis, "fanfare_presence_update", c.argv, c.argc, on_reply, p);
 	tell_readers(p, p->taken + p->sent);
@@ -335,6 +337,7 @@ static void on_reply(void *arg, const struct redis_reply *reply)
 	all->in_flight--;
 	if (!take_reply(p, reply)) {
 		p->left = p->left_before;
+		p->check = p->check || p->checking;
 		p->sent = 0;
 		list_append(&all->failed, &p->node);
 		tell_readers(p, UINT64_MAX);
@@ -347,7 +350,6 @@ static void on_reply(void *arg, const struct redis_reply *reply)
 		buf_free(&p->steps);
 	p->clear = p->clear && !p->renewing;
 	p->renewing = p->renewing && p->left > 0;
-	p->check = false;
 	look_at(p, reply->elements[1]);
 	wait_for_due(p, reply->elements[2]->integer);
 	compare(p, reply->elements[0]->integer);
@@ -495,14 +497,6 @@ void presence_leave(struct presence *p, struct subscription *s)
 	if (--p->members == 0)
 		list_remove(&p->checked);
 	add_step(p, LEFT, s);
-}
-
-void presence_check(struct presences *all, struct bytes redis_name)
-{
-	struct presence *p = map_get(&all->by_name, redis_name);
-
-	if (p != NULL && p->members > 0)
-		check(p);
 }
 
 bool presence_wait(struct presences *all, struct bytes redis_name, struct presence_wait *wait)

@@ -33,8 +33,6 @@ struct presences {
 	struct list checked; /* the longest ago first */
 	struct list due;     /* those in which a leave waits to be told */
 	size_t in_flight;
-	size_t steps; /* that wait, of all */
-	size_t steps_bytes;
 };
 
 /* Embedded in who waits until Redis was told of what is behind here; zeroed at birth. */
@@ -63,8 +61,6 @@ void presence_close(struct presence **p);
 void presence_join(struct presence *p, struct subscription *s);
 /* It is not any more. */
 void presence_leave(struct presence *p, struct subscription *s);
-/* Compares that of the channel soon, if it is here. */
-void presence_check(struct presences *all, struct bytes redis_name);
 /* Whether something that happened in the channel here was not sent to Redis yet: then done is called when it
  * was, or could not be, unless presence_forget() comes first; a call that is made then is carried out behind
  * it. */

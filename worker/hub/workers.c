@@ -46,12 +46,13 @@ static void free_names(struct buf *text, struct bytes **names)
 /* Names that are none are left out: there is nothing that we could say to them. */
 static size_t read_names(const struct redis_reply *list, struct buf *text, struct bytes **names)
 {
+	size_t told = list->count < WORKERS_MAX ? list->count : WORKERS_MAX;
 	size_t count = 0;
 	size_t at = 0;
 
 	buf_init(text, (size_t)WORKERS_MAX * WORKERS_ID_MAX);
-	*names = mem_alloc((list->count + 1) * sizeof(**names));
-	for (size_t i = 0; i < list->count && i < WORKERS_MAX; i++) {
+	*names = mem_alloc((told + 1) * sizeof(**names));
+	for (size_t i = 0; i < told; i++) {
 		if (!is_name(list->elements[i]))
 			continue;
 		buf_put_bytes(text, list->elements[i]->text);

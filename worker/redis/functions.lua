@@ -741,7 +741,7 @@ local function count_users(keys)
 end
 
 local STEPS = {['+'] = 4, ['='] = 4, ['-'] = 2}
-local FIRST_STEP = 6
+local FIRST_STEP = 5
 
 local function check_steps(args)
 	local i = FIRST_STEP
@@ -788,19 +788,16 @@ local function expire(call, keys)
 	end
 end
 
--- Worker, flags, grace in ms, publishing to a sharded channel (0 or 1), the workers that are dead, each with @ and the time
--- (ms) at which that was learnt from fanfare_workers; then steps:
+-- Worker, flags, grace in ms, the workers that are dead, each with @ and the time (ms) at which that was learnt from
+-- fanfare_workers; then steps:
 -- + client user info for who came, = the same for who is there and may be missing here, - client for who left.
 -- Flags: j joins and leaves are told; w the workers are asked for; c what is here of the worker is forgotten; d all who
 -- are there have been said. Answers how many members the worker has; with w, the workers that have any; and in how many ms
 -- to call again, as a leave is to be told then (-1: not for that).
 local function presence_update(channel, args)
-	local call = {
-		worker = args[1] or '', flags = args[2] or '', grace = tonumber(args[3] or ''), sharded = args[4] == '1',
-		now = now_ms(),
-	}
-	if not call.worker:find(WORKER) or not call.grace or not args[5] then
-		refuse('needs a worker, flags, a grace, 0 or 1, and the dead')
+	local call = {worker = args[1] or '', flags = args[2] or '', grace = tonumber(args[3] or ''), now = now_ms()}
+	if not call.worker:find(WORKER) or not call.grace or not args[4] then
+		refuse('needs a worker, flags, a grace, and the dead')
 	end
 	call.tells = has(call.flags, 'j')
 	check_steps(args)
@@ -809,7 +806,7 @@ local function presence_update(channel, args)
 	local since = redis.call('HGET', keys.workers, call.worker)
 	call.was_reaped = since and since:sub(1, 1) == '-'
 	local miscounted = has(call.flags, 'c') or users_do_not_fit(call, keys, since)
-	for dead, at in args[5]:gmatch('(%S+)@(%d+)') do
+	for dead, at in args[4]:gmatch('(%S+)@(%d+)') do
 		reap(call, keys, dead, tonumber(at))
 	end
 	if has(call.flags, 'c') then
