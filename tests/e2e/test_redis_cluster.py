@@ -22,7 +22,10 @@ HISTORY = {
 		"allow_history_for_client": True, "allow_history_for_anonymous": True,
 	}, "namespaces": [
 		{"name": "plain", "allow_subscribe_for_client": True, "allow_subscribe_for_anonymous": True,
-		"allow_publish_for_client": True, "allow_publish_for_anonymous": True}]},
+		"allow_publish_for_client": True, "allow_publish_for_anonymous": True},
+		{"name": "room", "allow_subscribe_for_client": True, "allow_subscribe_for_anonymous": True,
+		"presence": True, "join_leave": True, "force_push_join_leave": True,
+		"allow_presence_for_client": True, "allow_presence_for_anonymous": True}]},
 	"client": {"recovery_max_publication_limit": 10000, "queue_max_size": "128MiB"},
 	"redis": {"canary_interval": "500ms", "canary_timeout": "1s", "call_timeout": "2s"},
 }
@@ -174,6 +177,19 @@ def test_all_keys_of_a_channel_are_in_its_slot(broker, cluster):
 		slot = slot_of(f"fanfare:{channel}")
 		keys = cluster.owner_of_slot(slot).call("CLUSTER", "GETKEYSINSLOT", slot, 10)
 		assert len([key for key in keys if channel.encode() in key]) == 3, keys
+
+
+def test_who_is_there_is_known_and_told_on_all_masters(broker, cluster):
+	for channel in channels_everywhere(cluster, "room:ch"):
+		first, second = Client(broker.port), Client(broker.port)
+		first.subscribe(channel)
+		assert first.push()["join"]["info"]["client"] == first.hello["client"]
+		second.subscribe(channel)
+		assert first.push()["join"]["info"]["client"] == second.hello["client"]
+		assert set(first.call("presence", {"channel": channel})["presence"]) == {first.hello["client"], second.hello["client"]}
+		second.close()
+		assert first.push()["leave"]["info"]["client"] == second.hello["client"]
+		first.close()
 
 
 def test_the_command_line_publishes_into_a_cluster(broker, cluster):
