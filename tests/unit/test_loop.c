@@ -29,6 +29,8 @@ static void on_writable(struct stream *s)
 {
 }
 
+static const struct stream_events events = {on_readable, on_writable};
+
 static void on_timer(struct timer *t)
 {
 	order[done++] = 't';
@@ -51,7 +53,7 @@ static void what_has_come_goes_before_deadlines(void **state)
 	clock_freeze(1000000, 0);
 	l = loop_new();
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
-	stream_init(&s, l, on_readable, on_writable);
+	stream_init(&s, l, &events);
 	stream_attach(&s, fds[0]);
 	timer_start(l, &timer, 1);
 	loop_defer(l, &task);

@@ -74,7 +74,7 @@ static void keeps_order_and_bytes_over_partial_sends(void **state)
 	assert_memory_equal(expected, got, sent);
 	outq_clear(&q);
 	assert_true(outq_empty(&q));
-	assert_null(q.ring);
+	assert_int_equal(q.cap, 0);
 }
 
 /* Each pong takes some forty bytes of memory for its two on the wire. */
@@ -131,11 +131,11 @@ static void holds_no_memory_for_a_single_frame(void **state)
 	struct outq q = {0};
 
 	push(&q, "alone");
-	assert_null(q.ring);
+	assert_int_equal(q.cap, 0);
 	push(&q, "two");
-	assert_non_null(q.ring);
+	assert_int_not_equal(q.cap, 0);
 	outq_consume(&q, 8);
-	assert_null(q.ring);
+	assert_int_equal(q.cap, 0);
 }
 
 int main(void)

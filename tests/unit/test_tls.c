@@ -80,6 +80,8 @@ static void on_writable(struct stream *s)
 	t.writable++;
 }
 
+static const struct stream_events events = {on_readable, on_writable};
+
 static void settle(void)
 {
 	for (int i = 0; i < 10; i++)
@@ -181,7 +183,7 @@ static void open_streams(struct stream *s, int *peer)
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
 	*peer = fds[1];
-	stream_init(s, t.loop, on_readable, on_writable);
+	stream_init(s, t.loop, &events);
 	assert_true(tls_accept(t.server, s, fds[0]));
 }
 

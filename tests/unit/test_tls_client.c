@@ -132,6 +132,8 @@ static void on_writable(struct stream *s)
 	stream_want_read(s, true);
 }
 
+static const struct stream_events events = {on_readable, on_writable};
+
 static void settle(void)
 {
 	for (int i = 0; i < 10; i++)
@@ -228,7 +230,7 @@ static void open_connection(void)
 	t.end = 1;
 	t.reason[0] = '\0';
 	t.room = 65536;
-	stream_init(&t.stream, t.loop, on_readable, on_writable);
+	stream_init(&t.stream, t.loop, &events);
 	assert_true(tls_connect(t.client, &t.stream, &t.address, t.late_host));
 	settle();
 	t.peer = accept4(t.listener, NULL, NULL, SOCK_NONBLOCK);
@@ -443,7 +445,7 @@ static void nobody_there_is_told(void **state)
 	/* Bound, so that it is nobody else's, but not listening. */
 	assert_int_equal(bind(fd, (struct sockaddr *)&in, sizeof(in)), 0);
 	assert_int_equal(getsockname(fd, &nobody.sa.any, &nobody.len), 0);
-	stream_init(&s, t.loop, on_readable, on_writable);
+	stream_init(&s, t.loop, &events);
 	assert_true(tls_connect(t.client, &s, &nobody, NULL));
 	while (t.told_connected == 0)
 		ev_run(loop_ev(t.loop), EVRUN_ONCE);

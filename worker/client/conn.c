@@ -9,8 +9,8 @@
 #include "codes.h"
 #include "conn_internal.h"
 #include "gate.h"
-#include "mem.h"
 #include "metrics.h"
+#include "slab.h"
 #include "tls.h"
 
 enum {
@@ -26,7 +26,7 @@ void conn_set_phase(struct conn *c, enum phase phase)
 
 static void conn_free(struct task *t)
 {
-	mem_free(container_of(t, struct conn, turn));
+	slab_free(container_of(t, struct conn, turn));
 }
 
 void conn_tell_app(struct conn *c)
@@ -49,8 +49,7 @@ void conn_die(struct conn *c, bool reset)
 	stream_close(&c->stream, reset);
 	timer_stop(&c->timer);
 	outq_clear(&c->out);
-	buf_free(&c->in);
-	buf_free(&c->message);
+	conn_drop_input(c);
 	list_remove(&c->node);
 	if (c->counted)
 		gate_leave(set->gate, &c->peer);
@@ -204,7 +203,8 @@ void conn_close(struct conn *c, uint16_t code, const char *reason, const char *f
 	metrics_inc(disconnects);
 	conn_set_phase(c, PHASE_CLOSING);
 	conn_tell_app(c);
-	buf_free(&c->message);
+	if (c->input != NULL)
+		buf_free(&c->input->message);
 	c->paused = false;
 	/* What came after conn_stop_reading() was dropped, perhaps within a frame. */
 	c->dropping = c->shutdown_after = c->deaf;
@@ -217,7 +217,8 @@ void conn_stop_reading(struct conn *c)
 	if (c->phase != PHASE_WEBSOCKET)
 		return;
 	c->deaf = true;
-	buf_free(&c->in);
+	if (c->input != NULL)
+		buf_free(&c->input->rest);
 	stream_want_read(&c->stream, false);
 	conn_wait_for_peer(c);
 }
@@ -238,121 +239,17 @@ static void on_timer(struct timer *t)
 	conn_die(c, c->phase == PHASE_CLOSING);
 }
 
-/* --- input --- */
-
-/* Else reading stops, so that the peer's own queue fills up: during a pause, at a limit, and while a client
- * that only gets answers does not read them. */
-bool conn_may_read(const struct conn *c)
-{
-	switch ((enum phase)c->phase) {
-	case PHASE_HTTP: return c->out.bytes < c->read_behind;
-	case PHASE_WEBSOCKET: return !c->paused && !c->deaf && !c->held_back && c->out.bytes < c->read_behind;
-	case PHASE_CLOSING: return true;
-	case PHASE_DEAD: return false;
-	}
-	return false;
-}
-
-/* Returns the bytes consumed; the rest has to wait. */
-static size_t process(struct conn *c, char *data, size_t len)
-{
-	size_t done = 0;
-	size_t used;
-
-	while (c->phase == PHASE_HTTP && done < len && conn_may_read(c)) {
-		if (!conn_take_request(c, data + done, len - done, &used))
-			return done;
-		done += used;
-	}
-	if (c->phase == PHASE_HTTP)
-		return done;
-	if (c->dropping || c->phase == PHASE_DEAD)
-		return len;
-	return done + conn_take_frames(c, data + done, len - done);
-}
-
-/* Keeps what was not consumed, in a buffer no larger than needed. */
-static void keep_rest(struct conn *c, const char *data, size_t len)
-{
-	struct buf rest;
-
-	if (c->phase == PHASE_DEAD || c->deaf || c->peer_done)
-		len = 0;
-	buf_init(&rest, LOOP_SCRATCH);
-	buf_put(&rest, data, len);
-	buf_free(&c->in);
-	c->in = rest;
-	if (!buf_ok(&rest))
-		conn_die(c, true);
-}
-
-static void on_end(struct conn *c, ssize_t n)
-{
-	if (n == STREAM_ERROR)
-		log_conn(LOG_DEBUG, c, "read failed: %s", strerror(errno));
-	else
-		log_conn(LOG_DEBUG, c, "the peer hung up");
-	conn_die(c, false);
-}
-
-static void on_readable(struct stream *s)
-{
-	struct conn *c = container_of(s, struct conn, stream);
-	char *data = loop_scratch(c->set->params.loop);
-	size_t len = c->in.len, used;
-	ssize_t n;
-
-	assert(len < LOOP_SCRATCH);
-	if (len > 0)
-		memcpy(data, c->in.data, len);
-	n = stream_read(s, data + len, LOOP_SCRATCH - len);
-	if (n == STREAM_AGAIN)
-		return;
-	if (n <= 0) {
-		on_end(c, n);
-		return;
-	}
-	metrics_add(bytes_received, n);
-	len += (size_t)n;
-	used = process(c, data, len);
-	keep_rest(c, data + used, len - used);
-	conn_count_bytes(c, (size_t)n);
-	if (!conn_may_read(c))
-		stream_want_read(s, false);
-}
-
-/* What had been read before reading stopped is worked off before anything new is read. */
-static void go_on_reading(struct conn *c)
-{
-	struct buf in = c->in;
-	size_t used;
-
-	buf_init(&c->in, LOOP_SCRATCH);
-	if (in.len > 0) {
-		used = process(c, in.data, in.len);
-		keep_rest(c, in.data + used, in.len - used);
-	}
-	buf_free(&in);
-	if (conn_may_read(c))
-		stream_want_read(&c->stream, true);
-}
-
-static bool may_read_again(const struct conn *c)
-{
-	return conn_may_read(c) && !stream_wants_read(&c->stream);
-}
-
 static void conn_turn(struct task *t)
 {
 	struct conn *c = container_of(t, struct conn, turn);
 
-	if (may_read_again(c))
-		go_on_reading(c);
+	if (conn_may_read_again(c))
+		conn_go_on_reading(c);
 	/* A full socket says when it takes more; asking it for each message costs a system call. */
 	if (!stream_wants_write(&c->stream))
 		conn_flush(c);
 	/* Responses that were sent made room for the next. */
-	if (may_read_again(c))
+	if (conn_may_read_again(c))
 		conn_wake(c);
 }
 
@@ -383,17 +280,18 @@ static bool attach(struct conn *c, int fd, struct tls_server *tls)
 	return true;
 }
 
+static const struct stream_events events = {conn_on_readable, on_writable};
+
 void conn_open(struct conns *set, int fd, const struct peer *client, bool counted,
                const struct conns_door *door)
 {
-	struct conn *c = mem_alloc(sizeof(*c));
+	struct conn *c = slab_alloc(set->slab);
 
 	c->set = set;
 	c->number = ++set->accepted;
 	c->read_behind = RESPONSES_AHEAD;
 	c->turn.run = conn_turn;
 	c->timer.fire = on_timer;
-	buf_init(&c->in, LOOP_SCRATCH);
 	c->peer = *client;
 	c->counted = counted;
 	c->by_proxy = gate_trusts_forwarded(set->gate, client);
@@ -402,7 +300,7 @@ void conn_open(struct conns *set, int fd, const struct peer *client, bool counte
 	set->count++;
 	metrics_inc(connections);
 	metrics_inc(connections_accepted);
-	stream_init(&c->stream, set->params.loop, on_readable, on_writable);
+	stream_init(&c->stream, set->params.loop, &events);
 	if (!attach(c, fd, door->tls)) {
 		conn_die(c, true);
 		return;

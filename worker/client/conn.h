@@ -46,7 +46,7 @@ struct conn_websocket {
 	const struct ws_app *app;
 	void *state;                                   /* the app's, for conn_state() */
 	const char *subprotocol;                       /* NULL: none */
-	uint64_t max_message;                          /* bytes, restored if it came compressed */
+	uint32_t max_message;                          /* bytes, restored if it came compressed */
 	const struct compression_options *compression; /* copied; NULL: none, wherever it came in */
 	bool limited;                                  /* limits.commands_per_second and so on hold */
 };

@@ -64,7 +64,6 @@ static bool agree_on_compression(struct conn *c, const struct http1_request *req
 	c->deflate_level = (uint8_t)options->level;
 	c->deflate_min = options->min_size < UINT32_MAX ? (uint32_t)options->min_size : UINT32_MAX;
 	c->deflate_bits = agreed->window_bits;
-	ws_decoder_take_compressed(&c->decoder);
 	return true;
 }
 
@@ -77,9 +76,9 @@ void conn_upgrade(struct conn *c, const struct http1_request *req, const struct 
 	assert(c->phase == PHASE_HTTP);
 	conn_set_phase(c, PHASE_WEBSOCKET);
 	timer_stop(&c->timer);
-	ws_decoder_init(&c->decoder, true, ws->max_message);
+	c->max_message = ws->max_message;
 	compressed = agree_on_compression(c, req, ws->compression, &agreed);
-	buf_init(&c->message, compressed ? inflater_payload_max(ws->max_message) : ws->max_message);
+	conn_begin_frames(c);
 	c->read_behind = UINT32_MAX;
 	c->app = ws->app;
 	c->state = ws->state;
@@ -182,7 +181,7 @@ static void on_bad_request(struct conn *c, struct bytes data, struct http1_reque
 
 bool conn_take_request(struct conn *c, const char *data, size_t len, size_t *used)
 {
-	struct http1_request req = {.scanned = c->head_scanned};
+	struct http1_request req = {.scanned = c->input->head_scanned};
 
 	switch (http1_parse((struct bytes){data, len}, &req)) {
 	case HTTP1_PARTIAL:
@@ -191,7 +190,7 @@ bool conn_take_request(struct conn *c, const char *data, size_t len, size_t *use
 			            c->set->params.config->limits.head_timeout_ms);
 		c->head_begun = true;
 		c->kept_alive = false;
-		c->head_scanned = (uint32_t)req.scanned;
+		c->input->head_scanned = (uint32_t)req.scanned;
 		return false;
 	case HTTP1_BAD:
 		metrics_inc(http_requests);
@@ -201,7 +200,7 @@ bool conn_take_request(struct conn *c, const char *data, size_t len, size_t *use
 	case HTTP1_COMPLETE:
 		metrics_inc(http_requests);
 		c->head_begun = false;
-		c->head_scanned = 0;
+		c->input->head_scanned = 0;
 		*used = req.head_len;
 		if (c->by_proxy)
 			find_client(c, &req);

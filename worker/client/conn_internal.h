@@ -1,6 +1,6 @@
 /* The inside of a connection and of the set that it is in, for the files that make them up: conn.c (life,
- * output, input, end), conn_http.c and conn_ws.c (what the input means), conn_limits.c (how fast it may
- * come), conns.c (the set). */
+ * output, end), conn_input.c (input), conn_http.c and conn_ws.c (what the input means), conn_limits.c (how fast
+ * it may come), conns.c (the set). */
 #pragma once
 
 #include <stdbool.h>
@@ -25,6 +25,15 @@ enum phase {
 	PHASE_DEAD,    /* no socket; freed at the end of the turn */
 };
 
+/* What is kept of the input. Between two messages, which is nearly always, there is nothing to keep: this is
+ * why an idle connection is small. */
+struct input {
+	struct buf rest;    /* read, but not consumed: an incomplete head or header, or what has to wait */
+	struct buf message; /* the fragments so far of a message that did not come in one piece */
+	struct ws_decoder decoder;
+	uint32_t head_scanned; /* how far an incomplete request head was looked through */
+};
+
 struct conn {
 	struct stream stream;
 	struct conns *set;
@@ -32,15 +41,13 @@ struct conn {
 	struct task turn; /* at the end of the turn: go on reading after a stop, flush */
 	struct timer timer;
 	struct outq out;
-	struct buf in;      /* read, but not consumed: an incomplete head or header, or what has to wait */
-	struct buf message; /* the fragments so far of a message that did not come in one piece */
-	struct ws_decoder decoder;
+	struct input *input; /* NULL: nothing is kept */
 	const struct ws_app *app; /* NULL: none yet, or told already that it is over */
 	void *state;
 	uint64_t number;
 	uint32_t read_behind;  /* bytes waiting to be sent at which reading stops; UINT32_MAX: it does not */
 	uint32_t deflate_min;  /* bytes of a message that is compressed */
-	uint32_t head_scanned; /* how far an incomplete request head was looked through */
+	uint32_t max_message;  /* bytes of a message that comes */
 	uint8_t phase;         /* enum phase */
 	uint8_t deflate_bits;  /* 0: compression was not agreed on */
 	uint8_t deflate_level;
@@ -66,6 +73,7 @@ struct conns {
 	struct conns_params params;
 	struct list all;
 	struct gate *gate;
+	struct slab *slab; /* of the connections */
 	struct proxied *proxied;
 	size_t count;
 	uint64_t accepted;
@@ -96,6 +104,16 @@ void conn_wait_for_peer(struct conn *c);
 void conn_wake(struct conn *c);
 /* Queues a frame that this function owns; NULL means that there was no memory for it. */
 void conn_send_own(struct conn *c, struct frame *f, size_t limit);
+
+/* The stream's on_readable. */
+void conn_on_readable(struct stream *s);
+/* Works off what had been read before reading stopped, and reads again. */
+void conn_go_on_reading(struct conn *c);
+/* Whether that is due. */
+bool conn_may_read_again(const struct conn *c);
+/* From now on frames come, under the rules that were agreed on. To be called while input is processed. */
+void conn_begin_frames(struct conn *c);
+void conn_drop_input(struct conn *c);
 
 /* Takes one request off the front of the input; false when its head is not complete. */
 bool conn_take_request(struct conn *c, const char *data, size_t len, size_t *used) MUST_CHECK;

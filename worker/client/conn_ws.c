@@ -10,7 +10,7 @@ static bool restore(struct conn *c, enum ws_opcode opcode, struct bytes payload,
 	uint16_t code = WS_CLOSE_INVALID_DATA;
 	const char *error = "text is not UTF-8";
 
-	switch (inflater_message(c->set->params.inflater, payload, c->decoder.max_message, message)) {
+	switch (inflater_message(c->set->params.inflater, payload, c->max_message, message)) {
 	case INFLATE_OK:
 		if (opcode != WS_TEXT || utf8_valid(*message))
 			return true;
@@ -42,6 +42,7 @@ static void deliver(struct conn *c, const struct ws_piece *piece, struct bytes p
 
 static void on_piece(struct conn *c, const struct ws_piece *piece)
 {
+	struct buf *parts = &c->input->message;
 	struct buf whole;
 
 	if (c->phase != PHASE_WEBSOCKET)
@@ -50,16 +51,16 @@ static void on_piece(struct conn *c, const struct ws_piece *piece)
 		deliver(c, piece, piece->payload);
 		return;
 	}
-	buf_put_bytes(&c->message, piece->payload);
-	if (!buf_ok(&c->message)) {
+	buf_put_bytes(parts, piece->payload);
+	if (!buf_ok(parts)) {
 		conn_close(c, WS_CLOSE_INTERNAL_ERROR, "out of memory", "no memory for a message");
 		return;
 	}
 	if (!piece->end)
 		return;
-	/* The handler may close the connection, which frees c->message. */
-	whole = c->message;
-	buf_init(&c->message, whole.max);
+	/* The handler may end the connection, and with it the input. */
+	whole = *parts;
+	buf_init(parts, whole.max);
 	deliver(c, piece, buf_bytes(&whole));
 	buf_free(&whole);
 }
@@ -111,9 +112,9 @@ static void on_undecodable(struct conn *c, const struct ws_piece *piece)
 /* Each frame, an empty one in the middle of a message, too, of which nobody else hears. */
 static void count_frames(struct conn *c)
 {
-	uint32_t frames = c->decoder.frames;
+	uint32_t frames = c->input->decoder.frames;
 
-	c->decoder.frames = 0;
+	c->input->decoder.frames = 0;
 	conn_count_frames(c, frames);
 }
 
@@ -131,7 +132,7 @@ size_t conn_take_frames(struct conn *c, char *data, size_t len)
 	while (done < len && may_decode(c)) {
 		struct ws_piece piece;
 		size_t used;
-		enum ws_event event = ws_decode(&c->decoder, data + done, len - done, &used, &piece);
+		enum ws_event event = ws_decode(&c->input->decoder, data + done, len - done, &used, &piece);
 
 		done += used;
 		count_frames(c);

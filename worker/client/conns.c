@@ -8,6 +8,7 @@
 #include "mem.h"
 #include "metrics.h"
 #include "proxied.h"
+#include "slab.h"
 
 enum { DRAIN_STEP_MS = 20 };
 
@@ -55,6 +56,7 @@ struct conns *conns_new(const struct conns_params *params)
 
 	set->params = *params;
 	set->gate = gate_new(params->config);
+	set->slab = slab_new(sizeof(struct conn));
 	set->proxied = proxied_new(params->loop, on_client, set);
 	list_init(&set->all);
 	set->drain_timer.fire = on_drain_timer;
@@ -73,6 +75,7 @@ void conns_free(struct conns **set)
 	timer_stop(&(*set)->drain_timer);
 	task_cancel(&(*set)->drained);
 	gate_free(&(*set)->gate);
+	slab_close(&(*set)->slab);
 	mem_free(*set);
 	*set = NULL;
 }

@@ -12,6 +12,7 @@
 #include "metrics.h"
 #include "pending.h"
 #include "session_internal.h"
+#include "slab.h"
 #include "subscriptions.h"
 #include "uni.h"
 #include "ws_handshake.h"
@@ -43,10 +44,12 @@ static struct frame *frame_of(const struct codec *codec, void (*put)(struct buf 
 static void bury(struct task *t)
 {
 	struct clients *clients = container_of(t, struct clients, bury);
-	struct list *node;
+	struct session *s;
 
-	while ((node = list_pop(&clients->closed)) != NULL)
-		mem_free(container_of(node, struct session, node));
+	while ((s = clients->closed) != NULL) {
+		clients->closed = s->next_closed;
+		slab_free(s);
+	}
 }
 
 static size_t longest_message(const struct config *config)
@@ -71,8 +74,8 @@ struct clients *clients_new(struct loop *loop, const struct config *config, stru
 	buf_init(&clients->out, OUT_MAX);
 	clients->ping = frame_of(&codec_json, codec_json.put_ping);
 	clients->native_ping = ws_frame_new(WS_PING, BYTES_NONE);
-	list_init(&clients->sessions);
-	list_init(&clients->closed);
+	clients->session_slab = slab_new(sizeof(struct session));
+	clients->subscription_slab = slab_new(sizeof(struct client_subscription));
 	list_init(&clients->resumable);
 	clients->bury.run = bury;
 	clients->resume.run = resume;
@@ -85,10 +88,12 @@ void clients_free(struct clients **clients)
 
 	if (c == NULL)
 		return;
-	assert(list_empty(&c->sessions));
+	assert(c->open == 0);
 	task_cancel(&c->bury);
 	task_cancel(&c->resume);
 	bury(&c->bury);
+	slab_close(&c->session_slab);
+	slab_close(&c->subscription_slab);
 	frame_unref(&c->ping);
 	frame_unref(&c->native_ping);
 	buf_free(&c->scratch);
@@ -315,8 +320,9 @@ void session_on_close(struct conn *c)
 	drop_held(s);
 	pending_clear(s);
 	subscriptions_drop_all(s);
-	list_remove(&s->node);
-	list_append(&s->clients->closed, &s->node);
+	s->clients->open--;
+	s->next_closed = s->clients->closed;
+	s->clients->closed = s;
 	loop_defer_free(s->clients->loop, &s->clients->bury);
 }
 
@@ -330,7 +336,7 @@ static const struct ws_app app = {
 static struct session *session_new(struct clients *clients, struct conn *c,
                                    const struct session_params *params)
 {
-	struct session *s = mem_alloc(sizeof(*s));
+	struct session *s = slab_alloc(clients->session_slab);
 
 	s->clients = clients;
 	s->conn = c;
@@ -339,7 +345,7 @@ static struct session *session_new(struct clients *clients, struct conn *c,
 	s->native_ping = params->native_ping;
 	list_init(&s->subscriptions);
 	list_init(&s->pending);
-	list_append(&clients->sessions, &s->node);
+	clients->open++;
 	return s;
 }
 

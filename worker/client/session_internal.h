@@ -20,6 +20,7 @@
 #include "session.h"
 
 struct held;
+struct slab;
 
 struct clients {
 	struct loop *loop;
@@ -30,8 +31,10 @@ struct clients {
 	struct buf out;     /* of the encoder, likewise */
 	struct frame *ping;
 	struct frame *native_ping;
-	struct list sessions;
-	struct list closed; /* sessions to be freed by the task below */
+	struct slab *session_slab;
+	struct slab *subscription_slab;
+	size_t open; /* sessions */
+	struct session *closed; /* to be freed by the task below */
 	struct task bury;
 	struct list resumable; /* held messages whose turn has come */
 	struct task resume;
@@ -47,21 +50,23 @@ enum session_phase {
 };
 
 struct session {
-	struct list node; /* in clients->sessions or clients->closed */
 	struct clients *clients;
 	struct conn *conn;
 	struct timer timer;        /* for all moments below, the nearest first */
 	struct list subscriptions; /* struct client_subscription */
 	struct list pending;       /* struct pending, in the order of their commands */
-	struct held *held;         /* the rest of a message, while it cannot go on */
+	union {
+		struct held *held;           /* the rest of a message, while it cannot go on */
+		struct session *next_closed; /* in SESSION_CLOSED */
+	};
 	uint64_t due_ms;           /* when connected: of the next ping; before: when it is stale. 0: never */
 	uint64_t pong_due_ms;      /* 0: no pong is expected */
 	unsigned char client_id[UUID_LEN]; /* a UUID */
 	uint32_t subscription_count;
 	uint16_t pending_count;
 	uint8_t phase; /* enum session_phase */
-	bool uni;
-	bool native_ping;
+	bool uni : 1;
+	bool native_ping : 1;
 };
 
 void session_set_phase(struct session *s, enum session_phase phase);

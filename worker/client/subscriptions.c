@@ -3,8 +3,8 @@
 
 #include "compiler.h"
 #include "config.h"
-#include "mem.h"
 #include "session_internal.h"
+#include "slab.h"
 
 struct client_subscription *subscriptions_find(const struct session *s, struct bytes channel)
 {
@@ -56,7 +56,7 @@ static uint8_t form_for(const struct session *s, const struct channel_options *o
 struct client_subscription *subscriptions_add(struct session *s, const struct channel_options *options,
                                               const struct subscribe_request *req, uint8_t flags)
 {
-	struct client_subscription *cs = mem_alloc(sizeof(*cs));
+	struct client_subscription *cs = slab_alloc(s->clients->subscription_slab);
 	const struct want want = grant(options, req, &flags);
 	enum error_code error;
 
@@ -66,7 +66,7 @@ struct client_subscription *subscriptions_add(struct session *s, const struct ch
 	cs->in_hub.flags = flags;
 	if (!hub_subscribe(s->clients->hub, req->channel, &cs->in_hub, &want, &error) &&
 	    error != ERROR_NONE) {
-		mem_free(cs);
+		slab_free(cs);
 		return NULL;
 	}
 	list_append(&s->subscriptions, &cs->node);
@@ -86,7 +86,7 @@ void subscriptions_drop(struct client_subscription **cs)
 	hub_unsubscribe(s->clients->hub, &(*cs)->in_hub);
 	list_remove(&(*cs)->node);
 	s->subscription_count--;
-	mem_free(*cs);
+	slab_free(*cs);
 	*cs = NULL;
 }
 

@@ -15,21 +15,22 @@ static size_t outq_cost(const struct outq *q)
 /* A queue of one frame, the common case, lives in the struct; the ring comes with the second. */
 static struct frame **slot(const struct outq *q, uint32_t i)
 {
-	if (q->ring == NULL)
+	if (q->cap == 0)
 		return (struct frame **)&q->single;
 	return &q->ring[(q->head + i) & (q->cap - 1)];
 }
 
 static bool outq_grow(struct outq *q)
 {
-	uint32_t cap = q->ring ? q->cap * 2 : OUTQ_FIRST;
+	uint32_t cap = q->cap != 0 ? q->cap * 2 : OUTQ_FIRST;
 	struct frame **ring = mem_try_alloc(cap * sizeof(*ring));
 
 	if (ring == NULL)
 		return false;
 	for (uint32_t i = 0; i < q->count; i++)
 		ring[i] = *slot(q, i);
-	mem_free(q->ring);
+	if (q->cap != 0)
+		mem_free(q->ring);
 	q->ring = ring;
 	q->cap = cap;
 	q->head = 0;
@@ -42,7 +43,7 @@ bool outq_push(struct outq *q, struct frame *f, size_t limit)
 
 	if (q->count > 0 && (waiting > limit || (size_t)f->len + OUTQ_FRAME_COST > limit - waiting))
 		return false;
-	if (q->count == (q->ring ? q->cap : 1) && !outq_grow(q))
+	if (q->count == (q->cap != 0 ? q->cap : 1) && !outq_grow(q))
 		return false;
 	*slot(q, q->count) = frame_ref(f);
 	q->count++;
@@ -69,7 +70,7 @@ static void outq_pop(struct outq *q)
 	frame_unref(slot(q, 0));
 	q->count--;
 	q->sent = 0;
-	if (q->ring == NULL)
+	if (q->cap == 0)
 		return;
 	q->head = (q->head + 1) & (q->cap - 1);
 	if (q->count == 0) {

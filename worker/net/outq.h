@@ -17,9 +17,11 @@ enum { OUTQ_MAX_IOV = 64 };
 enum { OUTQ_FRAME_COST = 32 };
 
 struct outq {
-	struct frame **ring; /* cap slots, a power of two; NULL while `single` is enough */
-	struct frame *single;
-	uint32_t cap;
+	union {
+		struct frame *single; /* while that is enough */
+		struct frame **ring;  /* cap slots */
+	};
+	uint32_t cap; /* a power of two; 0: there is no ring */
 	uint32_t head;
 	uint32_t count;
 	uint32_t sent; /* bytes of the first frame that are gone already */

@@ -25,10 +25,10 @@ void stream_tell(struct stream *s, int events)
 {
 	if (events & EV_WRITE) {
 		stream_want_write(s, false);
-		s->on_writable(s);
+		s->events->on_writable(s);
 	}
 	if ((events & EV_READ) && stream_open(s) && stream_wants_read(s))
-		s->on_readable(s);
+		s->events->on_readable(s);
 }
 
 /* What a system call said, in the terms of this module. */
@@ -106,11 +106,9 @@ static void on_event(struct ev_loop *ev, struct ev_io *w, int events)
 	s->layer->ops->on_event(s, events);
 }
 
-void stream_init(struct stream *s, struct loop *l, void (*on_readable)(struct stream *),
-                 void (*on_writable)(struct stream *))
+void stream_init(struct stream *s, struct loop *l, const struct stream_events *events)
 {
-	*s = (struct stream){
-		.loop = l, .layer = &plain, .on_readable = on_readable, .on_writable = on_writable};
+	*s = (struct stream){.loop = l, .layer = &plain, .events = events};
 	ev_io_init(&s->io, on_event, -1, 0);
 }
 

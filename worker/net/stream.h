@@ -15,10 +15,9 @@
 
 struct stream_layer;
 
-struct stream {
-	struct ev_io io;
-	struct loop *loop;
-	struct stream_layer *layer; /* what is between the owner and the socket: stream_layer.h */
+struct stream;
+
+struct stream_events {
 	/* May close the stream. Also called at an error or the end: the next read or write tells. */
 	void (*on_readable)(struct stream *s);
 	/* Once per stream_want_write(true). The first one after stream_connect() says that the connection is
@@ -26,11 +25,17 @@ struct stream {
 	void (*on_writable)(struct stream *s);
 };
 
+struct stream {
+	struct ev_io io;
+	struct loop *loop;
+	struct stream_layer *layer; /* what is between the owner and the socket: stream_layer.h */
+	const struct stream_events *events;
+};
+
 enum { STREAM_AGAIN = -1, STREAM_ERROR = -2 }; /* errno is set with STREAM_ERROR */
 
-/* Zeroes the rest of the struct; a stream without a socket. */
-void stream_init(struct stream *s, struct loop *l, void (*on_readable)(struct stream *),
-                 void (*on_writable)(struct stream *));
+/* Zeroes the rest of the struct; a stream without a socket. The events must outlive it. */
+void stream_init(struct stream *s, struct loop *l, const struct stream_events *events);
 /* Takes the socket over, which is non-blocking, and starts to read. */
 void stream_attach(struct stream *s, int fd);
 /* Starts to connect; on_writable follows when it is done, and stream_connected() tells. False with errno. */

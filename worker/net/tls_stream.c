@@ -117,7 +117,7 @@ void tls_tell_failure(struct tls *t)
 	if (!SSL_is_server(t->ssl) && (t->wanted & EV_WRITE))
 		stream_tell(t->stream, EV_WRITE);
 	else
-		t->stream->on_readable(t->stream);
+		t->stream->events->on_readable(t->stream);
 }
 
 /* --- the handshake --- */

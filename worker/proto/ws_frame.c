@@ -42,6 +42,11 @@ void ws_decoder_take_compressed(struct ws_decoder *d)
 	d->deflate = true;
 }
 
+bool ws_decoder_at_rest(const struct ws_decoder *d)
+{
+	return d->opcode == 0 && !d->in_frame && d->frames == 0;
+}
+
 void ws_mask(char *data, size_t len, const uint8_t mask[4], size_t pos)
 {
 	uint8_t pattern[MASK_STRIDE] = {0};

@@ -71,6 +71,8 @@ void ws_decoder_init(struct ws_decoder *d, bool expect_mask, uint64_t max_messag
  * out as they are. Whoever puts them together restores them (deflate.h) and then checks what cannot be told
  * before: the length, here bounded by inflater_payload_max(), and the UTF-8 of text. */
 void ws_decoder_take_compressed(struct ws_decoder *d);
+/* Whether it stands between two messages, and is as ws_decoder_init() and what was agreed on made it. */
+bool ws_decoder_at_rest(const struct ws_decoder *d);
 
 /* Takes the next piece from data[0..len), which is unmasked in place; *used says how many bytes were consumed
  * and need not be presented again. A data frame is handed out piecewise as it comes, an empty one if it

@@ -478,6 +478,8 @@ void redis_link_open(struct redis_link *l)
 		on_resolved(&l->resolver);
 }
 
+static const struct stream_events stream_events = {on_readable, on_writable};
+
 void redis_link_init(struct redis_link *l, struct loop *loop, const struct redis_endpoint *endpoint,
                      const struct redis_link_events *events, const char *name, uint64_t connect_timeout_ms,
                      size_t out_max)
@@ -491,7 +493,7 @@ void redis_link_init(struct redis_link *l, struct loop *loop, const struct redis
 		.deadline.fire = on_deadline,
 		.trouble = REDIS_CONNECTING,
 	};
-	stream_init(&l->stream, loop, on_readable, on_writable);
+	stream_init(&l->stream, loop, &stream_events);
 	redis_resolver_init(&l->resolver, loop, on_resolved);
 	buf_init(&l->out, out_max);
 }
