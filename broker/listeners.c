@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -13,6 +14,11 @@
 #include "mem.h"
 
 enum { LISTENER_NAME_MAX = ADDRESS_TEXT_MAX + sizeof("tls:deflate:") };
+
+enum {
+	STUCK_MS = 30000, /* for a peer to take, or only acknowledge, what was sent */
+	QUIET_S = 60,     /* until a silent peer is asked whether it is still there */
+};
 
 struct listen_address {
 	struct address address; /* with the real port once the first socket is bound */
@@ -57,9 +63,20 @@ static int open_socket(const struct address *a)
 	return socket(a->sa.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 }
 
-static bool switch_on(int fd, int level, int option, int value)
+static bool set_option(int fd, int level, int option, int value)
 {
 	return setsockopt(fd, level, option, &value, sizeof(value)) == 0;
+}
+
+/* Accepted sockets get these from the listening one (tcp(7)), which costs no system call for each. What is flushed
+ * once per turn should leave at once. A peer that is gone without a word, or takes nothing any more, is the
+ * kernel's to find (RFC 9293, 3.8.3 and 3.8.4): not every kind of client answers pings. */
+static bool set_up_connections(int fd)
+{
+	return set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1) &&
+	       set_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, STUCK_MS) &&
+	       set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, QUIET_S) &&
+	       set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
 }
 
 /* ":8080" is the IPv6 socket that takes IPv4, too. A machine without IPv6 gets what is left of that. */
@@ -91,7 +108,7 @@ static bool probe_tcp(const struct address *a, struct attempt *at)
 	if (fd < 0)
 		return false;
 	at->step = "bind";
-	rc = switch_on(fd, SOL_SOCKET, SO_REUSEADDR, 1) ? bind(fd, &a->sa.any, a->len) : -1;
+	rc = set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1) ? bind(fd, &a->sa.any, a->len) : -1;
 	saved = errno;
 	close(fd);
 	errno = saved;
@@ -103,9 +120,11 @@ static bool probe_tcp(const struct address *a, struct attempt *at)
 static bool bind_tcp(int fd, struct address *a, struct attempt *at)
 {
 	at->step = "setsockopt";
-	if (!switch_on(fd, SOL_SOCKET, SO_REUSEADDR, 1) || !switch_on(fd, SOL_SOCKET, SO_REUSEPORT, 1))
+	if (!set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1) || !set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1))
 		return false;
-	if (a->sa.any.sa_family == AF_INET6 && !switch_on(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0))
+	if (a->sa.any.sa_family == AF_INET6 && !set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0))
+		return false;
+	if (!set_up_connections(fd))
 		return false;
 	at->step = "bind";
 	if (bind(fd, &a->sa.any, a->len) < 0)

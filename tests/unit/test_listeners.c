@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -104,6 +105,34 @@ static void workers_have_sockets_of_their_own_on_one_port(void **state)
 	}
 	listeners_close(&l);
 	assert_null(l);
+}
+
+static int option(int fd, int level, int name)
+{
+	int value = 0;
+	socklen_t len = sizeof(value);
+
+	assert_int_equal(getsockopt(fd, level, name, &value, &len), 0);
+	return value;
+}
+
+/* Clients that answer no pings would else be kept until the kernel gives up, after a quarter of an hour, or,
+ * if they only do not read, for ever. */
+static void a_peer_that_is_gone_or_stuck_is_not_kept_for_ever(void **state)
+{
+	struct listeners *l = open_one("127.0.0.1:0", 1);
+	size_t count;
+	int peer = connect_to(listeners_name(l, 0));
+	int accepted = accept(listeners_of(l, 0, &count)[0], NULL, NULL);
+
+	assert_true(accepted >= 0);
+	assert_in_range(option(accepted, IPPROTO_TCP, TCP_USER_TIMEOUT), 5000, 60000);
+	assert_in_range(option(accepted, IPPROTO_TCP, TCP_KEEPIDLE), 1, 120);
+	assert_true(option(accepted, SOL_SOCKET, SO_KEEPALIVE));
+	assert_true(option(accepted, IPPROTO_TCP, TCP_NODELAY));
+	close(accepted);
+	close(peer);
+	listeners_close(&l);
 }
 
 static void connections_are_spread_over_the_workers(void **state)
@@ -249,6 +278,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(workers_have_sockets_of_their_own_on_one_port),
+		cmocka_unit_test(a_peer_that_is_gone_or_stuck_is_not_kept_for_ever),
 		cmocka_unit_test(connections_are_spread_over_the_workers),
 		cmocka_unit_test(second_broker_on_the_same_port_is_refused),
 		cmocka_unit_test(port_with_old_connections_is_taken),

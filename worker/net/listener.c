@@ -15,8 +15,6 @@
 enum {
 	ACCEPTS_PER_TURN = 64, /* so that a storm of new connections does not starve the old ones */
 	PAUSE_MS = 100,        /* when memory, or even the last descriptor, has run out */
-	STUCK_MS = 30000,      /* for a peer to take, or only acknowledge, what was sent */
-	QUIET_S = 60,          /* until a silent peer is asked whether it is still there */
 	UNREAD_READS = 16,     /* of 4 KiB: more than a request head has, and no more of a turn for a flood */
 };
 
@@ -67,18 +65,6 @@ static void on_pause_over(struct timer *t)
 	struct listener *ln = container_of(t, struct listener, pause);
 
 	ev_io_start(loop_ev(ln->loop), &ln->io);
-}
-
-/* What is flushed once per turn should leave at once. A peer that is gone without a word, or takes nothing
- * any more, is the kernel's to find (RFC 9293, 3.8.3 and 3.8.4): not every kind of client answers pings. */
-static void set_up_tcp(int fd)
-{
-	int on = 1, stuck_ms = STUCK_MS, quiet_s = QUIET_S;
-
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &stuck_ms, sizeof(stuck_ms));
-	setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &quiet_s, sizeof(quiet_s));
-	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
 }
 
 static bool is_short_of_descriptors(int error)
@@ -139,8 +125,6 @@ static bool accept_one(struct listener *ln)
 	}
 	if (ln->spare < 0)
 		take_spare(ln);
-	if (peer.sa.any.sa_family != AF_UNIX)
-		set_up_tcp(fd);
 	ln->on_accept(ln->ctx, fd, &peer);
 	return true;
 }

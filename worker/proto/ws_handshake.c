@@ -75,16 +75,26 @@ int ws_handshake_check(const struct http1_request *req, const char **error)
 	return check_version_and_key(req, error);
 }
 
+/* Looked up once: that takes longer than the digest itself, and SHA1() does it each time. */
+static const EVP_MD *sha1(void)
+{
+	static EVP_MD *md;
+
+	if (md == NULL)
+		md = EVP_MD_fetch(NULL, "SHA1", NULL);
+	return md != NULL ? md : EVP_sha1();
+}
+
 void ws_handshake_accept(struct bytes key, char accept[WS_ACCEPT_LEN])
 {
 	unsigned char text[WS_KEY_LEN + sizeof(guid) - 1];
-	unsigned char digest[SHA_DIGEST_LENGTH];
+	unsigned char digest[SHA_DIGEST_LENGTH] = {0};
 	unsigned char encoded[WS_ACCEPT_LEN + 1];
 	size_t key_len = key.len < WS_KEY_LEN ? key.len : WS_KEY_LEN;
 
 	memcpy(text, key.ptr, key_len);
 	memcpy(text + key_len, guid, sizeof(guid) - 1);
-	SHA1(text, key_len + sizeof(guid) - 1, digest);
+	EVP_Digest(text, key_len + sizeof(guid) - 1, digest, NULL, sha1(), NULL);
 	EVP_EncodeBlock(encoded, digest, sizeof(digest));
 	memcpy(accept, encoded, WS_ACCEPT_LEN);
 }
