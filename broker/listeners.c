@@ -68,9 +68,9 @@ static bool set_option(int fd, int level, int option, int value)
 	return setsockopt(fd, level, option, &value, sizeof(value)) == 0;
 }
 
-/* Accepted sockets get these from the listening one (tcp(7)), which costs no system call for each. What is flushed
- * once per turn should leave at once. A peer that is gone without a word, or takes nothing any more, is the
- * kernel's to find (RFC 9293, 3.8.3 and 3.8.4): not every kind of client answers pings. */
+/* Accepted sockets get these from the listening one (tcp(7)), which costs no system call for each. What is
+ * flushed once per turn should leave at once. A peer that is gone without a word, or takes nothing any more,
+ * is the kernel's to find (RFC 9293, 3.8.3 and 3.8.4): not every kind of client answers pings. */
 static bool set_up_connections(int fd)
 {
 	return set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1) &&

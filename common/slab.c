@@ -1,6 +1,6 @@
 /* A piece is aligned to its size, so that an object finds the piece that it is in by its address. Pieces with
- * room are in a list; one piece that became empty is kept, so that a single object that comes and goes does not
- * ask the system each time. */
+ * room are in a list; one piece that became empty is kept, so that a single object that comes and goes does
+ * not ask the system each time. */
 #include "slab.h"
 
 #include <assert.h>

@@ -204,11 +204,11 @@ static void write_result(struct session *s, const struct answer *a)
 	struct reply reply = {.id = a->id, .kind = a->kind, .error = a->error};
 
 	if (a->kind == COMMAND_HISTORY)
-		reply.history = a->history;
+		reply.history = a->result.history;
 	else if (a->kind == COMMAND_PRESENCE)
-		reply.presence = a->presence;
+		reply.presence = a->result.presence;
 	else if (a->kind == COMMAND_PRESENCE_STATS)
-		reply.presence_stats = a->presence_stats;
+		reply.presence_stats = a->result.presence_stats;
 	write_reply(s, &reply);
 }
 

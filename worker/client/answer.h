@@ -10,14 +10,19 @@
 struct session;
 struct client_subscription;
 
+/* What the kind of command says. */
+union command_result {
+	const struct history_result *history;
+	const struct presence_result *presence;
+	const struct presence_stats_result *presence_stats;
+};
+
 struct answer {
 	enum command_kind kind;
 	uint32_t id;
 	enum error_code error;
 	struct client_subscription *subscription; /* of a subscribe that was successful: goes live */
-	const struct history_result *history;     /* of a history, and so on */
-	const struct presence_result *presence;
-	const struct presence_stats_result *presence_stats;
+	union command_result result;              /* of a command that has one */
 };
 /* Sends it now. It may end the session. */
 void answer_write(struct session *s, const struct answer *a);

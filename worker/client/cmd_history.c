@@ -34,7 +34,7 @@ static void on_history(void *arg, enum error_code error, const struct history_re
 {
 	struct pending *p = arg;
 
-	p->result = result;
+	p->result.history = result;
 	pending_done(p, error);
 }
 

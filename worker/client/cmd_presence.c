@@ -25,8 +25,10 @@ static void on_presence(void *arg, enum error_code error, const struct presence_
 {
 	struct pending *p = arg;
 
-	p->presence_result = result;
-	p->presence_stats_result = stats;
+	if (stats != NULL)
+		p->result.presence_stats = stats;
+	else
+		p->result.presence = result;
 	pending_done(p, error);
 }
 

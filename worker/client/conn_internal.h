@@ -1,6 +1,6 @@
 /* The inside of a connection and of the set that it is in, for the files that make them up: conn.c (life,
- * output, end), conn_input.c (input), conn_http.c and conn_ws.c (what the input means), conn_limits.c (how fast
- * it may come), conns.c (the set). */
+ * output, end), conn_input.c (input), conn_http.c and conn_ws.c (what the input means), conn_limits.c (how
+ * fast it may come), conns.c (the set). */
 #pragma once
 
 #include <stdbool.h>
@@ -41,15 +41,15 @@ struct conn {
 	struct task turn; /* at the end of the turn: go on reading after a stop, flush */
 	struct timer timer;
 	struct outq out;
-	struct input *input; /* NULL: nothing is kept */
+	struct input *input;      /* NULL: nothing is kept */
 	const struct ws_app *app; /* NULL: none yet, or told already that it is over */
 	void *state;
 	uint64_t number;
-	uint32_t read_behind;  /* bytes waiting to be sent at which reading stops; UINT32_MAX: it does not */
-	uint32_t deflate_min;  /* bytes of a message that is compressed */
-	uint32_t max_message;  /* bytes of a message that comes */
-	uint8_t phase;         /* enum phase */
-	uint8_t deflate_bits;  /* 0: compression was not agreed on */
+	uint32_t read_behind; /* bytes waiting to be sent at which reading stops; UINT32_MAX: it does not */
+	uint32_t deflate_min; /* bytes of a message that is compressed */
+	uint32_t max_message; /* bytes of a message that comes */
+	uint8_t phase;        /* enum phase */
+	uint8_t deflate_bits; /* 0: compression was not agreed on */
 	uint8_t deflate_level;
 	bool paused;
 	bool deaf;           /* conn_stop_reading() */

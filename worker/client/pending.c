@@ -3,7 +3,6 @@
 
 #include <assert.h>
 
-#include "answer.h"
 #include "clock.h"
 #include "commands.h"
 #include "config.h"
@@ -67,9 +66,7 @@ static void answer_front(struct session *s)
 					.id = decided.id,
 					.error = decided.error,
 					.subscription = decided.subscription,
-					.history = decided.result,
-					.presence = decided.presence_result,
-					.presence_stats = decided.presence_stats_result,
+					.result = decided.result,
 				});
 	}
 	if (s->phase < SESSION_REFUSED && s->pending_count == 0)

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "answer.h"
 #include "codes.h"
 #include "command.h"
 #include "list.h"
@@ -20,14 +21,12 @@ struct verdict;
 struct pending {
 	struct list node;
 	struct session *session;
-	struct client_subscription *subscription;      /* of a subscribe */
-	struct hub_publish *publish;                   /* of a publish on its way */
-	struct hub_history *history;                   /* of a history, likewise */
-	struct hub_presence *presence;                 /* of a presence or presence_stats */
-	const struct history_result *result;           /* of a history that is being answered */
-	const struct presence_result *presence_result; /* and so on */
-	const struct presence_stats_result *presence_stats_result;
-	uint64_t deadline_ms; /* 0: whatever it waits for has its own */
+	struct client_subscription *subscription; /* of a subscribe */
+	struct hub_publish *publish;              /* of a publish on its way */
+	struct hub_history *history;              /* of a history, likewise */
+	struct hub_presence *presence;            /* of a presence or presence_stats */
+	union command_result result;              /* while it is being answered */
+	uint64_t deadline_ms;                     /* 0: whatever it waits for has its own */
 	uint32_t id;
 	uint32_t waiting; /* confirmations it still waits for */
 	uint16_t error;   /* enum error_code, when done */

@@ -33,7 +33,7 @@ struct clients {
 	struct frame *native_ping;
 	struct slab *session_slab;
 	struct slab *subscription_slab;
-	size_t open; /* sessions */
+	size_t open;            /* sessions */
 	struct session *closed; /* to be freed by the task below */
 	struct task bury;
 	struct list resumable; /* held messages whose turn has come */
@@ -59,8 +59,8 @@ struct session {
 		struct held *held;           /* the rest of a message, while it cannot go on */
 		struct session *next_closed; /* in SESSION_CLOSED */
 	};
-	uint64_t due_ms;           /* when connected: of the next ping; before: when it is stale. 0: never */
-	uint64_t pong_due_ms;      /* 0: no pong is expected */
+	uint64_t due_ms;      /* when connected: of the next ping; before: when it is stale. 0: never */
+	uint64_t pong_due_ms; /* 0: no pong is expected */
 	unsigned char client_id[UUID_LEN]; /* a UUID */
 	uint32_t subscription_count;
 	uint16_t pending_count;

@@ -2,7 +2,6 @@
  * this worker keeps. */
 #include "history_query.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "clock.h"
@@ -13,9 +12,10 @@
 #include "log.h"
 #include "mem.h"
 #include "publications.h"
+#include "redis_args.h"
 
 /* QUERIES_MAX: on their way at once. An answer has up to 16 MiB (functions.lua). */
-enum { NUMBER_MAX = 24, QUERIES_MAX = 4 };
+enum { QUERIES_MAX = 4 };
 
 struct hub_history {
 	struct hub *hub;
@@ -73,26 +73,21 @@ static void on_reply(void *arg, const struct redis_reply *reply)
 		pump(h);
 }
 
-static struct bytes number(char text[NUMBER_MAX], uint64_t n)
-{
-	return (struct bytes){text, (size_t)snprintf(text, NUMBER_MAX, "%llu", (unsigned long long)n)};
-}
-
 static void send(struct hub_history *q)
 {
 	const struct hub_history_query *query = &q->query;
-	char meta_ttl[NUMBER_MAX], limit[NUMBER_MAX], since[NUMBER_MAX];
+	char meta_ttl[REDIS_NUMBER_MAX], limit[REDIS_NUMBER_MAX], since[REDIS_NUMBER_MAX];
 	struct bytes argv[9];
 	size_t argc = 0;
 
 	argv[argc++] = q->name;
 	argv[argc++] = BYTES("meta_ttl");
-	argv[argc++] = number(meta_ttl, query->options->history_meta_ttl_ms / 1000);
+	argv[argc++] = redis_number(meta_ttl, query->options->history_meta_ttl_ms / 1000);
 	argv[argc++] = BYTES("limit");
-	argv[argc++] = number(limit, query->limit);
+	argv[argc++] = redis_number(limit, query->limit);
 	if (query->has_since) {
 		argv[argc++] = BYTES("since");
-		argv[argc++] = number(since, query->since < OFFSET_MAX ? query->since : OFFSET_MAX);
+		argv[argc++] = redis_number(since, query->since < OFFSET_MAX ? query->since : OFFSET_MAX);
 	}
 	if (query->reverse) {
 		argv[argc++] = BYTES("reverse");

@@ -1,7 +1,6 @@
 #include "history_reads.h"
 
 #include <assert.h>
-#include <stdio.h>
 
 #include "channel.h"
 #include "clock.h"
@@ -10,11 +9,12 @@
 #include "history_reply.h"
 #include "hub_internal.h"
 #include "log.h"
+#include "redis_args.h"
 
 /* On their way at once: enough to keep Redis busy over any distance, and few beside its other work. Redis
  * keeps the answers until we have read them, so where they are large, there are few: at first, and as long as
  * they are as large as they may be (functions.lua), four of them. */
-enum { READS_MAX = 64, ANSWER_MAX = 16 << 20, ANSWERS_MAX = 64 << 20, NUMBER_MAX = 24 };
+enum { READS_MAX = 64, ANSWER_MAX = 16 << 20, ANSWERS_MAX = 64 << 20 };
 
 void history_reads_init(struct history_reads *r, struct redis *redis, uint64_t check_delay_ms)
 {
@@ -85,16 +85,16 @@ static void on_reply(void *arg, const struct redis_reply *reply)
 
 /* --- requests --- */
 
-static void put_option(struct bytes *argv, size_t *argc, const char *name, char text[NUMBER_MAX], uint64_t n)
+static void put_option(struct bytes *argv, size_t *argc, const char *name, char text[REDIS_NUMBER_MAX],
+                       uint64_t n)
 {
 	argv[(*argc)++] = BYTES_OF_STR(name);
-	argv[(*argc)++] = (struct bytes){text,
-	                                 (size_t)snprintf(text, NUMBER_MAX, "%llu", (unsigned long long)n)};
+	argv[(*argc)++] = redis_number(text, n);
 }
 
 static void send(struct history_reads *r, struct history *h)
 {
-	char numbers[3][NUMBER_MAX];
+	char numbers[3][REDIS_NUMBER_MAX];
 	struct history_read read;
 	struct bytes argv[7];
 	size_t argc = 0;

@@ -1,7 +1,6 @@
 #include "presence.h"
 
 #include <assert.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "channel.h"
@@ -12,6 +11,7 @@
 #include "mem.h"
 #include "message_json.h"
 #include "redis.h"
+#include "redis_args.h"
 #include "workers.h"
 
 enum {
@@ -23,7 +23,6 @@ enum {
 	/* That wait, of one channel; beyond, all of it is said anew. */
 	WAITING_BYTES = 32 << 20,
 	RENEWALS_MAX = 2, /* one after the other */
-	NUMBER_MAX = 24,
 };
 
 /* Key, worker, flags, grace, the dead; and for a step sign, client, user and info. */
@@ -204,12 +203,12 @@ static void on_reply(void *arg, const struct redis_reply *reply);
 
 static void send(struct presence *p)
 {
-	char grace[NUMBER_MAX], flags[8];
+	char grace[REDIS_NUMBER_MAX], flags[8];
 	struct call c = {.argc = ARGS_BEFORE};
 	struct buf dead, scratch;
 	size_t n = 0;
 
-	buf_init(&dead, WORKERS_DEAD_MAX * (WORKERS_ID_MAX + 1 + NUMBER_MAX));
+	buf_init(&dead, WORKERS_DEAD_MAX * (WORKERS_ID_MAX + 1 + REDIS_NUMBER_MAX));
 	buf_init(&scratch, WAITING_BYTES);
 	workers_put_dead(p->all->workers, &dead);
 	p->sent = 0;
@@ -230,9 +229,7 @@ static void send(struct presence *p)
 	c.argv[0] = name_of(p);
 	c.argv[1] = BYTES_OF_STR(p->all->workers->id);
 	c.argv[2] = (struct bytes){flags, n};
-	c.argv[3] = (struct bytes){grace,
-	                           (size_t)snprintf(grace, sizeof(grace), "%llu",
-	                                            (unsigned long long)p->options->join_leave_grace_ms)};
+	c.argv[3] = redis_number(grace, p->options->join_leave_grace_ms);
 	c.argv[4] = buf_bytes(&dead);
 	p->all->in_flight++;
 	p->call = redis_fcall(p->all->redis, "fanfare_presence_update", c.argv, c.argc, on_reply, p);

@@ -1,7 +1,6 @@
 /* Publishing: one PUBLISH of plain data or of an envelope, or, on a channel with history, one call of the
  * function library. Says nothing about who receives it: what is published here comes back from Redis like
  * everything else. */
-#include <stdio.h>
 
 #include "buf.h"
 #include "config.h"
@@ -11,9 +10,10 @@
 #include "mem.h"
 #include "message_json.h"
 #include "metrics.h"
+#include "redis_args.h"
 
 /* Above what a message of a client may be (websocket.message_size_limit). */
-enum { PUBLISH_MAX = 256 << 20, NUMBER_MAX = 24 };
+enum { PUBLISH_MAX = 256 << 20 };
 
 struct hub_publish {
 	struct redis_call *call;
@@ -61,26 +61,21 @@ static struct redis_call *send_plain(struct hub *h, struct bytes name, const str
 	return call;
 }
 
-static struct bytes number(char text[NUMBER_MAX], uint64_t n)
-{
-	return (struct bytes){text, (size_t)snprintf(text, NUMBER_MAX, "%llu", (unsigned long long)n)};
-}
-
 /* The library knows the options of the channel, too, but maybe those of another broker. */
 static struct redis_call *send_with_history(struct hub *h, struct bytes name,
                                             const struct channel_options *options,
                                             const struct publication *p, struct hub_publish *publish)
 {
-	char size[NUMBER_MAX], ttl[NUMBER_MAX], meta_ttl[NUMBER_MAX];
+	char size[REDIS_NUMBER_MAX], ttl[REDIS_NUMBER_MAX], meta_ttl[REDIS_NUMBER_MAX];
 	struct bytes argv[10] = {
 		name,
 		p->data,
 		BYTES("history_size"),
-		number(size, (uint64_t)options->history_size),
+		redis_number(size, (uint64_t)options->history_size),
 		BYTES("history_ttl"),
-		number(ttl, options->history_ttl_ms / 1000),
+		redis_number(ttl, options->history_ttl_ms / 1000),
 		BYTES("history_meta_ttl"),
-		number(meta_ttl, options->history_meta_ttl_ms / 1000),
+		redis_number(meta_ttl, options->history_meta_ttl_ms / 1000),
 		BYTES("info"),
 	};
 	struct redis_call *call = NULL;

@@ -9,10 +9,11 @@
 #include "log.h"
 #include "mem.h"
 #include "redis.h"
+#include "redis_args.h"
 
 /* How often a lease is renewed in its time, and how long after the last one at most, since that is how long
  * it takes until a death is known everywhere; and how soon after that did not work. */
-enum { RENEWALS = 5, RENEWAL_MAX_MS = 2000, AGAIN_MS = 500, NUMBER_MAX = 24 };
+enum { RENEWALS = 5, RENEWAL_MAX_MS = 2000, AGAIN_MS = 500 };
 
 /* --- the names --- */
 
@@ -254,11 +255,11 @@ static void on_reply(void *arg, const struct redis_reply *reply)
 
 static void renew(struct workers *w)
 {
-	char lease[NUMBER_MAX];
+	char lease[REDIS_NUMBER_MAX];
 	struct bytes argv[5] = {
 		BYTES_OF_STR(w->key),
 		BYTES_OF_STR(w->id),
-		{lease, (size_t)snprintf(lease, sizeof(lease), "%llu", (unsigned long long)w->lease_ms)},
+		redis_number(lease, w->lease_ms),
 		{w->digest, w->digest_len},
 	};
 

@@ -1,6 +1,14 @@
 #include "redis_args.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+
 #include "mem.h"
+
+struct bytes redis_number(char text[REDIS_NUMBER_MAX], uint64_t n)
+{
+	return (struct bytes){text, (size_t)snprintf(text, REDIS_NUMBER_MAX, "%" PRIu64, n)};
+}
 
 size_t redis_args_size(const struct bytes *argv, size_t argc)
 {
