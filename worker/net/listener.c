@@ -26,6 +26,9 @@ struct listener {
 	void *ctx;
 	struct bytes answer;
 	int spare; /* a descriptor to give up when there is no other; -1: none */
+	/* How many are accepted in a turn before the next one is looked at: as many as came lately, since to
+	 * ask in vain takes as long as to accept. */
+	int appetite;
 };
 
 /* Errors of the one connection that was about to be accepted, or none at all (accept(2), "Error handling").
@@ -133,10 +136,13 @@ static void on_readable(struct ev_loop *ev, struct ev_io *w, int events)
 {
 	struct listener *ln = container_of(w, struct listener, io);
 
-	for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
-		if (!accept_one(ln))
+	for (int i = 0; i < ln->appetite; i++) {
+		if (!accept_one(ln)) {
+			ln->appetite = i > 0 ? i : 1;
 			return;
+		}
 	}
+	ln->appetite = ln->appetite < ACCEPTS_PER_TURN / 2 ? 2 * ln->appetite : ACCEPTS_PER_TURN;
 }
 
 struct listener *listener_new(struct loop *l, int fd,
@@ -148,6 +154,7 @@ struct listener *listener_new(struct loop *l, int fd,
 	ln->on_accept = on_accept;
 	ln->ctx = ctx;
 	ln->pause.fire = on_pause_over;
+	ln->appetite = 1;
 	take_spare(ln);
 	ev_io_init(&ln->io, on_readable, fd, EV_READ);
 	ev_io_start(loop_ev(l), &ln->io);
