@@ -82,13 +82,26 @@ static void after_flush(struct conn *c)
 	}
 }
 
-static void conn_flush(struct conn *c)
+static ssize_t write_one(struct conn *c)
+{
+	struct iovec iov;
+
+	return stream_writev(&c->stream, &iov, outq_gather(&c->out, &iov, 1));
+}
+
+static ssize_t write_some(struct conn *c)
 {
 	struct iovec iov[OUTQ_MAX_IOV];
 
+	return stream_writev(&c->stream, iov, outq_gather(&c->out, iov, OUTQ_MAX_IOV));
+}
+
+static void conn_flush(struct conn *c)
+{
 	while (c->phase != PHASE_DEAD && !outq_empty(&c->out)) {
-		int count = outq_gather(&c->out, iov, OUTQ_MAX_IOV);
-		ssize_t n = stream_writev(&c->stream, iov, count);
+		/* The kilobyte of write_some(), which the hardened compiler fills, is a quarter of all instructions of a
+		 * delivery (callgrind: 574, and 416 without it). */
+		ssize_t n = c->out.count == 1 ? write_one(c) : write_some(c);
 
 		if (n == STREAM_AGAIN) {
 			stream_want_write(&c->stream, true);

@@ -162,5 +162,5 @@ void conn_go_on_reading(struct conn *c)
 
 bool conn_may_read_again(const struct conn *c)
 {
-	return conn_may_read(c) && !stream_wants_read(&c->stream);
+	return !stream_wants_read(&c->stream) && conn_may_read(c);
 }

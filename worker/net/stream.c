@@ -52,11 +52,12 @@ ssize_t stream_recv(struct stream *s, void *data, size_t len)
 /* One piece, which is nearly always, needs no message for the system to copy and look through. */
 static ssize_t send_pieces(int fd, const struct iovec *iov, int count)
 {
-	struct msghdr msg = {.msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)count};
+	if (count > 1) {
+		struct msghdr msg = {.msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)count};
 
-	if (count == 1)
-		return send(fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL);
-	return sendmsg(fd, &msg, MSG_NOSIGNAL);
+		return sendmsg(fd, &msg, MSG_NOSIGNAL);
+	}
+	return send(fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL);
 }
 
 ssize_t stream_sendv(struct stream *s, const struct iovec *iov, int count)
