@@ -738,6 +738,19 @@ static void pings_come_regularly_after_a_random_first(void **state)
 	assert_true(most - least > 3000);
 }
 
+/* In rounds: the worker is not woken for each. */
+static void pings_of_many_go_out_together(void **state)
+{
+	for (int i = 0; i < 50; i++) {
+		fake_conn_free(&t.conn);
+		open_conn(&t.conn, &(struct session_params){0});
+		fake_loop_advance(7);
+		connect_client();
+		assert_true(wait_for_ping(30000) > 0);
+		assert_int_equal(clock_ms() % 250, 0);
+	}
+}
+
 static void only_a_pong_is_a_sign_of_life(void **state)
 {
 	connect_client();
@@ -949,6 +962,7 @@ int main(void)
 		TEST(every_command_is_answered_once_and_in_its_place),
 		TEST(whoever_does_not_connect_is_stale),
 		TEST(pings_come_regularly_after_a_random_first),
+		TEST(pings_of_many_go_out_together),
 		TEST(only_a_pong_is_a_sign_of_life),
 		TEST(one_pong_for_each_ping),
 		TEST(a_pong_that_is_held_back_is_not_missed),

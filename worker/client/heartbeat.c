@@ -12,6 +12,8 @@
 /* A worker that looks so late was stopped, or starved: the pong may wait unread behind many others. */
 enum { OWN_DELAY_MS = 1000 };
 
+enum { ROUNDS = 100 };
+
 static uint64_t ping_interval(const struct session *s)
 {
 	return s->clients->config->client.ping_interval_ms;
@@ -57,15 +59,33 @@ void heartbeat_open(struct session *s)
 	heartbeat_arm(s);
 }
 
+/* Pings go out together, in so many rounds an interval: to wake for each alone, and for its pong, costs as
+ * much as both. The round before that moment. */
+static uint64_t round_before(const struct session *s, uint64_t ms)
+{
+	uint64_t step_ms = ping_interval(s) / ROUNDS;
+
+	return step_ms < 2 ? ms : ms - ms % step_ms;
+}
+
+/* The rhythm is kept, unless the worker was stopped for longer than that. */
+static uint64_t next_ping(const struct session *s, uint64_t now)
+{
+	uint64_t next = s->due_ms + ping_interval(s);
+
+	return next > now ? next : round_before(s, now + ping_interval(s));
+}
+
 /* Clients that come back in one instant, after a deploy, are not pinged in one. */
 void heartbeat_start(struct session *s)
 {
 	uint32_t interval_ms = (uint32_t)ping_interval(s);
-	uint32_t half_ms = interval_ms / 2;
+	uint32_t least_ms = interval_ms / 2 + interval_ms / ROUNDS;
 
 	s->due_ms = 0;
 	if (interval_ms > 0)
-		s->due_ms = clock_ms() + half_ms + arc4random_uniform(interval_ms - half_ms);
+		s->due_ms = round_before(s,
+		                         clock_ms() + least_ms + arc4random_uniform(interval_ms - least_ms));
 	heartbeat_arm(s);
 }
 
@@ -99,7 +119,7 @@ static void check_ping(struct session *s, uint64_t now)
 {
 	if (s->phase != SESSION_CONNECTED || s->due_ms == 0 || now < s->due_ms)
 		return;
-	s->due_ms = now + ping_interval(s);
+	s->due_ms = next_ping(s, now);
 	if (s->pong_due_ms != 0)
 		return;
 	if (heartbeat_wants_pong(s))
