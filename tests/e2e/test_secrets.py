@@ -25,7 +25,7 @@ class LockedRedis(RedisServer):
 		try:
 			self.call("AUTH", PASSWORD)
 		except OSError:
-			self._disconnect()
+			self.disconnect()
 			return False
 		return super()._answers()
 

@@ -5,7 +5,7 @@ from lib.redis_server import RedisClient, RedisError
 
 from .faults import REPLICATED
 
-CALL_S = 3.0  # of a publisher: who hangs on a frozen master must look for its successor
+CALL_S = 1.0  # of a publisher: who hangs on a frozen master must look for its successor
 EVERYWHERE = REPLICATED - {"sentinel-killed", "slots-moved"} | {
 	"calm", "functions-flushed", "subscriber-links-killed", "command-links-killed", "all-links-killed", "subscriber-links-overrun",
 	"redis-paused", "redis-flushed", "workers-killed", "workers-frozen", "master-killed", "master-frozen", "broker-restarted",
@@ -39,6 +39,7 @@ class Replicated:
 					connection.call(*words)
 				finally:
 					connection.close()
+				server.disconnect()  # which may be among those that were killed
 			except (OSError, RedisError) as error:
 				if "READONLY" not in str(error):
 					raise

@@ -1,6 +1,7 @@
 """A Redis Cluster of real redis-servers, and a client for it of a few lines."""
 
 import binascii
+import random
 import time
 
 from . import process
@@ -76,7 +77,7 @@ class ClusterClient:
 	def call_with_key(self, key, *words):
 		"""Only what was not carried out is tried again: a connection that breaks raises OSError."""
 		slot, deadline = slot_of(key), process.now() + self.patience
-		port, asking = self.owners.get(slot) or self.cluster.ports()[0], False
+		port, asking = self.owners.get(slot) or random.choice(self.cluster.ports()), False
 		while True:
 			try:
 				return self._call(port, asking, words)

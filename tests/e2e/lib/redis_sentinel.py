@@ -277,7 +277,7 @@ class WithPassword:
 			try:
 				return self._client.call(*words)
 			except ConnectionError:
-				self._disconnect()
+				self.disconnect()
 		raise ConnectionError("Redis closes each connection")
 
 	def connect(self, timeout=5.0):

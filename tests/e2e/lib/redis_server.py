@@ -83,7 +83,7 @@ class RedisServer:
 		try:
 			return self.call("PING") == "PONG"
 		except (OSError, RedisError):
-			self._disconnect()
+			self.disconnect()
 			return False
 
 	def call(self, *words):
@@ -95,17 +95,17 @@ class RedisServer:
 		"""Returns the number of connections that got it."""
 		return self.call("PUBLISH", prefix + channel, data)
 
-	def _disconnect(self):
+	def disconnect(self):
 		if self._client:
 			self._client.close()
 			self._client = None
 
 	def kill(self):
-		self._disconnect()
+		self.disconnect()
 		process.stop(self.process, signal.SIGKILL)
 
 	def freeze(self):
-		self._disconnect()
+		self.disconnect()
 		self.process.send_signal(signal.SIGSTOP)
 
 	def thaw(self):
