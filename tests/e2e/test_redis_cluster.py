@@ -12,7 +12,7 @@ import pytest
 from lib import broker as command
 from lib import process
 from lib.broker import OPEN, Broker, merge
-from lib.client import Client
+from lib.client import Client, ErrorReply
 from lib.redis_cluster import RedisCluster, slot_of
 from lib.redis_server import RedisError
 
@@ -372,6 +372,26 @@ def test_a_master_that_does_not_answer_is_named_by_readiness(cluster):
 		victim.call("CLIENT", "PAUSE", 6000, "ALL")
 		wait_not_ready(broker, f"127.0.0.1:{victim.port}")
 		wait_ready(broker)
+
+
+def test_while_one_master_does_not_answer_channels_of_the_others_are_served_to_new_clients(cluster):
+	with Broker(merge(OPEN, HISTORY), cluster) as broker, Client(broker.port) as client:
+		victim, *others = cluster.masters()
+		lost, *channels = [cluster.channel_at(node, "alone") for node in (victim, *others)]
+		epochs = [fcall(cluster, "fanfare_publish", channel, 1)[1].decode() for channel in channels]
+		victim.call("CLIENT", "PAUSE", 6000, "ALL")
+		wait_not_ready(broker, f"127.0.0.1:{victim.port}")
+		for channel, epoch in zip(channels, epochs):
+			answer = client.call("subscribe", {"channel": channel, "recover": True, "offset": 0, "epoch": epoch})
+			assert [pub["data"] for pub in answer["publications"]] == [1], answer
+			client.publish(channel, 2)
+			assert client.publication() == (channel, 2)
+		refused = client.send("subscribe", {"channel": lost})
+		with pytest.raises(ErrorReply, match="100"):
+			client.reply(refused, "subscribe")
+		assert broker.ready()[0] == 503
+		wait_ready(broker)
+		client.subscribe(lost)
 
 
 def test_a_master_that_forgets_everything_is_told_to_subscribers(broker, cluster):

@@ -60,6 +60,11 @@ bool redis_ready(const struct redis *r, const char **reason)
 	return r->ready;
 }
 
+bool redis_hears(const struct redis *r, struct bytes channel)
+{
+	return r->ready;
+}
+
 void fake_redis_set_ready(bool ready)
 {
 	if (the->ready == ready)

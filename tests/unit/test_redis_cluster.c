@@ -643,6 +643,22 @@ static void a_node_that_is_not_heard_is_named(void **state)
 	WAIT_FOR(&world, 3000, is_ready(&world));
 }
 
+static void a_node_that_is_not_heard_does_not_silence_the_others(void **state)
+{
+	struct listener_sub l;
+
+	start();
+	assert_true(redis_hears(world.redis, BYTES_OF_STR(low)) &&
+	            redis_hears(world.redis, BYTES_OF_STR(high)));
+	nodes[1].mock.on_command = hears_nothing;
+	WAIT_FOR(&world, 3000, !is_ready(&world));
+	assert_true(redis_hears(world.redis, BYTES_OF_STR(low)));
+	assert_false(redis_hears(world.redis, BYTES_OF_STR(high)));
+	listen_on(&world, &l, low);
+	WAIT_FOR(&world, 2000, l.confirmed == 1);
+	redis_sub_close(&l.sub);
+}
+
 /* --- maps --- */
 
 static void a_bad_map_changes_nothing(void **state)
@@ -751,6 +767,7 @@ int main(void)
 		TEST(every_node_has_a_canary_in_a_slot_of_its_own),
 		TEST(a_canary_whose_slot_moves_gets_another_channel),
 		TEST(a_node_that_is_not_heard_is_named),
+		TEST(a_node_that_is_not_heard_does_not_silence_the_others),
 		TEST(a_bad_map_changes_nothing),
 		TEST(the_map_is_not_asked_for_without_pause),
 		TEST(a_node_without_slots_is_left),

@@ -104,6 +104,19 @@ static void on_confirmed(void *owner)
 		settle(ch, ERROR_NONE);
 }
 
+/* Those for which there is no Redis now. Answering them may make new ones. */
+static void collect_gone(struct hub *h, struct list *gone)
+{
+	list_for_each (node, &h->unsure) {
+		struct channel *ch = container_of(node, struct channel, unsure);
+
+		if (redis_hears(h->redis, channel_redis_name(ch)))
+			continue;
+		list_remove(node);
+		list_append(gone, node);
+	}
+}
+
 /* A subscribe that waits for a Redis that is gone is answered now: clients give up a subscribe after some
  * seconds and then drop their whole connection, but an error makes them try again. */
 static void on_ready(void *ctx, bool ready, const char *reason)
@@ -113,7 +126,7 @@ static void on_ready(void *ctx, bool ready, const char *reason)
 
 	list_init(&gone);
 	if (!ready)
-		list_move_all(&gone, &h->unsure);
+		collect_gone(h, &gone);
 	while (!list_empty(&gone))
 		settle(container_of(gone.next, struct channel, unsure), ERROR_INTERNAL);
 	h->events.ready(h->events.ctx, ready, reason);
@@ -207,15 +220,36 @@ static bool is_confirmed(const struct channel *ch)
 	return ch != NULL && redis_sub_confirmed(ch->sub);
 }
 
+void hub_put_redis_name(const struct hub *h, struct buf *out, struct bytes channel)
+{
+	buf_put_bytes(out, h->prefix);
+	buf_put_bytes(out, channel);
+}
+
+/* Whether Redis can confirm a subscription of it now. */
+static bool can_confirm(const struct hub *h, struct bytes channel)
+{
+	const char *reason;
+	struct buf name;
+	bool hears;
+
+	if (redis_ready(h->redis, &reason))
+		return true;
+	buf_init(&name, h->prefix.len + channel.len);
+	hub_put_redis_name(h, &name, channel);
+	hears = buf_ok(&name) && redis_hears(h->redis, buf_bytes(&name));
+	buf_free(&name);
+	return hears;
+}
+
 bool hub_subscribe(struct hub *h, struct bytes channel, struct subscription *s, const struct want *want,
                    enum error_code *error)
 {
 	struct channel *ch = map_get(&h->channels, channel);
-	const char *reason;
 	bool ready;
 
 	*error = ERROR_NONE;
-	if (!is_confirmed(ch) && !redis_ready(h->redis, &reason)) {
+	if (!is_confirmed(ch) && !can_confirm(h, channel)) {
 		*error = ERROR_INTERNAL;
 		return false;
 	}

@@ -30,5 +30,7 @@ struct hub {
 	struct history_queries queries;
 };
 
+/* How the channel is called in Redis, appended; the buffer needs room for the prefix and the name. */
+void hub_put_redis_name(const struct hub *h, struct buf *out, struct bytes channel);
 /* Ends a channel_walk_begin(), and drops the channel if nobody is left. */
 void hub_let_go(struct channel *ch);

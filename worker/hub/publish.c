@@ -117,8 +117,7 @@ struct hub_publish *hub_publish(struct hub *h, struct bytes channel, const struc
 	struct buf name;
 
 	buf_init(&name, h->prefix.len + channel.len);
-	buf_put_bytes(&name, h->prefix);
-	buf_put_bytes(&name, channel);
+	hub_put_redis_name(h, &name, channel);
 	publish = buf_ok(&name) ? start(h, channel, buf_bytes(&name), p) : NULL;
 	if (publish != NULL) {
 		publish->done = done;

@@ -141,6 +141,14 @@ bool redis_ready(const struct redis *r, const char **reason)
 	                          : redis_node_ready(&r->node, reason);
 }
 
+bool redis_hears(const struct redis *r, struct bytes channel)
+{
+	const char *reason;
+
+	return r->cluster != NULL ? redis_cluster_hears(r->cluster, channel)
+	                          : redis_node_ready(&r->node, &reason);
+}
+
 struct redis_sub *redis_sub_open(struct redis *r, struct bytes channel, void *owner)
 {
 	return r->cluster != NULL ? cluster_subs_open(&r->cluster->subs, channel, owner)

@@ -38,7 +38,8 @@ struct redis_events {
 	 * loss of the link: between the loss and this, messages may have been missed. Not when a link was
 	 * replaced without missing any. Never called from within redis_sub_open(). */
 	void (*on_confirmed)(void *owner);
-	/* redis_ready() changed. The reason is of use only when it is not ready, and until this returns. */
+	/* redis_ready() changed, or while it is not ready what redis_hears() says. The reason is of use only
+	 * when it is not ready, and until this returns. */
 	void (*on_ready)(void *ctx, bool ready, const char *reason);
 	void *ctx;
 };
@@ -55,6 +56,9 @@ void redis_free(struct redis **r);
  * lives until the next turn. Single channels do not count: one that Redis forbids (NOPERM) is never
  * confirmed; that is logged, and the worker is ready. */
 bool redis_ready(const struct redis *r, const char **reason);
+/* Whether what is published on the Redis channel can be heard: as redis_ready(), but in a Redis Cluster it is
+ * the master of its slot alone that counts. */
+bool redis_hears(const struct redis *r, struct bytes channel);
 
 /* Wants the Redis channel (full name, with prefix, of 1 to 4096 bytes of any kind), which must not be open
  * already. One that still lingers may be confirmed at once: redis_sub_confirmed() tells, and on_confirmed is

@@ -91,9 +91,9 @@ static void on_look(struct task *t)
 	bool was_ready = c->ready;
 
 	c->ready = find_ready(c);
-	if (c->ready == was_ready)
+	if (c->ready && was_ready)
 		return;
-	if (!c->ready)
+	if (!c->ready && was_ready)
 		cluster_map_want(&c->map);
 	c->events.on_ready(c->events.ctx, c->ready, c->reason);
 }
@@ -107,6 +107,14 @@ bool redis_cluster_ready(const struct redis_cluster *c, const char **reason)
 {
 	*reason = c->reason;
 	return c->ready;
+}
+
+bool redis_cluster_hears(const struct redis_cluster *c, struct bytes channel)
+{
+	const struct cluster_node *n = c->owner[redis_slot_of(channel)];
+	const char *reason;
+
+	return n != NULL && redis_node_ready(&n->node, &reason);
 }
 
 /* --- nodes --- */
