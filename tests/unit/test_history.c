@@ -609,6 +609,49 @@ static void a_stream_that_parted_is_a_loss(void **state)
 	assert_true(c->lost);
 }
 
+/* A master that has a successor and does not know it yet may tell of one more publication, which comes
+ * through the successor. What that one tells later of the same offset must not be taken for a repetition. */
+static void a_stream_that_parts_before_our_eyes_is_a_loss(void **state)
+{
+	struct client *c = &t.clients[0];
+
+	for (unsigned behind = 1; behind <= 2; behind++) {
+		go_live(c);
+		publish_many(5);
+		arrive_all();
+		t.top -= behind;
+		t.writes_lost++;
+		publish();
+		assert_int_equal(fake_redis_calls(), 0);
+		arrive_all();
+		assert_int_equal(fake_redis_calls(), 1);
+		answer_all();
+		assert_true(c->lost);
+	}
+}
+
+/* The same the other way round: it is the old master's that comes late. */
+static void a_stray_of_another_master_is_dropped(void **state)
+{
+	struct client *c = &t.clients[0];
+	char *stray;
+
+	go_live(c);
+	publish_many(5);
+	arrive_all();
+	t.writes_lost++;
+	t.written_by[4] = t.writes_lost;
+	stray = payload_of(4);
+	t.written_by[4] = 0;
+	fake_redis_message("pre:news", stray);
+	mem_free(stray);
+	answer_all();
+	publish();
+	arrive_all();
+	assert_false(c->lost);
+	assert_int_equal(c->count, 6);
+}
+
 static const char removal[] = "{\"fanfare\":1,\"history_removed\":true}";
 
 /* The read was carried out before the removal, and is answered after the message that tells of it. */
@@ -1093,6 +1136,8 @@ int main(void)
 		TEST(a_made_up_publication_harms_nobody),
 		TEST(a_redis_that_fell_back_is_a_loss),
 		TEST(a_stream_that_parted_is_a_loss),
+		TEST(a_stream_that_parts_before_our_eyes_is_a_loss),
+		TEST(a_stray_of_another_master_is_dropped),
 		TEST(what_clients_ask_is_read_a_few_at_a_time),
 		TEST(what_clients_ask_does_not_wait_for_ever),
 		TEST(what_is_removed_while_it_is_read_does_not_come_back),

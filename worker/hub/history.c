@@ -180,6 +180,24 @@ static enum fit fit(const struct history *h, const struct publication *p)
 	return p->offset == h->position.offset + 1 ? FITS : BEYOND;
 }
 
+/* Whether it is known that another publication stands at that offset: two masters have told of it, and only
+ * one of them is one. */
+static bool contradicts(const struct history *h, uint64_t offset, struct bytes payload)
+{
+	if (offset == h->position.offset)
+		return h->newest_hash != 0 && map_hash(payload) != h->newest_hash;
+	if (h->recent.count == 0 || offset < recent_first(&h->recent) || offset > h->recent.last)
+		return false;
+	return !bytes_eq(recent_get(&h->recent, offset), payload);
+}
+
+static void take_repeated(struct history *h, uint64_t offset, struct bytes payload)
+{
+	metrics_inc(publications_repeated);
+	if (contradicts(h, offset, payload))
+		history_doubt(h);
+}
+
 static void hold(struct history *h, const struct publication *p, struct bytes payload)
 {
 	struct held *held = NULL;
@@ -216,7 +234,7 @@ void history_message(struct history *h, const struct publication *p, struct byte
 		return;
 	}
 	switch (fit(h, p)) {
-	case REPEATED: metrics_inc(publications_repeated); return;
+	case REPEATED: take_repeated(h, p->offset, payload); return;
 	case FITS:
 		advance(h, p->offset, payload);
 		history_reads_verified(h);
