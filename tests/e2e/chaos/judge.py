@@ -218,16 +218,18 @@ class Judge:
 
 	# --- signals of loss ---
 
-	def lost_is_true(self, channel, epoch, position, new_epoch):
-		"""Whether a subscriber may be told that what it has is not what Redis has: the epoch is another one, or something up
-		to its position was replaced."""
-		return epoch != new_epoch or any(e == epoch and offset <= position for e, offset in self.contradictions[channel])
+	def lost_is_true(self, channel, epoch, position, since, new_epoch):
+		"""Whether a subscriber that is there since then may be told that what it has is not what Redis has: the epoch is another
+		one, or something up to its position was replaced, or is gone."""
+		return epoch != new_epoch or any(e == epoch and offset <= position for e, offset in self.contradictions[channel]) or any(
+			when > since and tops[channel][0] == epoch.encode() and tops[channel][1] < position for when, tops in self.world.marks)
 
 
 class _KeptWalk:
 	def __init__(self, judge, record, channel):
 		self.judge, self.record, self.channel = judge, record, channel
 		self.epoch = self.position = None
+		self.since = 0.0  # when it got there
 		self.lost = False  # told by the broker, and not subscribed again yet
 		self.replaced = None  # a publication that it got and that Redis lost, until it is told
 
@@ -253,7 +255,7 @@ class _KeptWalk:
 			self.violate(when, "signal", "subscribed as if for the first time")
 			self.epoch, self.position = epoch, offset
 		elif recovered:
-			if lost and self.judge.lost_is_true(self.channel, self.epoch, self.position, epoch):
+			if lost and self.judge.lost_is_true(self.channel, self.epoch, self.position, self.since, epoch):
 				self.judge.told.append(when)
 				self.replaced = None
 			elif lost:
@@ -266,7 +268,7 @@ class _KeptWalk:
 
 	def _take_loss(self, when, epoch, offset):
 		self.replaced = None
-		if self.judge.lost_is_true(self.channel, self.epoch, self.position, epoch):
+		if self.judge.lost_is_true(self.channel, self.epoch, self.position, self.since, epoch):
 			self.judge.told.append(when)
 		else:
 			self.judge.resyncs.append(when)
@@ -285,7 +287,7 @@ class _KeptWalk:
 			self.violate(when, "lost", f"{offset} ({key}) came after {self.position} of {self.epoch}")
 		if not self.judge.agree(when, self.channel, self.epoch, offset, key, f"{self.record.name} got"):
 			self.replaced = key
-		self.position = offset
+		self.position, self.since = offset, when
 
 	def end(self):
 		if self.replaced:
@@ -300,6 +302,7 @@ class _PlainWalk:
 	def __init__(self, judge, record, channel):
 		self.judge, self.record, self.channel = judge, record, channel
 		self.newest = {}  # publisher: number
+		self.strays = set()  # given up by their publisher, who went on; the server that had them published them when it could
 
 	def take(self, when, kind, *rest):
 		if kind == Record.SUBSCRIBED:
@@ -307,10 +310,12 @@ class _PlainWalk:
 		elif kind == Record.PUBLICATION:
 			key = rest[1]
 			publisher, number = key.rsplit(":", 1)
-			if int(number) <= self.newest.get(publisher, 0):
+			if self.judge.world.topology.loses_on_failover and key not in self.judge.ledger.acked and key not in self.strays:
+				self.strays.add(key)
+			elif int(number) <= self.newest.get(publisher, 0):
 				self.judge.violate(
 					when, "doubled", f"{self.record.name} {self.channel}: {key} came after {self.newest[publisher]}")
-			self.newest[publisher] = int(number)
+			self.newest[publisher] = max(int(number), self.newest.get(publisher, 0))
 
 	def end(self):
 		if f"over:{self.channel}" not in self.newest:

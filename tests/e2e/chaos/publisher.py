@@ -66,6 +66,7 @@ class RedisPublisher(Publisher):
 		"""None when it is not known whether Redis did it."""
 		try:
 			self.connection = self.connection or self.redis.client(channel, PATIENCE_S)
+			self.check_current()
 			return self.connection.call(*words)
 		except (OSError, RedisError) as error:
 			if self.connection and isinstance(error, RedisError):
@@ -73,6 +74,10 @@ class RedisPublisher(Publisher):
 			else:
 				self.disconnect()
 			return None
+
+	def check_current(self):
+		if not self.redis.is_current(self.connection):
+			raise ConnectionError("another server has taken over")
 
 	def disconnect(self):
 		if self.connection:
@@ -94,10 +99,12 @@ class FunctionPublisher(RedisPublisher):
 
 
 class PlainPublisher(RedisPublisher):
-	"""A number that may have been lost is not published again: it would come twice."""
+	"""A number that may have been lost is not published again: it would come twice. What was taken by a server that had lost its
+	place meanwhile counts as lost."""
 
 	def publish(self, channel, key):
-		if self.call(channel, self.redis.publish_command, f"fanfare:{channel}", self.data(key)) is not None:
+		answer = self.call(channel, self.redis.publish_command, f"fanfare:{channel}", self.data(key))
+		if answer is not None and self.connection and self.redis.is_current(self.connection):
 			self.ledger.ack(key)
 		else:
 			time.sleep(AGAIN_S)

@@ -28,6 +28,20 @@ class Sentinels(Replicated):
 			raise ConnectionError("not a master yet")
 		return client
 
+	def is_current(self, client):
+		"""A master that was replaced does not know it for ten seconds, and takes what nobody will ever hear."""
+		return client.socket.getpeername()[1] == self.redis.master().port
+
+	def command(self, *words):
+		"""The connections of sentinels are spared: without them for a second, they have the master replaced."""
+		if words[:3] != ("CLIENT", "KILL", "TYPE"):
+			return super().command(*words)
+		for server in self.servers():
+			for line in server.call("CLIENT", "LIST", "TYPE", words[3]).decode().splitlines():
+				client = dict(word.split("=", 1) for word in line.split(" "))
+				if not client["name"].startswith("sentinel-"):
+					server.call("CLIENT", "KILL", "ID", client["id"], "SKIPME", "yes")
+
 	def a_master(self, rng):
 		return self.redis.master()
 

@@ -1,6 +1,6 @@
 """The topology of one Redis, with a proxy before it for each broker.
 
-What chaos needs of any topology: address(), config, program_arguments, client(), redirected(), publish_command, publish_options,
+What chaos needs of any topology: address(), config, program_arguments, client(), redirected(), is_current(), publish_command, publish_options,
 loses_on_failover, faults(), stop(); and what the faults that it offers are done with.
 """
 
@@ -43,6 +43,10 @@ class Single:
 	def redirected(self, client, error):
 		"""The connection to go on with after an error reply; None: a new one."""
 		return client
+
+	def is_current(self, client):
+		"""Whether what is published there is what brokers are to hear."""
+		return True
 
 	def faults(self):
 		"""Which kinds of faults it can have."""

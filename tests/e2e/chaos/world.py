@@ -63,6 +63,7 @@ class World:
 		self.rng, self.size, self.log = random.Random(seed), size, log
 		self.folder = tempfile.TemporaryDirectory(prefix="fanfare-chaos-")
 		self.ledger, self.rounds, self.records, self.sdks, self.publishers = Ledger(), [], [], [], []
+		self.marks = []  # (time, {channel: (epoch, offset)}), what Redis had when one server had taken over from another
 		self.broker_clock, self.redis_clock = Clock(self._folder("brokers")), Clock(self._folder("redis"))
 		self.topology = topology(size.brokers, self.redis_clock.environment)
 		self.quiet_channels = [f"quiet{n}" for n in range(1, size.quiet + 1)]
@@ -209,12 +210,23 @@ class World:
 		self.now.fault.act(self)
 		live = self._await_all(name, self.now.end)
 		self._wait(lambda: all(key in self.ledger.acked for _, key in self.now.quiet), 30)
+		if self.topology.loses_on_failover and self.now.fault.of == "redis":
+			self._mark()
 		time.sleep(self.rng.uniform(0.5, 1.5))
 		self.now.refused = len(self.watchers.refused) + len(self.readiness.refused) - refused
 		self.now.over = time.monotonic()
 		self.rounds.append(self.now)
 		self.log(f"  {name} {self.now.detail}: {self.now.end - self.now.begin:.1f} s, over after {self.now.over - self.now.end:.1f} s")
 		return live
+
+	def _mark(self):
+		connection = self.topology.client(None, 10)
+		tops = {}
+		for channel in [*BUSY, *self.quiet_channels]:
+			epoch, offset = connection.call("HMGET", f"{{fanfare:{channel}}}.meta", "epoch", "offset")
+			tops[channel] = epoch, int(offset or 0)
+		connection.close()
+		self.marks.append((time.monotonic(), tops))
 
 	# --- the end ---
 
