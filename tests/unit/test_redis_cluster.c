@@ -508,6 +508,23 @@ static void a_subscription_that_is_ended_by_redis_moves(void **state)
 	redis_sub_close(&l.sub);
 }
 
+/* What is not heard until then is lost, for channels without history. */
+static void a_subscription_that_is_ended_by_redis_does_not_wait_for_the_map(void **state)
+{
+	struct listener_sub l;
+
+	start_and_settle();
+	listen_on(&world, &l, low);
+	WAIT_FOR(&world, 2000, l.confirmed == 1);
+	instead = "-ERR not now\r\n";
+	owner[slot_of(low)] = 1;
+	drop_channel(mock_subscriber(&nodes[0].mock, low), low);
+	WAIT_FOR(&world, 2000, l.confirmed == 2);
+	assert_non_null(mock_subscriber(&nodes[1].mock, low));
+	STAYS_SO(&world, 300, l.confirmed == 2);
+	redis_sub_close(&l.sub);
+}
+
 static void a_subscription_is_led_away_by_moved(void **state)
 {
 	struct listener_sub l;
@@ -716,6 +733,29 @@ static void a_node_without_slots_is_left(void **state)
 	redis_sub_close(&l.sub);
 }
 
+static bool is_frozen(struct mock_conn *c, const redisReply *command)
+{
+	return true;
+}
+
+/* Long before its links are given up. */
+static void a_node_that_is_silent_is_not_waited_for_by_the_map(void **state)
+{
+	struct listener_sub l;
+
+	world.config.redis.call_timeout_ms = world.config.redis.canary_timeout_ms = 20000;
+	start_and_settle();
+	listen_on(&world, &l, low);
+	WAIT_FOR(&world, 2000, l.confirmed == 1);
+	nodes[0].mock.on_command = is_frozen;
+	for (int slot = 0; slot < REDIS_SLOTS; slot++)
+		owner[slot] = claimed[slot] = 1;
+	WAIT_FOR(&world, 4000, l.confirmed == 2);
+	assert_non_null(mock_subscriber(&nodes[1].mock, low));
+	assert_true(is_ready(&world));
+	redis_sub_close(&l.sub);
+}
+
 static void a_node_may_be_gone_from_the_start(void **state)
 {
 	nodes[0].mock.refuse = true;
@@ -759,6 +799,7 @@ int main(void)
 		TEST(subscriptions_are_where_their_slot_is),
 		TEST(what_is_published_here_is_heard_here),
 		TEST(a_subscription_that_is_ended_by_redis_moves),
+		TEST(a_subscription_that_is_ended_by_redis_does_not_wait_for_the_map),
 		TEST(a_subscription_is_led_away_by_moved),
 		TEST(a_subscription_follows_the_map_without_being_told),
 		TEST(a_subscription_waits_while_nobody_takes_it),
@@ -771,6 +812,7 @@ int main(void)
 		TEST(a_bad_map_changes_nothing),
 		TEST(the_map_is_not_asked_for_without_pause),
 		TEST(a_node_without_slots_is_left),
+		TEST(a_node_that_is_silent_is_not_waited_for_by_the_map),
 		TEST(a_node_may_be_gone_from_the_start),
 		TEST(nothing_answers_and_it_says_so),
 	};

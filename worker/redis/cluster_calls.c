@@ -154,7 +154,7 @@ static bool is_up(const struct cluster_node *n)
 static bool try_to_send(struct cluster_call *call)
 {
 	struct redis_cluster *c = call->calls->cluster;
-	struct cluster_node *n = call->anywhere ? redis_cluster_any(c) : c->owner[call->slot];
+	struct cluster_node *n = call->anywhere ? redis_cluster_any(c, NULL) : c->owner[call->slot];
 
 	if (!is_up(n))
 		return false;

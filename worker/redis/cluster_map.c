@@ -107,6 +107,7 @@ static void ask_node(struct cluster_map *m, struct cluster_node *n)
 {
 	m->asked = n->place;
 	m->call = redis_calls_send(&n->node.calls, question, ARRAY_LEN(question), on_call_answered, m);
+	ask_in(m, CLUSTER_MAP_PATIENCE_MS);
 }
 
 /* --- over a link of our own --- */
@@ -146,10 +147,14 @@ static void ask_place(struct cluster_map *m)
 
 /* --- when --- */
 
-static void ask(struct cluster_map *m)
+/* Not `but`, unless it is NULL. */
+static void ask(struct cluster_map *m, const struct redis_place *but)
 {
-	struct cluster_node *n = redis_cluster_any(m->cluster);
+	struct cluster_node *n = redis_cluster_find(m->cluster, &m->first);
 
+	m->first = (struct redis_place){.host = ""};
+	if (n == NULL || redis_calls_trouble(&n->node.calls) != REDIS_FINE)
+		n = redis_cluster_any(m->cluster, but);
 	m->again = false;
 	m->asked_ms = clock_ms();
 	if (n != NULL)
@@ -158,14 +163,26 @@ static void ask(struct cluster_map *m)
 		ask_place(m);
 }
 
+/* A node that was frozen, say, and may have lost its slots by now. Its link is trusted for longer than that.
+ */
+static void ask_another(struct cluster_map *m)
+{
+	struct redis_place silent = m->asked;
+
+	redis_call_cancel(&m->call);
+	ask(m, &silent);
+}
+
 static void on_timer(struct timer *t)
 {
 	struct cluster_map *m = container_of(t, struct cluster_map, timer);
 
 	if (m->link.phase != LINK_DOWN)
 		redis_link_fail(&m->link, REDIS_SILENT, "does not answer");
-	else if (m->call == NULL)
-		ask(m);
+	else if (m->call != NULL)
+		ask_another(m);
+	else
+		ask(m, NULL);
 }
 
 void cluster_map_want(struct cluster_map *m)
@@ -175,6 +192,12 @@ void cluster_map_want(struct cluster_map *m)
 	m->again = true;
 	if (!is_asking(m))
 		ask_in(m, since_ms < CLUSTER_MAP_FLOOR_MS ? CLUSTER_MAP_FLOOR_MS - since_ms : 0);
+}
+
+void cluster_map_want_from(struct cluster_map *m, const struct redis_place *place)
+{
+	m->first = *place;
+	cluster_map_want(m);
 }
 
 void cluster_map_init(struct cluster_map *m, struct redis_cluster *c)

@@ -15,7 +15,8 @@
 enum {
 	CLUSTER_MAP_FLOOR_MS = 100,  /* between two questions, at least */
 	CLUSTER_MAP_UNSURE_MS = 500, /* while something is wrong */
-	CLUSTER_MAP_EVERY_MS = 5000,
+	CLUSTER_MAP_EVERY_MS = 1000,
+	CLUSTER_MAP_PATIENCE_MS = 300, /* with a node; then another one is asked */
 };
 
 struct redis_cluster;
@@ -29,8 +30,9 @@ struct cluster_map {
 	struct redis_link link;
 	struct redis_endpoint endpoint; /* of the link */
 	struct redis_place asked;
-	struct redis_call *call; /* the question under way over a node's link */
-	struct timer timer;      /* until the next question; with the link: for the answer */
+	struct redis_place first; /* to be asked next, should it answer; no host: any */
+	struct redis_call *call;  /* the question under way over a node's link */
+	struct timer timer;       /* until the next question, or for the answer */
 	uint64_t asked_ms;
 	bool again;            /* a change was told since the question was asked */
 	struct slot_map fresh; /* to be applied at the end of the turn */
@@ -44,3 +46,5 @@ void cluster_map_stop(struct cluster_map *m);
 void cluster_map_free(struct cluster_map *m);
 /* Asks as soon as it may. */
 void cluster_map_want(struct cluster_map *m);
+/* The same, of the node at that place: it has a slot since a moment ago, and others may not know yet. */
+void cluster_map_want_from(struct cluster_map *m, const struct redis_place *place);

@@ -128,10 +128,31 @@ void cluster_subs_confirmed(void *owner)
 	s->subs->cluster->events.on_confirmed(s->owner);
 }
 
-/* The map will tell where it is now, as a rule before the pause is over. */
-void cluster_subs_displaced(struct cluster_subs *subs, void *owner)
+/* False: Redis does not say where it is now, or no node is known there. */
+static bool follow(struct cluster_sub *s, const struct redis_reply *why)
 {
-	wait_for_place(owner);
+	struct redis_cluster *c = s->subs->cluster;
+	struct redis_redirect to;
+
+	if (!redis_redirect_read(why, &s->node->place, &to) || to.ask || to.slot != s->slot)
+		return false;
+	redis_cluster_moved(c, to.slot, &to.place);
+	if (c->owner[s->slot] == s->node)
+		return false;
+	put_in(s, &s->subs->homeless);
+	loop_defer(c->loop, &s->subs->house);
+	return true;
+}
+
+/* Who cannot be led is led by the map, as a rule before the pause is over. */
+void cluster_subs_displaced(struct cluster_subs *subs, void *owner, const struct redis_reply *why)
+{
+	struct cluster_sub *s = owner;
+
+	if (why == NULL)
+		redis_subs_again(s->at);
+	else if (!follow(s, why))
+		wait_for_place(s);
 }
 
 /* --- the face --- */

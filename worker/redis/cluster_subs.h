@@ -1,7 +1,8 @@
 /* Subscriptions in a Redis Cluster: each is opened at the node that has its slot, and moves when the slot
  * does. Moving ends the old one before it begins the new one, so that nothing is heard twice or in another
  * order; what is published in between is missed, so the owner is told again (on_confirmed), and looks after
- * it. */
+ * it. How long that takes is what is lost of channels without history, so the node that ended a subscription
+ * is asked at once where it is now, by subscribing again: MOVED leads there before there is a new map. */
 #pragma once
 
 #include <stdbool.h>
@@ -42,4 +43,4 @@ void cluster_subs_rehouse(struct cluster_subs *subs);
 
 void cluster_subs_message(void *owner, struct bytes payload);
 void cluster_subs_confirmed(void *owner);
-void cluster_subs_displaced(struct cluster_subs *subs, void *owner);
+void cluster_subs_displaced(struct cluster_subs *subs, void *owner, const struct redis_reply *why);

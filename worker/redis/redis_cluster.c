@@ -124,12 +124,12 @@ static void on_node_ready(void *ctx, struct redis_node *node)
 	redis_cluster_look(((struct cluster_node *)ctx)->cluster);
 }
 
-static void on_node_displaced(void *ctx, void *owner)
+static void on_node_displaced(void *ctx, void *owner, const struct redis_reply *why)
 {
 	struct cluster_node *n = ctx;
 
 	if (owner != NULL)
-		cluster_subs_displaced(&n->cluster->subs, owner);
+		cluster_subs_displaced(&n->cluster->subs, owner, why);
 	else
 		n->rehearse = true;
 	cluster_map_want(&n->cluster->map);
@@ -198,7 +198,7 @@ struct cluster_node *redis_cluster_find(const struct redis_cluster *c, const str
 	return n != NULL && !n->gone ? n : NULL;
 }
 
-struct cluster_node *redis_cluster_any(struct redis_cluster *c)
+struct cluster_node *redis_cluster_any(struct redis_cluster *c, const struct redis_place *but)
 {
 	struct cluster_node *n;
 	struct cluster_node *found = NULL;
@@ -206,8 +206,9 @@ struct cluster_node *redis_cluster_any(struct redis_cluster *c)
 	uint32_t seen = 0;
 
 	while ((n = map_next(&c->by_place, &cursor)) != NULL) {
-		if (!n->gone && redis_calls_trouble(&n->node.calls) == REDIS_FINE &&
-		    arc4random_uniform(++seen) == 0)
+		if (n->gone || redis_calls_trouble(&n->node.calls) != REDIS_FINE)
+			continue;
+		if ((but == NULL || !redis_place_eq(&n->place, but)) && arc4random_uniform(++seen) == 0)
 			found = n;
 	}
 	return found;
@@ -239,6 +240,7 @@ static void take_slots(struct redis_cluster *c, const struct slot_map *map, stru
 
 		if (map->owner[slot] != SLOT_NOBODY)
 			n = nodes[map->owner[slot]];
+		c->moved = c->moved || c->owner[slot] != n;
 		c->owner[slot] = n;
 		if (n == NULL)
 			continue;
@@ -266,7 +268,9 @@ void redis_cluster_apply(struct redis_cluster *c, const struct slot_map *map)
 	start_new(c, nodes, map->master_count);
 	mem_free(nodes);
 	c->known = true;
-	cluster_subs_rehouse(&c->subs);
+	if (c->moved)
+		cluster_subs_rehouse(&c->subs);
+	c->moved = false;
 	while ((n = map_next(&c->by_place, &cursor)) != NULL)
 		rehearse(n);
 	free_gone(c);
@@ -281,10 +285,11 @@ void redis_cluster_moved(struct redis_cluster *c, unsigned slot, const struct re
 	struct cluster_node *n = redis_cluster_find(c, place);
 	struct cluster_node *old = c->owner[slot];
 
-	cluster_map_want(&c->map);
+	cluster_map_want_from(&c->map, place);
 	if (n == NULL || n == old)
 		return;
 	c->owner[slot] = n;
+	c->moved = true;
 	n->slots++;
 	if (old != NULL)
 		old->slots--;

@@ -2,7 +2,7 @@
  * slot, follows what changes (failover, resharding, nodes that come and go), and keeps what redis.h promises
  * over it: cluster_subs leads subscriptions, cluster_calls leads calls, cluster_map asks for the slots.
  *
- * The map of the slots is asked for at the start, every few seconds, and at every sign that it is not true
+ * The map of the slots is asked for at the start, every second, and at every sign that it is not true
  * any more: MOVED, a subscription that Redis ended, a node in trouble; but not more often than every 100 ms.
  */
 #pragma once
@@ -45,6 +45,7 @@ struct redis_cluster {
 	struct map by_place;
 	struct cluster_node *owner[REDIS_SLOTS]; /* NULL: nobody's */
 	bool known;                              /* there was a map */
+	bool moved;                              /* a slot did, since subscriptions followed last */
 	struct cluster_map map;
 	struct cluster_subs subs;
 	struct cluster_calls calls;
@@ -70,7 +71,8 @@ void redis_cluster_apply(struct redis_cluster *c, const struct slot_map *map);
 void redis_cluster_moved(struct redis_cluster *c, unsigned slot, const struct redis_place *place);
 /* NULL when it is not known, or has no slots. */
 struct cluster_node *redis_cluster_find(const struct redis_cluster *c, const struct redis_place *place);
-/* Any node that answers; NULL: none does. Another one each time. */
-struct cluster_node *redis_cluster_any(struct redis_cluster *c);
+/* Any node that answers, but the one at that place (NULL: or that one, too); NULL: none does. Another one
+ * each time. */
+struct cluster_node *redis_cluster_any(struct redis_cluster *c, const struct redis_place *but);
 /* Readiness may have changed. */
 void redis_cluster_look(struct redis_cluster *c);

@@ -271,7 +271,7 @@ static void displaced(struct redis_feed *f, const struct redis_reply *reply)
 	s->at[f->slot].on = false;
 	if (f->to_confirm > 0)
 		f->to_confirm--;
-	f->events->on_displaced(f, s);
+	f->events->on_displaced(f, s, reply);
 	go_on(f);
 }
 

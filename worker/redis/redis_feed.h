@@ -48,8 +48,9 @@ struct redis_feed_events {
 	void (*on_settled)(struct redis_feed *f, struct node_sub *s);
 	/* redis_feed_late() changed. */
 	void (*on_late)(struct redis_feed *f);
-	/* Of a Redis Cluster: what was to be subscribed is not, as the slot is elsewhere, or nowhere. */
-	void (*on_displaced)(struct redis_feed *f, struct node_sub *s);
+	/* Of a Redis Cluster: what was to be subscribed is not, as the slot is elsewhere, or nowhere; why
+	 * says what Redis knows of that. */
+	void (*on_displaced)(struct redis_feed *f, struct node_sub *s, const struct redis_reply *why);
 	/* Of a Redis Cluster: nobody asked for it, but the channel is not subscribed any more. */
 	void (*on_lost)(struct redis_feed *f, struct bytes channel);
 };

@@ -347,11 +347,11 @@ static void on_late(struct redis_feed *f)
 		redis_handover_trust(h, REDIS_DOUBT_LATE);
 }
 
-static void on_displaced(struct redis_feed *f, struct node_sub *s)
+static void on_displaced(struct redis_feed *f, struct node_sub *s, const struct redis_reply *why)
 {
 	struct redis_handover *h = f->ctx;
 
-	redis_subs_displaced(h->subs, s);
+	redis_subs_led_away(h->subs, s, why);
 }
 
 /* While something is under way for it, Redis is still to say how it stands. */

@@ -182,11 +182,11 @@ static void on_node_message(void *ctx, struct bytes payload)
 	redis_canary_message(&n->canary, payload);
 }
 
-static void on_displaced(void *ctx, void *owner)
+static void on_displaced(void *ctx, void *owner, const struct redis_reply *why)
 {
 	struct redis_node *n = ctx;
 
-	n->on_displaced(n->ctx, owner);
+	n->on_displaced(n->ctx, owner, why);
 }
 
 /* --- the face --- */

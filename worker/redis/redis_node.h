@@ -29,7 +29,7 @@ struct redis_node {
 	uint64_t since_ms; /* not ready */
 	char reason[REDIS_ERROR_MAX + 64];
 	void (*on_ready)(void *ctx, struct redis_node *n);
-	void (*on_displaced)(void *ctx, void *owner);
+	void (*on_displaced)(void *ctx, void *owner, const struct redis_reply *why);
 	void *ctx;
 };
 
@@ -40,10 +40,10 @@ struct redis_node_setup {
 	const char *node_id;       /* of the worker; names the connections */
 	struct bytes node_channel; /* of the worker at this server, for canaries and markers; copied */
 	bool sharded;              /* it is a node of a Redis Cluster */
-	/* Then: messages for the owner's subscription cannot come from this node any more, or not now. NULL:
-	 * the same for the node's channel. Close it, or redis_subs_set_node_channel(), but not from within.
-	 */
-	void (*on_displaced)(void *ctx, void *owner);
+	/* Then: messages for the owner's subscription cannot come from this node any more, or not now; why:
+	 * the error by which Redis says so, NULL: it ended the subscription. Owner NULL: the same for the
+	 * node's channel. Close it, or redis_subs_set_node_channel(), but not from within. */
+	void (*on_displaced)(void *ctx, void *owner, const struct redis_reply *why);
 	const struct redis_events *events; /* on_message and on_confirmed are called */
 	/* redis_node_ready() changed. */
 	void (*on_ready)(void *ctx, struct redis_node *n);

@@ -301,16 +301,26 @@ void redis_subs_drop(struct node_sub *s)
 		sub_free(s);
 }
 
-void redis_subs_displaced(struct redis_subs *subs, struct node_sub *s)
+void redis_subs_led_away(struct redis_subs *subs, struct node_sub *s, const struct redis_reply *why)
 {
 	s->told = false;
 	list_remove(&s->tell);
 	if (s == subs->node)
-		subs->on_displaced(subs->ctx, NULL);
+		subs->on_displaced(subs->ctx, NULL, why);
 	else if (s->open)
-		subs->on_displaced(subs->ctx, s->owner);
+		subs->on_displaced(subs->ctx, s->owner, why);
 	else
 		redis_subs_drop(s);
+}
+
+void redis_subs_displaced(struct redis_subs *subs, struct node_sub *s)
+{
+	redis_subs_led_away(subs, s, NULL);
+}
+
+void redis_subs_again(struct node_sub *s)
+{
+	redis_handover_touch(&s->subs->handover, s);
 }
 
 void redis_subs_set_node_channel(struct redis_subs *subs, struct bytes channel)

@@ -43,9 +43,9 @@ struct redis_subs {
 	/* A feed came, went or is doubted; renewed: the active one is another one than before, or none. */
 	void (*on_change)(void *ctx, bool renewed);
 	void (*on_node_message)(void *ctx, struct bytes payload);
-	/* Of a Redis Cluster: redis_subs_displaced() was called; NULL: of the node's channel. May not close
-	 * it, or open another one. */
-	void (*on_displaced)(void *ctx, void *owner);
+	/* Of a Redis Cluster: redis_subs_led_away() was called; owner NULL: of the node's channel. May not
+	 * close it, or open another one. */
+	void (*on_displaced)(void *ctx, void *owner, const struct redis_reply *why);
 	void *ctx;
 };
 
@@ -58,7 +58,7 @@ struct redis_subs_setup {
 	struct bytes node_channel;
 	void (*on_change)(void *ctx, bool renewed);
 	void (*on_node_message)(void *ctx, struct bytes payload);
-	void (*on_displaced)(void *ctx, void *owner);
+	void (*on_displaced)(void *ctx, void *owner, const struct redis_reply *why);
 	void *ctx;
 	bool sharded;
 };
@@ -70,8 +70,13 @@ enum redis_trouble redis_subs_trouble(const struct redis_subs *subs, const char 
 struct node_sub *redis_subs_open(struct redis_subs *subs, struct bytes channel, void *owner);
 /* Closes it, and lets nothing linger. */
 void redis_subs_drop(struct node_sub *s);
-/* Messages of the sub cannot come from this server any more, or not now: the owner is told. */
+/* Messages of the sub cannot come from this server any more, or not now: the owner is told, with the error by
+ * which Redis says so. */
+void redis_subs_led_away(struct redis_subs *subs, struct node_sub *s, const struct redis_reply *why);
+/* The same without a word of Redis: it ended the subscription. */
 void redis_subs_displaced(struct redis_subs *subs, struct node_sub *s);
+/* Subscribes once more to what was displaced; where it is now, the error tells. */
+void redis_subs_again(struct node_sub *s);
 /* Takes another channel for canaries and markers. */
 void redis_subs_set_node_channel(struct redis_subs *subs, struct bytes channel);
 /* How Redis is told to publish on its channels. */

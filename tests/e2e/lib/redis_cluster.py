@@ -1,7 +1,6 @@
 """A Redis Cluster of real redis-servers, and a client for it of a few lines."""
 
 import binascii
-import random
 import time
 
 from . import process
@@ -77,7 +76,7 @@ class ClusterClient:
 	def call_with_key(self, key, *words):
 		"""Only what was not carried out is tried again: a connection that breaks raises OSError."""
 		slot, deadline = slot_of(key), process.now() + self.patience
-		port, asking = self.owners.get(slot) or random.choice(self.cluster.ports()), False
+		port, asking = self.owners.get(slot) or self._ask_for(slot), False
 		while True:
 			try:
 				return self._call(port, asking, words)
@@ -93,6 +92,13 @@ class ClusterClient:
 				time.sleep(0.01)
 			if kind == "MOVED":
 				self.owners[slot] = port
+
+	def _ask_for(self, slot):
+		"""Not any node will do: a replica takes SPUBLISH, too, and answers how many it has told itself."""
+		owner = self.cluster.find_owner(slot)
+		if not owner:
+			raise ConnectionError("no node answers")
+		return owner.port
 
 	def _call(self, port, asking, words):
 		try:
@@ -222,12 +228,18 @@ class RedisCluster:
 				return [self.node_at(port) for port in dict.fromkeys(port for _, _, port in seen)]
 		raise AssertionError("no node of the cluster answers")
 
-	def owner_of_slot(self, slot, not_asked=None):
+	def find_owner(self, slot, not_asked=None):
+		"""None when nobody knows it. For any thread."""
 		for node in self.nodes:
 			for first, end, port in (self._map(node) if node.alive() and node is not not_asked else []):
 				if first <= slot <= end:
 					return self.node_at(port)
-		raise AssertionError(f"nobody has slot {slot}")
+		return None
+
+	def owner_of_slot(self, slot, not_asked=None):
+		owner = self.find_owner(slot, not_asked)
+		assert owner, f"nobody has slot {slot}"
+		return owner
 
 	def owner_of(self, key):
 		return self.owner_of_slot(slot_of(key))
