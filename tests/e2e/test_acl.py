@@ -1,26 +1,15 @@
 """The users of Redis that README names may do what is needed, and nothing else."""
 
-import os
-import re
-import shlex
-
 import pytest
 
 from lib import process
 from lib.broker import OPEN, Broker, merge
 from lib.client import Client
+from lib.readme import users
 from lib.redis_server import RedisClient, RedisError, RedisServer
 
-README = os.path.join(os.path.dirname(__file__), "..", "..", "README.md")
 HISTORY = {"channel": {"without_namespace": {"history_size": 100, "history_ttl": "10m", "force_recovery": True}}}
 CHANNEL = "orders"
-
-
-def users():
-	"""The words behind ACL SETUSER, for each user."""
-	with open(README) as f:
-		commands = re.findall(r"^    redis-cli (ACL SETUSER (?:[^\\\n]|\\\n)*)", f.read(), re.MULTILINE)
-	return {words[2]: words for words in (shlex.split(command.replace("\\\n", " ")) for command in commands)}
 
 
 @pytest.fixture

@@ -10,11 +10,11 @@ import threading
 import pytest
 
 from lib import broker as command
-from lib import process
+from lib import process, readme
 from lib.broker import OPEN, Broker, merge
 from lib.client import Client, ErrorReply
 from lib.redis_cluster import RedisCluster, slot_of
-from lib.redis_server import RedisError
+from lib.redis_server import RedisClient, RedisError
 
 HISTORY = {
 	"channel": {"without_namespace": {
@@ -216,9 +216,7 @@ def test_an_address_of_one_node_is_told_apart_from_a_redis(cluster):
 
 
 def test_the_example_of_readme_does_what_it_says(tmp_path):
-	with open(os.path.join(os.path.dirname(__file__), "..", "..", "README.md")) as f:
-		section = f.read().split("### Redis Cluster\n")[1].split("\n###")[0].split("\n## ")[0]
-	blocks = re.findall(r"(?:^    .*\n)+", section, re.MULTILINE)
+	blocks = re.findall(r"(?:^    .*\n)+", readme.section("Redis Cluster"), re.MULTILINE)
 	example, commands = ["\n".join(line[4:] for line in block.splitlines()) for block in blocks]
 	password = re.search(r"^ *password: (\w+)", example, re.MULTILINE)[1]
 	with RedisCluster(replicas=0, password=password) as cluster:
@@ -234,6 +232,91 @@ def test_the_example_of_readme_does_what_it_says(tmp_path):
 			shown = command.run("config", "--config", file).stdout
 			seen = [broker.log(), shown, *map(process.command_line, [broker.pid, *broker.worker_pids()])]
 			assert "cluster_address" in shown and not any(password in text for text in seen)
+
+
+# --- TLS, users, and other names ---
+
+RIGHTS = merge(OPEN, {
+	"channel": {"without_namespace": HISTORY["channel"]["without_namespace"]},
+	"redis": {"user": "fanfare", "password": "PASSWORD", "unsubscribe_linger": "10ms"}})
+
+
+def give_rights(cluster, user, *rights):
+	for node in cluster.nodes:
+		node.call("ACL", "SETUSER", user, *rights)
+		node.call("ACL", "LOG", "RESET")
+
+
+def expect_nothing_refused(cluster, broker):
+	assert "NOPERM" not in broker.log()
+	for node in cluster.nodes:
+		assert node.call("ACL", "LOG") == []
+
+
+def publish_as_backend(cluster, *words):
+	client = RedisClient(cluster.owner_of(words[3] if words[0] == "FCALL" else words[1]).port)
+	try:
+		client.call("AUTH", "backend", "PASSWORD")
+		return client.call(*words)
+	finally:
+		client.close()
+
+
+def test_tls_nodes_and_users_who_may_do_what_readme_names_and_no_more(redis_ca):
+	more = readme.more_rights()
+	with RedisCluster(authority=redis_ca) as cluster:
+		for user, (_, _, _, *rights) in readme.users().items():
+			give_rights(cluster, user, *rights, *more["cluster" if user == "fanfare" else user])
+		with Broker(RIGHTS, cluster, workers=2) as broker, Client(broker.port) as client:
+			source, to, _ = cluster.masters()
+			channels = channels_everywhere(cluster, "tls")
+			with followed(broker, cluster, channels):
+				cluster.move_slot(slot_of(f"fanfare:{channels[0]}"), to)
+				for node in cluster.nodes:
+					node.call("CLIENT", "KILL", "USER", "fanfare")
+				source.call("FUNCTION", "FLUSH")
+				cluster.failover(source)
+			for channel in channels:
+				client.subscribe(channel)
+				client.publish(channel, 1)
+				publish_as_backend(cluster, "FCALL", "fanfare_publish", 1, f"fanfare:{channel}", 2, "idempotency_key", "k")
+				publish_as_backend(cluster, "SPUBLISH", f"fanfare:{channel}", 3)
+				assert [data for _, data in client.publications(3)] == [1, 2, 3]
+				client.unsubscribe(channel)
+				process.wait_until(lambda: publish_as_backend(cluster, "SPUBLISH", f"fanfare:{channel}", 4) == 0, "it is unsubscribed")
+			client.subscribe(channels[0])
+			done = command.run("publish", "--config", broker.config_path, channels[0], "4")
+			assert done.returncode == 0 and client.publication() == (channels[0], 4), done
+			expect_nothing_refused(cluster, broker)
+		give_rights(cluster, "fanfare", *more["presence"])
+		config = {"channel": {"namespaces": HISTORY["channel"]["namespaces"]}}
+		with Broker(merge(RIGHTS, config), cluster) as broker, Client(broker.port) as client:
+			for channel in channels_everywhere(cluster, "room:tls"):
+				client.subscribe(channel)
+				assert client.push()["join"]["info"]["client"] == client.hello["client"]
+				assert client.call("presence", {"channel": channel})["presence"].keys() == {client.hello["client"]}
+				client.unsubscribe(channel)
+			expect_nothing_refused(cluster, broker)
+
+
+@pytest.mark.parametrize("announced, settings", [
+	("127.0.0.2", {"cluster-announce-ip": "127.0.0.2"}),
+	("localhost", {"cluster-announce-hostname": "localhost", "cluster-preferred-endpoint-type": "hostname"})])
+def test_nodes_are_reached_by_the_name_that_they_announce(cluster, announced, settings):
+	usual = {name: cluster.nodes[0].call("CONFIG", "GET", name)[1] for name in settings}
+	with Broker(merge(OPEN, HISTORY), cluster) as broker:
+		channels = channels_everywhere(cluster, "named")
+		with followed(broker, cluster, channels) as loads:
+			for node in cluster.nodes:
+				node.call("CONFIG", "SET", *[word for setting in settings.items() for word in setting])
+			process.wait_until(
+				lambda: all(f"{announced}:{node.port} is ready" in broker.log() for node in cluster.masters()), "all are named so")
+			for load in loads.values():
+				load.more(20)
+			for node in cluster.nodes:
+				node.call("CONFIG", "SET", *[word for setting in usual.items() for word in setting])
+			process.wait_until(
+				lambda: all(f"{announced}:{node.port} is no master" in broker.log() for node in cluster.masters()), "none is any more")
 
 
 # --- slots move ---

@@ -1,14 +1,13 @@
 """Redis behind Sentinels: whoever is the master, clients see every publication, and notice nothing of a failover but a delay."""
 
 import json
-import os
 import re
 import threading
 import time
 
 import pytest
 
-from lib import process
+from lib import process, readme
 from lib.broker import OPEN, Broker, merge, run
 from lib.client import Client
 from lib.redis_sentinel import RedisSentinels
@@ -288,8 +287,7 @@ def test_all_of_it_over_tls(redis_ca):
 
 
 def test_the_example_of_readme_does_what_it_says(tmp_path):
-	with open(os.path.join(os.path.dirname(__file__), "..", "..", "README.md")) as f:
-		section = f.read().split("### Redis Sentinel\n")[1].split("\n###")[0]
+	section = readme.section("Redis Sentinel")
 	example = "\n".join(line[4:] for line in section.splitlines() if line.startswith("    "))
 	rights = " ".join(re.search(r"`(&\* [^`]*)`", section)[1].split())
 	password, redis_password = (re.search(rf"^ *{name}: (\w+)", example, re.MULTILINE)[1]

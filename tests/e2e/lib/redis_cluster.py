@@ -4,7 +4,7 @@ import binascii
 import time
 
 from . import process
-from .redis_server import RedisClient, RedisError, RedisServer
+from .redis_server import RedisClient, RedisError, RedisServer, tls_arguments, tls_config
 
 SLOTS = 16384
 
@@ -25,18 +25,27 @@ def key_of(words):
 
 
 class ClusterNode(RedisServer):
-	"""Keeps its port, its id and what it knows of the others over kill() and start()."""
+	"""Keeps its port, its id and what it knows of the others over kill() and start(). authority: it speaks TLS to all but the
+	test itself, with the certificate "redis"."""
 
-	def __init__(self, *arguments, node_timeout_ms=1000, password=None):
+	def __init__(self, *arguments, node_timeout_ms=1000, password=None, authority=None):
 		self.bus_port, self.password = process.free_port(), password
+		self.tls_port = process.free_port() if authority else None
+		if authority:
+			arguments += ("--tls-cluster", "yes", "--tls-replication", "yes", *tls_arguments(authority, self.tls_port))
 		if password:
 			arguments += ("--requirepass", password, "--masterauth", password)
 		super().__init__(
 			"--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf", "--cluster-port", self.bus_port,
 			"--cluster-node-timeout", node_timeout_ms, "--cluster-replica-validity-factor", "0",
 			"--cluster-allow-replica-migration", "no",
-			"--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1", *arguments)
+			"--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1", "--bind", "127.0.0.1 127.0.0.2", *arguments)
 		self.id = self.call("CLUSTER", "MYID").decode()
+
+	@property
+	def service_port(self):
+		"""Where brokers and other nodes reach it."""
+		return self.tls_port or self.port
 
 	def connect(self, timeout=5.0):
 		client = RedisClient(self.port, timeout)
@@ -129,9 +138,9 @@ class RedisCluster:
 	name = "cluster"
 	url = None
 
-	def __init__(self, masters=3, replicas=3, arguments=(), node_timeout_ms=1000, password=None):
+	def __init__(self, masters=3, replicas=3, arguments=(), node_timeout_ms=1000, password=None, authority=None):
 		self.arguments = arguments
-		self.options = {"node_timeout_ms": node_timeout_ms, "password": password}
+		self.options = {"node_timeout_ms": node_timeout_ms, "password": password, "authority": authority}
 		self.nodes = []
 		self._client = None
 		try:
@@ -156,7 +165,7 @@ class RedisCluster:
 
 	def _introduce(self, *nodes):
 		for node in nodes:
-			self.nodes[0].call("CLUSTER", "MEET", "127.0.0.1", node.port, node.bus_port)
+			self.nodes[0].call("CLUSTER", "MEET", "127.0.0.1", node.service_port, node.bus_port)
 		process.wait_until(
 			lambda: all(len(self._known(node)) == len(self.nodes) for node in self.nodes), "the nodes know each other", 30)
 
@@ -198,8 +207,12 @@ class RedisCluster:
 
 	@property
 	def config(self):
-		password = {"password": self.options["password"]} if self.options["password"] else {}
-		return {"redis": password | {"cluster_address": [f"127.0.0.1:{node.port}" for node in self.nodes[:2]]}}
+		redis = {"cluster_address": [f"127.0.0.1:{node.service_port}" for node in self.nodes[:2]]}
+		if self.options["password"]:
+			redis["password"] = self.options["password"]
+		if self.options["authority"]:
+			redis["tls"] = {"enabled": True} | tls_config(self.options["authority"])
+		return {"redis": redis}
 
 	def ports(self):
 		return [node.port for node in self.nodes if node.alive()]
@@ -294,7 +307,7 @@ class RedisCluster:
 		"""False when none is left."""
 		keys = source.call("CLUSTER", "GETKEYSINSLOT", slot, count)
 		if keys:
-			source.call("MIGRATE", "127.0.0.1", to.port, "", 0, 5000, "KEYS", *keys)
+			source.call("MIGRATE", "127.0.0.1", to.service_port, "", 0, 5000, "KEYS", *keys)
 		return bool(keys)
 
 	def end_move(self, slot, to):

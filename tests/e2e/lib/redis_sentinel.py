@@ -5,7 +5,7 @@ import signal
 import tempfile
 
 from . import process
-from .redis_server import RedisClient, RedisError, RedisServer, TlsRedisServer
+from .redis_server import RedisClient, RedisError, RedisServer, TlsRedisServer, tls_config
 
 MASTER_NAME = "main"
 
@@ -182,9 +182,7 @@ class RedisSentinels:
 		if self.sentinel_user:
 			redis["sentinel_user"] = self.sentinel_user
 		if self.authority:
-			tls = {
-				"enabled": True, "server_ca_pem_file": self.authority.file,
-				"cert_pem_file": self.authority.path("user.pem"), "key_pem_file": self.authority.path("user.key")}
+			tls = {"enabled": True} | tls_config(self.authority)
 			redis |= {"tls": tls, "sentinel_tls": tls}
 		return {"redis": redis}
 

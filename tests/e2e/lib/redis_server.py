@@ -123,19 +123,28 @@ class RedisServer:
 		self.stop()
 
 
+def tls_arguments(authority, tls_port, certificate="redis", clients="yes"):
+	"""Of a redis-server that speaks TLS there."""
+	base = authority.path(certificate)
+	return [
+		"--tls-port", tls_port, "--tls-cert-file", base + ".pem", "--tls-key-file", base + ".key",
+		"--tls-ca-cert-file", authority.file, "--tls-auth-clients", clients]
+
+
+def tls_config(authority):
+	"""What a broker needs to know to speak to it: `redis.tls`."""
+	return {
+		"server_ca_pem_file": authority.file, "cert_pem_file": authority.path("user.pem"),
+		"key_pem_file": authority.path("user.key")}
+
+
 class TlsRedisServer(RedisServer):
 	"""Speaks TLS on tls_port, and asks for certificates of the authority; on `port` it is plain, for what the test itself does."""
 
 	def __init__(self, authority, *arguments, certificate="redis", clients="yes", port=None, tls_port=None):
 		self.authority = authority
 		self.tls_port = tls_port or process.free_port()
-		super().__init__(*arguments, *self.tls_arguments(certificate, clients), port=port)
-
-	def tls_arguments(self, certificate, clients):
-		base = self.authority.path(certificate)
-		return [
-			"--tls-port", self.tls_port, "--tls-cert-file", base + ".pem", "--tls-key-file", base + ".key",
-			"--tls-ca-cert-file", self.authority.file, "--tls-auth-clients", clients]
+		super().__init__(*arguments, *tls_arguments(authority, self.tls_port, certificate, clients), port=port)
 
 	@property
 	def url(self):
@@ -143,6 +152,4 @@ class TlsRedisServer(RedisServer):
 
 	@property
 	def config(self):
-		return {"redis": {"tls": {
-			"server_ca_pem_file": self.authority.file, "cert_pem_file": self.authority.path("user.pem"),
-			"key_pem_file": self.authority.path("user.key")}}}
+		return {"redis": {"tls": tls_config(self.authority)}}
