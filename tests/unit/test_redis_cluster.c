@@ -552,6 +552,21 @@ static void a_subscription_follows_the_map_without_being_told(void **state)
 	redis_sub_close(&l.sub);
 }
 
+static void a_subscription_that_is_led_in_circles_waits_every_now_and_then(void **state)
+{
+	struct listener_sub l;
+
+	start_and_settle();
+	in_circles = true;
+	listen_on(&world, &l, low);
+	STAYS_SO(&world, 500, l.confirmed == 0);
+	/* Six in each 100 ms. */
+	assert_in_range(count_lines(nodes[0].said) + count_lines(nodes[1].said), 6, 60);
+	in_circles = false;
+	WAIT_FOR(&world, 2000, l.confirmed == 1);
+	redis_sub_close(&l.sub);
+}
+
 static void a_subscription_waits_while_nobody_takes_it(void **state)
 {
 	struct listener_sub l;
@@ -756,6 +771,29 @@ static void a_node_that_is_silent_is_not_waited_for_by_the_map(void **state)
 	redis_sub_close(&l.sub);
 }
 
+static unsigned answered;
+
+static void count_answer(void *arg, const struct redis_reply *reply)
+{
+	answered++;
+}
+
+static void calls_to_a_silent_node_leave_room_for_others(void **state)
+{
+	const struct bytes argv[2] = {BYTES("GET"), BYTES_OF_STR(high)};
+	unsigned made;
+
+	start();
+	answered = 0;
+	nodes[1].mock.on_command = is_frozen;
+	WAIT_FOR(&world, 3000, !redis_hears(world.redis, BYTES_OF_STR(high)));
+	for (made = 0; made < 70000; made++)
+		redis_call(world.redis, argv, 2, count_answer, NULL);
+	WAIT_FOR(&world, 5000, answered > 0); /* those for which there is no room */
+	assert_got(low);
+	WAIT_FOR(&world, 10000, answered == made);
+}
+
 static void a_node_may_be_gone_from_the_start(void **state)
 {
 	nodes[0].mock.refuse = true;
@@ -802,6 +840,7 @@ int main(void)
 		TEST(a_subscription_that_is_ended_by_redis_does_not_wait_for_the_map),
 		TEST(a_subscription_is_led_away_by_moved),
 		TEST(a_subscription_follows_the_map_without_being_told),
+		TEST(a_subscription_that_is_led_in_circles_waits_every_now_and_then),
 		TEST(a_subscription_waits_while_nobody_takes_it),
 		TEST(an_unsubscription_may_meet_the_end_that_redis_makes),
 		TEST(a_closed_subscription_that_moves_tells_nobody),
@@ -813,6 +852,7 @@ int main(void)
 		TEST(the_map_is_not_asked_for_without_pause),
 		TEST(a_node_without_slots_is_left),
 		TEST(a_node_that_is_silent_is_not_waited_for_by_the_map),
+		TEST(calls_to_a_silent_node_leave_room_for_others),
 		TEST(a_node_may_be_gone_from_the_start),
 		TEST(nothing_answers_and_it_says_so),
 	};

@@ -226,12 +226,21 @@ static void on_pause(struct timer *t)
 
 /* --- the face --- */
 
+/* What waits for a master that is not heard must leave room for calls to the others. */
+static bool has_room(const struct cluster_call *call)
+{
+	const struct cluster_calls *calls = call->calls;
+	bool heard = call->anywhere || redis_cluster_hears_slot(calls->cluster, call->slot);
+	size_t share = heard ? 1 : CLUSTER_CALL_SHARE;
+
+	return calls->count < REDIS_CALLS_MAX / share &&
+	       calls->bytes + call->size <= REDIS_CALLS_MAX_BYTES / share;
+}
+
 static bool take_arguments(struct cluster_call *call, const struct bytes *argv)
 {
-	struct cluster_calls *calls = call->calls;
-
 	call->size = redis_args_size(argv, call->argc);
-	if (calls->count >= REDIS_CALLS_MAX || call->size > REDIS_CALLS_MAX_BYTES - calls->bytes)
+	if (!has_room(call))
 		return false;
 	call->copy = redis_args_copy(call->argv, argv, call->argc);
 	return call->copy != NULL;

@@ -20,6 +20,7 @@
 enum {
 	CLUSTER_CALL_HOPS = 5,      /* redirections that are followed at once; then it waits */
 	CLUSTER_CALL_PAUSE_MS = 50, /* before it is sent again */
+	CLUSTER_CALL_SHARE = 4, /* of all that may be under way a master that is not heard gets this part */
 };
 
 struct redis_cluster;

@@ -13,6 +13,7 @@ struct cluster_sub {
 	struct node_sub *at; /* NULL: at no node */
 	struct cluster_node *node;
 	unsigned slot;
+	unsigned hops;  /* since it was confirmed, or waited */
 	struct list in; /* one of the lists of cluster_subs */
 	struct bytes channel;
 	char name[];
@@ -61,6 +62,7 @@ static void wait_for_place(struct cluster_sub *s)
 {
 	struct cluster_subs *subs = s->subs;
 
+	s->hops = 0;
 	put_in(s, &subs->waiting);
 	if (!timer_armed(&subs->pause))
 		timer_start(subs->cluster->loop, &subs->pause, CLUSTER_SUBS_PAUSE_MS);
@@ -125,6 +127,7 @@ void cluster_subs_confirmed(void *owner)
 {
 	struct cluster_sub *s = owner;
 
+	s->hops = 0;
 	s->subs->cluster->events.on_confirmed(s->owner);
 }
 
@@ -137,7 +140,7 @@ static bool follow(struct cluster_sub *s, const struct redis_reply *why)
 	if (!redis_redirect_read(why, &s->node->place, &to) || to.ask || to.slot != s->slot)
 		return false;
 	redis_cluster_moved(c, to.slot, &to.place);
-	if (c->owner[s->slot] == s->node)
+	if (c->owner[s->slot] == s->node || ++s->hops > CLUSTER_SUBS_HOPS)
 		return false;
 	put_in(s, &s->subs->homeless);
 	loop_defer(c->loop, &s->subs->house);

@@ -16,6 +16,7 @@
 enum {
 	CLUSTER_SUBS_PER_TURN = 4096, /* that find a place */
 	CLUSTER_SUBS_PAUSE_MS = 100,  /* before those that no node took are tried again */
+	CLUSTER_SUBS_HOPS = 5,        /* redirections that are followed at once; then it waits */
 };
 
 struct redis_cluster;

@@ -145,7 +145,7 @@ bool redis_hears(const struct redis *r, struct bytes channel)
 {
 	const char *reason;
 
-	return r->cluster != NULL ? redis_cluster_hears(r->cluster, channel)
+	return r->cluster != NULL ? redis_cluster_hears_slot(r->cluster, redis_slot_of(channel))
 	                          : redis_node_ready(&r->node, &reason);
 }
 

@@ -109,9 +109,9 @@ bool redis_cluster_ready(const struct redis_cluster *c, const char **reason)
 	return c->ready;
 }
 
-bool redis_cluster_hears(const struct redis_cluster *c, struct bytes channel)
+bool redis_cluster_hears_slot(const struct redis_cluster *c, unsigned slot)
 {
-	const struct cluster_node *n = c->owner[redis_slot_of(channel)];
+	const struct cluster_node *n = c->owner[slot];
 	const char *reason;
 
 	return n != NULL && redis_node_ready(&n->node, &reason);

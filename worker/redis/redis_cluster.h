@@ -60,8 +60,8 @@ struct redis_cluster *redis_cluster_new(struct loop *loop, const struct config *
 void redis_cluster_free(struct redis_cluster **c);
 /* As redis_ready(): all masters that have slots must be ready. */
 bool redis_cluster_ready(const struct redis_cluster *c, const char **reason);
-/* As redis_hears(). */
-bool redis_cluster_hears(const struct redis_cluster *c, struct bytes channel);
+/* As redis_hears(), for channels of the slot. */
+bool redis_cluster_hears_slot(const struct redis_cluster *c, unsigned slot);
 
 /* --- for the parts --- */
 
