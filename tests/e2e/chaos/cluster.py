@@ -23,6 +23,9 @@ class Cluster(Replicated):
 	def client(self, channel, timeout):
 		return self.redis.connect(min(timeout, CALL_S))
 
+	def leaders(self):
+		return sorted(node.port for node in self.redis.masters())
+
 	def a_master(self, rng):
 		master = rng.choice(self.redis.masters())
 		self.slot = next(slot for slot in range(0, SLOTS, 16) if self.redis.owner_of_slot(slot) is master)

@@ -125,7 +125,8 @@ def clock_of_redis_set(world):
 
 # Of topologies in which one takes over from another.
 REPLICATED = {
-	"redis-master-killed", "redis-master-frozen", "redis-master-replaced", "redis-replica-killed", "sentinel-killed", "slots-moved"}
+	"redis-master-killed", "redis-master-frozen", "redis-master-replaced", "redis-replica-killed", "redis-replica-frozen",
+	"sentinel-killed", "slots-moved"}
 
 
 @fault("redis", breaks=True)
@@ -174,6 +175,17 @@ def redis_replica_killed(world):
 	world.sleep(world.seconds(0, 3))
 	world.end()
 	world.topology.start_again(replica)
+
+
+@fault("redis")
+def redis_replica_frozen(world):
+	replica = world.topology.a_replica(world.rng)
+	replica.freeze()
+	world.begin()
+	world.quiet()
+	world.sleep(world.seconds(1, 5))
+	world.end()
+	world.topology.thaw(replica)
 
 
 @fault("redis", breaks=True)

@@ -157,7 +157,7 @@ class Judge:
 	def _excused(self, begun, acked):
 		"""A link broke while the message was on its way, or had broken and not everybody was live again."""
 		return any(
-			r.fault.breaks and begun < r.over and acked > r.begin - PLAIN_MARGIN_S for r in self._rounds_around(begun, acked))
+			(r.fault.breaks or r.replaced) and begun < r.over and acked > r.begin - PLAIN_MARGIN_S for r in self._rounds_around(begun, acked))
 
 	def _rounds_around(self, begin, end):
 		first = self.round_at(begin)

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 import threading
 import time
 
@@ -120,9 +121,14 @@ class ProgramPublisher(Publisher):
 	def publish(self, channel, key):
 		run = fanfare.run("publish", *self.arguments, channel, self.data(key))
 		if run.returncode == 0:
-			self.ledger.ack(key)
+			self.ledger.ack(key, *self.position(run.stdout))
 		else:
 			assert run.returncode == 1, run
+
+
+	def position(self, told):
+		found = re.search(r", offset (\d+), epoch (\S+)", told)
+		return (int(found[1]), found[2]) if found else ()
 
 
 class SdkPublisher(Publisher):

@@ -34,6 +34,10 @@ class Replicated:
 		"""A node that does not have the slot any more says so itself."""
 		return True
 
+	def replaced_since(self, moment, leaders):
+		"""Whether others than those lead now, or did in between."""
+		return self.leaders() != leaders
+
 	def command(self, *words):
 		"""On every server that may write, or has clients."""
 		for server in self.servers():

@@ -1,5 +1,8 @@
 """The topology of one master, two replicas and three sentinels."""
 
+import time
+
+from lib import process
 from lib.redis_sentinel import RedisSentinels
 
 from .replicated import CALL_S, EVERYWHERE, Replicated
@@ -13,6 +16,7 @@ class Sentinels(Replicated):
 
 	def __init__(self, brokers, env=None):
 		self.redis = RedisSentinels(arguments=DURABLE)
+		self.replaced_at = 0.0
 
 	def faults(self):
 		return EVERYWHERE | {"sentinel-killed"}
@@ -30,7 +34,10 @@ class Sentinels(Replicated):
 
 	def is_current(self, client):
 		"""A master that was replaced does not know it for ten seconds, and takes what nobody will ever hear."""
-		return client.socket.getpeername()[1] == self.redis.master().port
+		current = client.socket.getpeername()[1] == self.redis.master().port
+		if not current:
+			self.replaced_at = time.monotonic()
+		return current
 
 	def command(self, *words):
 		"""The connections of sentinels are spared: without them for a second, they have the master replaced."""
@@ -43,7 +50,16 @@ class Sentinels(Replicated):
 					server.call("CLIENT", "KILL", "ID", client["id"], "SKIPME", "yes")
 
 	def a_master(self, rng):
+		"""When no other one thinks that it is the master still."""
+		process.wait_until(lambda: len(self.redis.role_masters()) == 1, "there is one master", 30)
 		return self.redis.master()
+
+	def replaced_since(self, moment, leaders):
+		"""Sentinels may take it back, too, so what publishers saw counts as well."""
+		return self.replaced_at >= moment or self.leaders() != leaders
+
+	def leaders(self):
+		return self.redis.master().port
 
 	def a_replica(self, rng):
 		return rng.choice(self.redis.replicas())

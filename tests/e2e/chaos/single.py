@@ -1,7 +1,8 @@
 """The topology of one Redis, with a proxy before it for each broker.
 
-What chaos needs of any topology: address(), config, program_arguments, client(), redirected(), is_current(), publish_command, publish_options,
-loses_on_failover, faults(), stop(); and what the faults that it offers are done with.
+What chaos needs of any topology: address(), config, program_arguments, client(), redirected(), is_current(), leaders(),
+replaced_since(), publish_command, publish_options, loses_on_failover, faults(), stop(); and what the faults that it offers are done
+with.
 """
 
 import os
@@ -47,6 +48,13 @@ class Single:
 	def is_current(self, client):
 		"""Whether what is published there is what brokers are to hear."""
 		return True
+
+	def leaders(self):
+		"""Who takes what is published; another one after a failover, whether that was wanted or not."""
+		return None
+
+	def replaced_since(self, moment, leaders):
+		return False
 
 	def faults(self):
 		"""Which kinds of faults it can have."""

@@ -52,6 +52,7 @@ class Round:
 	end: float = 0.0
 	over: float = 0.0  # everybody is live again
 	detail: str = ""
+	replaced: bool = False  # a Redis by another one, maybe for no reason that we gave
 	quiet: list = field(default_factory=list)  # (channel, key) of messages after which their channel is quiet
 	refused: int = 0
 
@@ -207,9 +208,11 @@ class World:
 		"""False when somebody is not live again: what came after that would prove nothing."""
 		self.now = Round(FAULTS[name], self.rounds[-1].over if self.rounds else time.monotonic())
 		refused = len(self.watchers.refused) + len(self.readiness.refused)
+		leaders = self.topology.leaders()
 		self.now.fault.act(self)
 		live = self._await_all(name, self.now.end)
 		self._wait(lambda: all(key in self.ledger.acked for _, key in self.now.quiet), 30)
+		self.now.replaced = self.topology.replaced_since(self.now.start, leaders)
 		if self.topology.loses_on_failover and self.now.fault.of == "redis":
 			self._mark()
 		time.sleep(self.rng.uniform(0.5, 1.5))
