@@ -105,7 +105,7 @@ static void half_a_reply_and_then_nothing_is_a_dead_connection(void **state)
 	assert_true(a.null && b.null);
 	WAIT_FOR(&world, 1000, !is_ready(&world));
 	WAIT_FOR(&world, 3000, is_ready(&world));
-	assert_int_equal(mock.accepted, accepted + 1);
+	assert_int_equal(mock.accepted, accepted + 2); /* one to find out, one to go on with */
 	echo(&a, "x");
 	WAIT_FOR(&world, 1000, a.count == 1 && !a.null);
 }
@@ -506,6 +506,151 @@ static void canaries_of_others_prove_nothing(void **state)
 	STAYS_SO(&world, 300, !is_ready(&world));
 }
 
+/* --- beside it another one --- */
+
+static unsigned hang; /* so many connections, from the first one on, answer nothing */
+
+static bool is_among_first(const struct mock_conn *c, unsigned count)
+{
+	unsigned age = 0;
+
+	for (const struct mock_conn *other = c; other != NULL; other = other->next)
+		age++;
+	return age <= count;
+}
+
+static bool hang_at_first(struct mock_conn *c, const redisReply *command)
+{
+	return is_among_first(c, hang);
+}
+
+static void a_connection_that_hangs_is_overtaken(void **state)
+{
+	struct listener_sub l;
+	struct answer a;
+
+	world.config.redis.connect_timeout_ms = 8000;
+	hang = 3;
+	mock.on_command = hang_at_first;
+	world_redis(&world);
+	WAIT_FOR(&world, 6000, is_ready(&world));
+	echo(&a, "hello");
+	WAIT_FOR(&world, 2000, a.count == 1);
+	assert_string_equal(a.text, "hello");
+	listen_on(&world, &l, "t:a");
+	WAIT_FOR(&world, 2000, l.confirmed == 1);
+	mock_publish(&mock, "t:a", "1");
+	WAIT_FOR(&world, 1000, l.messages == 1);
+	redis_sub_close(&l.sub);
+}
+
+static void over_tls_it_is_overtaken_too(void **state)
+{
+	static char big[40000];
+	struct mock tls;
+	struct answer a;
+
+	memset(big, 'x', sizeof(big) - 1);
+	mock_start_tls(&tls, &world);
+	world.config.redis.connect_timeout_ms = 8000;
+	hang = 2;
+	tls.on_command = hang_at_first;
+	world_redis(&world);
+	WAIT_FOR(&world, 7000, is_ready(&world));
+	assert_true(tls.accepted >= 4);
+	echo(&a, big);
+	WAIT_FOR(&world, 2000, a.count == 1);
+	assert_false(a.null);
+	redis_free(&world.redis);
+	mock_stop(&tls);
+}
+
+static unsigned open_at_mock(void)
+{
+	unsigned count = 0;
+
+	for (const struct mock_conn *c = mock.conns; c != NULL; c = c->next)
+		count += c->open;
+	return count;
+}
+
+/* A Redis that takes longer than it takes to make another connection, each time. */
+static void who_is_slow_is_waited_for_all_the_same(void **state)
+{
+	struct mock_conn *second, *first;
+
+	world.config.redis.connect_timeout_ms = 8000;
+	hang = 1000;
+	mock.on_command = hang_at_first;
+	world_redis(&world);
+	WAIT_FOR(&world, 7500, mock.accepted == 6);
+	mock.on_command = NULL;
+	second = mock.conns;
+	while (second->next->next != NULL)
+		second = second->next;
+	first = second->next;
+	mock_send(first, "+OK\r\n+OK\r\n+OK\r\n+PONG\r\n");
+	mock_send(second, "+OK\r\n+OK\r\n+OK\r\n+PONG\r\n");
+	WAIT_FOR(&world, 1000, is_ready(&world));
+	assert_true(first->open && second->open);
+	WAIT_FOR(&world, 1000, open_at_mock() == 2);
+}
+
+static struct mock_conn *silent;
+
+static bool be_silent_there(struct mock_conn *c, const redisReply *command)
+{
+	return c == silent;
+}
+
+/* Long before its calls are overdue. */
+static void a_half_open_command_connection_is_noticed(void **state)
+{
+	struct answer a;
+
+	world.config.redis.call_timeout_ms = 10000;
+	world.config.redis.canary_timeout_ms = 60000;
+	start();
+	silent = mock_calls(&mock);
+	mock.on_command = be_silent_there;
+	echo(&a, "lost");
+	WAIT_FOR(&world, 8000, a.count == 1);
+	assert_true(a.null);
+	WAIT_FOR(&world, 2000, is_ready(&world));
+	WAIT_FOR(&world, 2000, !silent->open);
+}
+
+static bool be_silent(struct mock_conn *c, const redisReply *command)
+{
+	return true;
+}
+
+/* It answers on no other connection either. */
+static void a_busy_redis_keeps_its_command_connection(void **state)
+{
+	unsigned accepted;
+	struct mock_conn *calls;
+	struct answer a;
+
+	world.config.redis.call_timeout_ms = 4000;
+	world.config.redis.connect_timeout_ms = 60000;
+	world.config.redis.canary_interval_ms = 60000;
+	start();
+	calls = mock_calls(&mock);
+	accepted = mock.accepted;
+	mock.on_command = be_silent;
+	echo(&a, "late");
+	WAIT_FOR(&world, 3500, mock.accepted > accepted);
+	STAYS_SO(&world, 300, calls->open && a.count == 0);
+	mock.on_command = NULL;
+	mock_send(calls, "$4\r\nlate\r\n");
+	WAIT_FOR(&world, 500, a.count == 1);
+	assert_string_equal(a.text, "late");
+	mock_send(mock.conns, "+OK\r\n+OK\r\n+OK\r\n+PONG\r\n");
+	WAIT_FOR(&world, 1000, open_at_mock() == 2);
+	assert_true(calls->open);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -530,6 +675,11 @@ int main(void)
 		FAULT(a_deaf_redis_is_never_ready_and_not_hammered),
 		FAULT(a_marker_that_is_refused_is_not_published_without_end),
 		FAULT(canaries_of_others_prove_nothing),
+		FAULT(a_connection_that_hangs_is_overtaken),
+		FAULT(over_tls_it_is_overtaken_too),
+		FAULT(who_is_slow_is_waited_for_all_the_same),
+		FAULT(a_half_open_command_connection_is_noticed),
+		FAULT(a_busy_redis_keeps_its_command_connection),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,6 @@
 #include "stream_layer.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -113,6 +114,10 @@ static void plain_shutdown(struct stream *s)
 	shutdown(s->io.fd, SHUT_WR);
 }
 
+static void plain_moved(struct stream *s)
+{
+}
+
 static void plain_release(struct stream *s, bool reset)
 {
 }
@@ -123,6 +128,7 @@ static const struct stream_ops plain_ops = {
 	.read = stream_recv,
 	.writev = stream_sendv,
 	.shutdown = plain_shutdown,
+	.moved = plain_moved,
 	.release = plain_release,
 	.want = stream_watch,
 	.wanted = watched,
@@ -239,6 +245,20 @@ void stream_shutdown(struct stream *s)
 {
 	if (stream_open(s))
 		s->layer->ops->shutdown(s);
+}
+
+void stream_move(struct stream *to, struct stream *from)
+{
+	int events = watched(from);
+	int fd = from->io.fd;
+
+	assert(!stream_open(to) && stream_open(from));
+	stream_watch(from, 0);
+	ev_io_set(&from->io, -1, 0);
+	stream_attach_layer(to, fd, from->layer);
+	from->layer = &plain;
+	to->layer->ops->moved(to);
+	stream_watch(to, events);
 }
 
 void stream_close(struct stream *s, bool reset)

@@ -57,6 +57,9 @@ bool stream_wants_read(const struct stream *s);
 bool stream_wants_write(const struct stream *s);
 /* No more will be written; the peer reads the end. */
 void stream_shutdown(struct stream *s);
+/* Moves the connection of `from` into `to`, which has none, with what is watched for; callbacks are those of
+ * `to` from now on. `from` is without a socket then. Not from within their callbacks. */
+void stream_move(struct stream *to, struct stream *from);
 /* Closes the socket; safe on a stream that has none. `reset`: with RST, and what is unsent is dropped. */
 void stream_close(struct stream *s, bool reset);
 bool stream_open(const struct stream *s);

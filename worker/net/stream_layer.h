@@ -11,6 +11,8 @@ struct stream_ops {
 	ssize_t (*read)(struct stream *s, void *data, size_t len);
 	ssize_t (*writev)(struct stream *s, const struct iovec *iov, int count);
 	void (*shutdown)(struct stream *s);
+	/* It is another stream's now. */
+	void (*moved)(struct stream *s);
 	/* Lets go of the layer; the socket is closed after that. */
 	void (*release)(struct stream *s, bool reset);
 	/* What the owner wants to hear of: EV_READ, EV_WRITE, both or none. */

@@ -342,6 +342,14 @@ static void tls_shutdown(struct stream *s)
 	watch(t);
 }
 
+static void tls_moved(struct stream *s)
+{
+	struct tls *t = tls_of(s);
+
+	t->stream = s;
+	BIO_set_data(SSL_get_rbio(t->ssl), s); /* for writing it is the same one */
+}
+
 static void tls_release(struct stream *s, bool reset)
 {
 	struct tls *t = tls_of(s);
@@ -421,6 +429,7 @@ static const struct stream_ops tls_ops = {
 	.read = tls_read,
 	.writev = tls_writev,
 	.shutdown = tls_shutdown,
+	.moved = tls_moved,
 	.release = tls_release,
 	.want = tls_want,
 	.wanted = tls_wanted,

@@ -94,23 +94,44 @@ static uint64_t give_up_at(const struct redis_calls *c, const struct sent_call *
 	return (silent_ms > oldest->due_ms ? silent_ms : oldest->due_ms) + REDIS_CALLS_GRACE_MS;
 }
 
-/* The next moment at which something is to be done: when a call becomes overdue, or when the link is given
- * up. */
+static uint64_t sent_ms(const struct redis_calls *c, const struct sent_call *call)
+{
+	return call->due_ms - c->timeout_ms;
+}
+
+/* What is owed for longest. */
+static struct sent_call *oldest_of(const struct redis_calls *c)
+{
+	return first(list_empty(&c->overdue) ? &c->waiting : &c->overdue);
+}
+
+/* When the link is doubted, unless it says something. */
+static uint64_t doubt_at(const struct redis_calls *c, const struct sent_call *oldest)
+{
+	uint64_t since_ms = sent_ms(c, oldest);
+
+	return (c->link.heard_ms > since_ms ? c->link.heard_ms : since_ms) +
+	       c->timeout_ms / REDIS_CALLS_DOUBT_PART;
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* The next moment at which something is to be done: when the link is doubted, when a call becomes overdue, or
+ * when the link is given up. */
 static void arm(struct redis_calls *c)
 {
-	const struct sent_call *oldest = first(&c->waiting);
 	uint64_t due_ms = UINT64_MAX;
 	uint64_t now = clock_ms();
 
-	if (oldest != NULL)
-		due_ms = oldest->due_ms;
-	oldest = first(&c->overdue);
-	if (oldest != NULL) {
-		uint64_t give_up_ms = give_up_at(c, oldest);
-
-		if (give_up_ms < due_ms)
-			due_ms = give_up_ms;
-	}
+	if (!list_empty(&c->waiting))
+		due_ms = first(&c->waiting)->due_ms;
+	if (!list_empty(&c->overdue))
+		due_ms = earlier(due_ms, give_up_at(c, first(&c->overdue)));
+	if (oldest_of(c) != NULL && doubt_at(c, oldest_of(c)) > now)
+		due_ms = earlier(due_ms, doubt_at(c, oldest_of(c)));
 	if (due_ms == UINT64_MAX)
 		timer_stop(&c->deadline);
 	else
@@ -122,6 +143,14 @@ static bool silent_for_too_long(const struct redis_calls *c)
 	const struct sent_call *oldest = first(&c->overdue);
 
 	return oldest != NULL && clock_ms() >= give_up_at(c, oldest);
+}
+
+static void doubt(struct redis_calls *c)
+{
+	const struct sent_call *oldest = oldest_of(c);
+
+	if (oldest != NULL && doubt_at(c, oldest) <= clock_ms() && redis_link_up(&c->link))
+		redis_link_doubt(&c->link);
 }
 
 static void on_deadline(struct timer *t)
@@ -136,16 +165,22 @@ static void on_deadline(struct timer *t)
 		answer(call, NULL);
 	}
 	if (silent_for_too_long(c)) {
-		c->silent_since_ms = first(&c->overdue)->due_ms - c->timeout_ms;
 		redis_link_fail(&c->link, REDIS_SILENT, "does not answer");
 		return;
 	}
+	doubt(c);
 	arm(c);
 	if (was_fine != (redis_calls_trouble(c) == REDIS_FINE))
 		c->on_change(c->ctx);
 }
 
 /* --- the link --- */
+
+static void open_link(struct redis_calls *c)
+{
+	redis_backoff_try(&c->backoff);
+	redis_link_open(&c->link);
+}
 
 static void on_up(struct redis_link *l)
 {
@@ -182,6 +217,8 @@ static void on_down(struct redis_link *l, bool was_up)
 
 	if (was_up)
 		metrics_inc(redis_link_losses);
+	if (oldest_of(c) != NULL)
+		c->silent_since_ms = sent_ms(c, oldest_of(c));
 	timer_stop(&c->deadline);
 	timer_start(c->loop, &c->retry, redis_backoff_next(&c->backoff, l->trouble == REDIS_REFUSING));
 	answer_all(c, &c->overdue);
@@ -195,7 +232,7 @@ static void on_retry(struct timer *t)
 {
 	struct redis_calls *c = container_of(t, struct redis_calls, retry);
 
-	redis_link_open(&c->link);
+	open_link(c);
 }
 
 void redis_calls_leave(struct redis_calls *c)
@@ -208,7 +245,7 @@ void redis_calls_arrive(struct redis_calls *c)
 {
 	timer_stop(&c->retry);
 	c->backoff = (struct redis_backoff){0};
-	redis_link_open(&c->link);
+	open_link(c);
 }
 
 enum redis_trouble redis_calls_trouble(const struct redis_calls *c)
@@ -269,7 +306,7 @@ void redis_calls_init(struct redis_calls *c, struct loop *loop, const struct red
 	list_init(&c->refused);
 	redis_link_init(&c->link, loop, endpoint, &link_events, name, config->redis.connect_timeout_ms,
 	                REDIS_CALLS_MAX_BYTES * 2);
-	redis_link_open(&c->link);
+	open_link(c);
 }
 
 /* Nobody may wait any more; what is left are calls without a caller. */

@@ -17,6 +17,9 @@
 enum { REDIS_CALLS_MAX = 64 << 10, REDIS_CALLS_MAX_BYTES = 16 << 20 };
 /* A link that has brought nothing for the time of an answer, and then for this, is given up. */
 enum { REDIS_CALLS_GRACE_MS = 1000 };
+/* One that owes an answer and has brought nothing for this part of its time is doubted: redis_link_doubt().
+ */
+enum { REDIS_CALLS_DOUBT_PART = 2 };
 
 /* What a caller holds: the first member of whatever stands for his call. */
 struct redis_call {
@@ -28,7 +31,7 @@ struct redis_calls {
 	struct redis_link link;
 	struct redis_backoff backoff;
 	uint64_t timeout_ms;
-	uint64_t silent_since_ms; /* when the call was sent for which a link was given up */
+	uint64_t silent_since_ms; /* when the oldest call was sent that the last link has left unanswered */
 	struct list overdue; /* sent, answered by NULL, but not yet by Redis; older than all in waiting */
 	struct list waiting; /* sent */
 	struct list refused; /* not sent, to be answered by NULL at the end of this turn */

@@ -47,8 +47,11 @@ static void on_published(void *arg, const struct redis_reply *reply)
 		return;
 	}
 	c->published = reply != NULL;
-	if (c->published)
-		c->refusal[0] = '\0';
+	if (!c->published)
+		return;
+	c->refusal[0] = '\0';
+	if (c->flying)
+		timer_start(c->loop, &c->doubt, c->timeout_ms / REDIS_CANARY_LATE_PART);
 }
 
 static bool can_fly(const struct redis_canary *c)
@@ -75,6 +78,7 @@ static void missed(struct redis_canary *c)
 	bool deaf = c->published;
 
 	c->flying = false;
+	timer_stop(&c->doubt);
 	c->missed = true;
 	c->deaf = deaf;
 	metrics_inc(redis_canaries_missed);
@@ -94,11 +98,19 @@ static void on_timer(struct timer *t)
 		redis_canary_kick(c);
 }
 
+static void on_late(struct timer *t)
+{
+	struct redis_canary *c = container_of(t, struct redis_canary, doubt);
+
+	redis_handover_doubt(&c->subs->handover, REDIS_DOUBT_CANARY);
+}
+
 void redis_canary_message(struct redis_canary *c, struct bytes payload)
 {
 	if (!c->flying || !bytes_eq(payload, BYTES_OF_STR(c->token)))
 		return;
 	c->flying = false;
+	timer_stop(&c->doubt);
 	timer_start(c->loop, &c->timer, c->interval_ms);
 	set_heard(c, true);
 	redis_handover_trust(&c->subs->handover, REDIS_DOUBT_CANARY);
@@ -114,6 +126,7 @@ void redis_canary_renew(struct redis_canary *c)
 {
 	c->flying = false;
 	timer_stop(&c->timer);
+	timer_stop(&c->doubt);
 	redis_call_cancel(&c->call);
 	if (!redis_link_up(&c->calls->link) || c->subs->handover.active == NULL)
 		c->heard = c->missed = false;
@@ -143,6 +156,7 @@ void redis_canary_init(struct redis_canary *c, struct loop *loop, struct redis_c
 		.interval_ms = config->redis.canary_interval_ms,
 		.timeout_ms = config->redis.canary_timeout_ms,
 		.timer.fire = on_timer,
+		.doubt.fire = on_late,
 		.heard_ms = clock_ms(),
 		.on_change = on_change,
 		.ctx = ctx,
@@ -152,5 +166,6 @@ void redis_canary_init(struct redis_canary *c, struct loop *loop, struct redis_c
 void redis_canary_free(struct redis_canary *c)
 {
 	timer_stop(&c->timer);
+	timer_stop(&c->doubt);
 	redis_call_cancel(&c->call);
 }

@@ -10,6 +10,10 @@
 #include "redis_calls.h"
 #include "redis_subs.h"
 
+/* Published but not heard after this part of its time, it is late, and the subscriber connection doubted:
+ * another one is made beside it, which costs little when it was but slow. */
+enum { REDIS_CANARY_LATE_PART = 3 };
+
 struct redis_canary {
 	struct loop *loop;
 	struct redis_calls *calls;
@@ -17,6 +21,7 @@ struct redis_canary {
 	uint64_t interval_ms;
 	uint64_t timeout_ms;
 	struct timer timer;      /* flying: until it is missed; otherwise until the next one flies */
+	struct timer doubt;      /* flying, and published: until it is late */
 	struct redis_call *call; /* the PUBLISH under way */
 	uint64_t number;
 	char token[64];

@@ -24,6 +24,7 @@ static void make_next(struct redis_handover *h)
 	if (h->next != NULL)
 		return;
 	h->next = &h->feeds[h->active == &h->feeds[0] ? 1 : 0];
+	redis_backoff_try(&h->backoff);
 	redis_feed_open(h->next);
 }
 
@@ -62,6 +63,7 @@ static void on_published(void *arg, const struct redis_reply *reply)
 	struct redis_handover *h = arg;
 
 	h->publish = NULL;
+	h->step_ms = clock_ms();
 	if ((reply != NULL && reply->type == REDIS_INTEGER) || h->seen[h->next->slot])
 		return;
 	if (h->seen[h->active->slot]) {
@@ -80,7 +82,7 @@ static void publish_marker(struct redis_handover *h)
 	snprintf(h->marker, sizeof(h->marker), "marker %s %" PRIu64, h->subs->secret, ++h->marker_number);
 	args[2] = BYTES_OF_STR(h->marker);
 	h->marked = true;
-	h->marked_ms = clock_ms();
+	h->marked_ms = h->step_ms = clock_ms();
 	h->publish = redis_calls_send(h->subs->calls, args, 3, on_published, h);
 	check_soon(h);
 }
@@ -162,6 +164,7 @@ static void hold_message(struct redis_handover *h, struct bytes channel, struct 
 static void on_marker(struct redis_handover *h, const struct redis_feed *f)
 {
 	h->seen[f->slot] = true;
+	h->step_ms = clock_ms();
 	if (h->seen[0] && h->seen[1])
 		change_places(h, false);
 }
@@ -196,7 +199,7 @@ static void on_message(struct redis_feed *f, struct bytes channel, struct bytes 
 
 static uint64_t silent_ms(const struct redis_handover *h, const struct redis_feed *f)
 {
-	uint64_t since = f->link.heard_ms > h->marked_ms ? f->link.heard_ms : h->marked_ms;
+	uint64_t since = f->link.heard_ms > h->step_ms ? f->link.heard_ms : h->step_ms;
 
 	return clock_ms() - since;
 }
@@ -207,7 +210,7 @@ static void check_marked(struct redis_handover *h)
 
 	check_soon(h);
 	if (h->seen[h->next->slot]) {
-		if (over || silent_ms(h, h->active) >= REDIS_HANDOVER_SILENCE_MS)
+		if (over || silent_ms(h, h->active) >= REDIS_HANDOVER_BEHIND_MS)
 			give_up_old(h, "it is silent");
 		return;
 	}

@@ -30,8 +30,12 @@ enum redis_doubt { REDIS_DOUBT_CANARY = 1, REDIS_DOUBT_LATE = 2 };
 enum {
 	REDIS_HANDOVER_HOLD_BYTES = 8 << 20,
 	REDIS_HANDOVER_HOLD_MESSAGES = 64 << 10,
-	/* A feed that owes the marker and brings nothing at all for so long is given up. */
+	/* A next feed that owes the marker and brings nothing at all for so long after that was published, is
+	 * given up. */
 	REDIS_HANDOVER_SILENCE_MS = 1000,
+	/* The same for the active one, after the next one has brought the marker: Redis sends it to both in
+	   one turn. */
+	REDIS_HANDOVER_BEHIND_MS = 500,
 	/* The same for one that goes on bringing other things. */
 	REDIS_HANDOVER_WAIT_MS = 15000,
 	REDIS_HANDOVER_CHECK_MS = 20,
@@ -54,6 +58,7 @@ struct redis_handover {
 	bool gap; /* messages are missed before the marker */
 	uint64_t marker_number;
 	uint64_t marked_ms;
+	uint64_t step_ms; /* when something last happened to the marker: sent, published, seen by a feed */
 	char marker[64];
 	struct redis_call *publish;
 	struct buf hold;

@@ -39,6 +39,7 @@ static void free_input(struct redis_link *l)
 void redis_link_close(struct redis_link *l)
 {
 	l->phase = LINK_DOWN;
+	redis_race_stop(&l->race);
 	redis_resolver_stop(&l->resolver);
 	stream_close(&l->stream, false);
 	timer_stop(&l->deadline);
@@ -298,6 +299,15 @@ static void on_login_error(struct redis_link *l, const char *step, const struct 
 	                BYTES_FMT(bytes_first(reply->text, REDIS_ERROR_SHOWN)));
 }
 
+static void come_up(struct redis_link *l)
+{
+	timer_stop(&l->deadline);
+	redis_race_stop(&l->race);
+	l->phase = LINK_UP;
+	l->trouble = REDIS_FINE;
+	l->events->on_up(l);
+}
+
 static void on_login_reply(struct redis_link *l, const struct redis_reply *reply)
 {
 	const char *step = *l->login++;
@@ -316,10 +326,7 @@ static void on_login_reply(struct redis_link *l, const struct redis_reply *reply
 	}
 	if (*l->login != NULL)
 		return;
-	timer_stop(&l->deadline);
-	l->phase = LINK_UP;
-	l->trouble = REDIS_FINE;
-	l->events->on_up(l);
+	come_up(l);
 }
 
 /* --- input --- */
@@ -458,6 +465,33 @@ static void on_resolved(struct redis_resolver *r)
 		connect_to(l, &r->address);
 }
 
+void redis_link_replace(struct redis_link *l, struct redis_link *by)
+{
+	size_t out_max = by->out.max;
+
+	assert(l->phase != LINK_DOWN && l->phase != LINK_UP && !l->reading && by->phase == LINK_UP);
+	redis_resolver_stop(&l->resolver);
+	stream_close(&l->stream, false);
+	buf_free(&l->out);
+	free_input(l);
+	stream_move(&l->stream, &by->stream);
+	l->out = by->out;
+	l->out_sent = by->out_sent;
+	l->resp = by->resp;
+	l->in = by->in;
+	l->heard_ms = by->heard_ms;
+	buf_init(&by->out, out_max);
+	by->resp = NULL;
+	by->in = NULL;
+	come_up(l);
+}
+
+void redis_link_doubt(struct redis_link *l)
+{
+	assert(l->phase == LINK_UP);
+	redis_race_doubt(&l->race);
+}
+
 void redis_link_open(struct redis_link *l)
 {
 	const struct redis_endpoint *e = l->endpoint;
@@ -468,6 +502,7 @@ void redis_link_open(struct redis_link *l)
 	l->resp = resp_new();
 	l->in = mem_alloc(REDIS_LINK_READ);
 	timer_start(l->stream.loop, &l->deadline, l->connect_timeout_ms);
+	redis_race_start(&l->race);
 	if (l->resp == NULL)
 		fail_soon(l, "out of memory");
 	else if (e->error != NULL)
@@ -495,5 +530,6 @@ void redis_link_init(struct redis_link *l, struct loop *loop, const struct redis
 	};
 	stream_init(&l->stream, loop, &stream_events);
 	redis_resolver_init(&l->resolver, loop, on_resolved);
+	redis_race_init(&l->race, l);
 	buf_init(&l->out, out_max);
 }

@@ -12,6 +12,7 @@
 #include "loop.h"
 #include "redis.h"
 #include "redis_endpoint.h"
+#include "redis_race.h"
 #include "redis_resolver.h"
 #include "redis_resp.h"
 #include "stream.h"
@@ -67,6 +68,7 @@ struct redis_link {
 	const char *const *login; /* replies that are awaited, by name of their command */
 	const char *login_steps[REDIS_LOGIN_STEPS + 1];
 	bool reading;
+	struct redis_race race;
 
 	enum redis_trouble trouble;
 	char error[REDIS_ERROR_MAX];
@@ -86,6 +88,11 @@ void redis_link_close(struct redis_link *l);
 void redis_link_fail(struct redis_link *l, enum redis_trouble trouble, const char *fmt, ...)
 	PRINTF_LIKE(3, 4);
 bool redis_link_up(const struct redis_link *l);
+/* For redis_race: takes the connection of another link that is up, instead of the one that is being made;
+ * on_up is called from within. */
+void redis_link_replace(struct redis_link *l, struct redis_link *by);
+/* It is up, and owes something that does not come: finds out whether it is dead (REDIS_SILENT). */
+void redis_link_doubt(struct redis_link *l);
 /* Bytes that can be put before the ceiling. */
 size_t redis_link_room(const struct redis_link *l);
 /* For appending commands (resp_put_…) within the room there is; they are written at the end of this turn. The

@@ -1,0 +1,141 @@
+#include "redis_race.h"
+
+#include "clock.h"
+#include "mem.h"
+#include "redis_link.h"
+
+struct redis_rival {
+	struct redis_link link;
+	struct redis_race *race;
+};
+
+static struct loop *loop_of(const struct redis_race *r)
+{
+	return r->link->stream.loop;
+}
+
+/* --- a rival --- */
+
+static void on_up(struct redis_link *l)
+{
+	struct redis_rival *rival = container_of(l, struct redis_rival, link);
+
+	/* Not at once: it is in the middle of reading. */
+	loop_defer(loop_of(rival->race), &rival->race->won);
+}
+
+static void on_reply(struct redis_link *l, const struct redis_reply *reply)
+{
+	redis_link_fail(l, REDIS_AWAY, "sent a reply to nothing");
+}
+
+/* The timer makes another one. */
+static void on_down(struct redis_link *l, bool was_up)
+{
+}
+
+static const struct redis_link_events rival_events = {on_up, on_reply, on_down};
+
+static void drop_rival(struct redis_race *r)
+{
+	task_cancel(&r->won);
+	if (r->rival == NULL)
+		return;
+	redis_link_close(&r->rival->link);
+	mem_free(r->rival);
+	r->rival = NULL;
+}
+
+static void make_rival(struct redis_race *r)
+{
+	const struct redis_link *l = r->link;
+
+	drop_rival(r);
+	r->rival = mem_alloc(sizeof(*r->rival));
+	r->rival->race = r;
+	redis_link_init(&r->rival->link, loop_of(r), l->endpoint, &rival_events, l->name,
+	                l->connect_timeout_ms, l->out.max);
+	r->rival->link.race.off = true;
+	redis_link_open(&r->rival->link);
+}
+
+/* --- the race --- */
+
+static void wait_for_rival(struct redis_race *r)
+{
+	timer_start(loop_of(r), &r->timer, r->link->connect_timeout_ms / REDIS_RACE_PART);
+}
+
+static bool is_doubtful(const struct redis_race *r)
+{
+	return r->link->heard_ms < r->doubted_ms;
+}
+
+static void look_at_doubted(struct redis_race *r)
+{
+	if (!is_doubtful(r)) {
+		redis_race_stop(r);
+		return;
+	}
+	if (redis_link_up(&r->rival->link)) {
+		redis_link_fail(r->link, REDIS_SILENT, "does not answer, but does so on a new connection");
+		return;
+	}
+	/* One that waits for an answer is as good as another. */
+	if (r->rival->link.phase == LINK_DOWN)
+		make_rival(r);
+	wait_for_rival(r);
+}
+
+static void on_timer(struct timer *t)
+{
+	struct redis_race *r = container_of(t, struct redis_race, timer);
+
+	if (redis_link_up(r->link)) {
+		look_at_doubted(r);
+		return;
+	}
+	if (r->link->phase != LINK_RESOLVING)
+		make_rival(r);
+	wait_for_rival(r);
+}
+
+static void on_won(struct task *t)
+{
+	struct redis_race *r = container_of(t, struct redis_race, won);
+
+	if (!redis_link_up(&r->rival->link))
+		return;
+	if (!redis_link_up(r->link))
+		redis_link_replace(r->link, &r->rival->link);
+	else if (is_doubtful(r))
+		timer_start(loop_of(r), &r->timer, REDIS_RACE_PROOF_MS);
+	else
+		redis_race_stop(r);
+}
+
+void redis_race_start(struct redis_race *r)
+{
+	if (!r->off)
+		wait_for_rival(r);
+}
+
+void redis_race_doubt(struct redis_race *r)
+{
+	if (timer_armed(&r->timer))
+		return;
+	r->doubted_ms = clock_ms();
+	make_rival(r);
+	wait_for_rival(r);
+}
+
+void redis_race_stop(struct redis_race *r)
+{
+	timer_stop(&r->timer);
+	drop_rival(r);
+}
+
+void redis_race_init(struct redis_race *r, struct redis_link *link)
+{
+	*r = (struct redis_race){.link = link, .timer.fire = on_timer, .won.run = on_won};
+}
