@@ -154,6 +154,13 @@ class Judge:
 
 	# --- plain channels ---
 
+	def may_be_behind(self, when):
+		"""Who comes back is at another worker, and that one may bring late what the first one brought in time: its link was silent or
+		it was frozen itself. Only a history makes up for that."""
+		return any(
+			(r.fault.breaks or r.fault.silent or r.fault.of in ("worker", "broker")) and r.begin - PLAIN_MARGIN_S < when < r.over
+			for r in self.rounds) or any(begin < when < end + PLAIN_MARGIN_S for begin, end in self.world.watchers.stalls)
+
 	def _excused(self, begun, acked):
 		"""A link broke while the message was on its way, or had broken and not everybody was live again."""
 		return any(
@@ -303,19 +310,32 @@ class _PlainWalk:
 		self.judge, self.record, self.channel = judge, record, channel
 		self.newest = {}  # publisher: number
 		self.strays = set()  # given up by their publisher, who went on; the server that had them published them when it could
+		self.before = {}  # as `newest`, of when it was subscribed before
 
 	def take(self, when, kind, *rest):
 		if kind == Record.SUBSCRIBED:
-			self.newest = {}  # it may be at another worker now, which may be behind: only a history makes up for that
+			self.before = self.before | self.newest
+			self.newest = {}
 		elif kind == Record.PUBLICATION:
-			key = rest[1]
-			publisher, number = key.rsplit(":", 1)
-			if self.judge.world.topology.loses_on_failover and key not in self.judge.ledger.acked and key not in self.strays:
-				self.strays.add(key)
-			elif int(number) <= self.newest.get(publisher, 0):
-				self.judge.violate(
-					when, "doubled", f"{self.record.name} {self.channel}: {key} came after {self.newest[publisher]}")
-			self.newest[publisher] = max(int(number), self.newest.get(publisher, 0))
+			self._take_publication(when, rest[1])
+
+	def _is_stray(self, key):
+		return self.judge.world.topology.loses_on_failover and key not in self.judge.ledger.acked and key not in self.strays
+
+	def _take_publication(self, when, key):
+		publisher, number = key.rsplit(":", 1)
+		number = int(number)
+		newest, before = self.newest.get(publisher, 0), self.before.get(publisher, 0)
+		if self._is_stray(key):
+			self.strays.add(key)
+		elif number <= newest:
+			self.violate(when, f"{key} came after {newest}")
+		elif number <= before and not self.judge.may_be_behind(when):
+			self.violate(when, f"{key} came after {before}, across a reconnect")
+		self.newest[publisher] = max(number, newest)
+
+	def violate(self, when, text):
+		self.judge.violate(when, "doubled", f"{self.record.name} {self.channel}: {text}")
 
 	def end(self):
 		if f"over:{self.channel}" not in self.newest:

@@ -158,6 +158,7 @@ def print_report(world, judge):
 	print_rows([COLUMNS, *(figures.row(name) for name in figures.rounds)])
 	print()
 	targets = list(figures.targets())
-	print_rows([("figure", "promised", "measured"), *((figure, goal, value) for figure, goal, value, _ in targets)])
+	print_rows([("figure", "promised", "measured", ""), *(
+		(figure, goal, value, "MISSED" if value is not None and value > goal else "") for figure, goal, value, _ in targets)])
 	print_violations(judge)
 	return targets
