@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,11 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MESSAGE_MAX = 1024 };
-
-static const char hello[] = "GET /connection/websocket HTTP/1.1\r\nHost: bench\r\nUpgrade: websocket\r\n"
-			    "Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-			    "Sec-WebSocket-Version: 13\r\n\r\n";
+enum { OUTPUT_MAX = 4096 };
 
 static uint16_t broker_port;
 static SSL_CTX *tls; /* NULL: the connections are plain */
@@ -26,12 +23,17 @@ void die(const char *what)
 	exit(2);
 }
 
-uint64_t now_ms(void)
+uint64_t now_ns(void)
 {
 	struct timespec ts;
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+uint64_t now_ms(void)
+{
+	return now_ns() / 1000000;
 }
 
 void wire_set_broker(const char *text)
@@ -67,41 +69,79 @@ static void secure(struct wire *w)
 		die("fcntl");
 }
 
-/* A text frame with a mask of zeros, which is a mask and leaves the text as it is. */
-static size_t text_frame(char *out, const char *text)
+void wire_put(char *out, size_t size, size_t *len, const char *format, ...)
 {
-	size_t len = strlen(text);
-	size_t head = 2;
+	va_list args;
+	int n;
 
-	out[0] = (char)0x81;
-	out[1] = (char)(0x80 | (len < 126 ? len : 126));
-	if (len >= 126) {
-		out[2] = (char)(len >> 8);
-		out[3] = (char)len;
-		head = 4;
-	}
-	memset(out + head, 0, 4);
-	memcpy(out + head + 4, text, len);
-	return head + 4 + len;
+	va_start(args, format);
+	n = vsnprintf(out + *len, size - *len, format, args);
+	va_end(args);
+	if (n < 0 || (size_t)n >= size - *len)
+		die("no room for what is to be said");
+	*len += (size_t)n;
 }
 
-static ssize_t send_all(struct wire *w, const char *data, size_t len)
+void wire_put_hello(char *out, size_t size, size_t *len, const char *path, const char *headers)
 {
-	return w->ssl != NULL ? SSL_write(w->ssl, data, (int)len) : write(w->fd, data, len);
+	wire_put(out, size, len,
+	         "GET %s HTTP/1.1\r\nHost: bench\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+	         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n%s\r\n",
+	         path, headers);
+}
+
+void wire_put_text(char *out, size_t size, size_t *len, const char *text)
+{
+	size_t text_len = strlen(text);
+	size_t head = text_len < 126 ? 6 : 8;
+	char *at = out + *len;
+
+	if (text_len > UINT16_MAX || head + text_len > size - *len)
+		die("no room for a frame");
+	at[0] = (char)0x81;
+	at[1] = (char)(0x80 | (text_len < 126 ? text_len : 126));
+	if (text_len >= 126) {
+		at[2] = (char)(text_len >> 8);
+		at[3] = (char)text_len;
+	}
+	memset(at + head - 4, 0, 4);
+	memcpy(at + head, text, text_len);
+	*len += head + text_len;
+}
+
+void wire_send(struct wire *w, const char *data, size_t len)
+{
+	ssize_t n = w->ssl != NULL ? SSL_write(w->ssl, data, (int)len) : write(w->fd, data, len);
+
+	if (n != (ssize_t)len)
+		die("write");
+}
+
+void wire_dial(struct wire *w, const char *data, size_t len)
+{
+	w->fd = dial();
+	if (tls != NULL)
+		secure(w);
+	wire_send(w, data, len);
 }
 
 void wire_open(struct wire *w, const char *message)
 {
-	char out[sizeof(hello) + MESSAGE_MAX];
-	size_t len = strlen(hello);
+	char out[OUTPUT_MAX];
+	size_t len = 0;
 
-	w->fd = dial();
-	if (tls != NULL)
-		secure(w);
-	memcpy(out, hello, len);
-	len += text_frame(out + len, message);
-	if (send_all(w, out, len) != (ssize_t)len)
-		die("write");
+	wire_put_hello(out, sizeof(out), &len, "/connection/websocket", "");
+	wire_put_text(out, sizeof(out), &len, message);
+	wire_dial(w, out, len);
+}
+
+void wire_say(struct wire *w, const char *message)
+{
+	char out[OUTPUT_MAX];
+	size_t len = 0;
+
+	wire_put_text(out, sizeof(out), &len, message);
+	wire_send(w, out, len);
 }
 
 void wire_close(struct wire *w)

@@ -1,0 +1,94 @@
+"""What is measured: Fanfare with a Redis beside it, and the two floors. Each is one process on the first processor; Redis and the
+clients have the second."""
+
+import os
+import subprocess
+import sys
+from contextlib import contextmanager
+
+ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", ".."))
+BUILD = os.path.join(ROOT, "build", "release")
+os.environ.setdefault("FANFARE", os.path.join(BUILD, "fanfare"))
+sys.path.insert(0, os.path.join(ROOT, "tests", "e2e"))
+
+from lib import process
+from lib.broker import Broker
+from lib.redis_server import RedisServer
+
+CPUS = sorted(os.sched_getaffinity(0))
+SERVER_CPU, LOAD_CPU = CPUS[0], CPUS[-1]
+
+# Nothing but what is measured: no pings in the middle, and no limit that a generator on one address meets.
+FANFARE = {
+	"client": {"ping_interval": "0s", "channel_limit": 100000},
+	"limits": {"commands_per_second": 0, "bytes_per_second": 0},
+}
+HISTORY = {"channel": {"without_namespace": {"history_size": 1000, "history_ttl": "10m", "force_recovery": True}}}
+
+
+def merge(*parts):
+	merged = {}
+	for part in parts:
+		for key, value in part.items():
+			merged[key] = merge(merged[key], value) if isinstance(value, dict) and key in merged else value
+	return merged
+
+
+@contextmanager
+def on(cpu):
+	"""What is started within runs there."""
+	os.sched_setaffinity(0, {cpu})
+	try:
+		yield
+	finally:
+		os.sched_setaffinity(0, CPUS)
+
+
+class Fanfare:
+	"""A master with one worker."""
+
+	name = "Fanfare"
+
+	def __init__(self, config=None, history=False, arguments=(), env=None):
+		self.dialect = "history" if history else "fanfare"
+		with on(LOAD_CPU):
+			self.redis = RedisServer()
+		try:
+			with on(SERVER_CPU):
+				self.broker = Broker(merge(FANFARE, HISTORY if history else {}, config or {}), self.redis, arguments=arguments, env=env)
+		except BaseException:
+			self.redis.stop()
+			raise
+		self.port, self.feed = self.broker.port, self.redis.port
+		self.apart = [self.redis.process.pid]
+
+	@property
+	def pids(self):
+		return [self.broker.pid, *self.broker.worker_pids()]
+
+	def __enter__(self):
+		return self
+
+	def __exit__(self, *failure):
+		try:
+			self.broker.__exit__(*failure)
+		finally:
+			self.redis.stop()
+
+
+class Floor:
+	dialect, apart = "floor", []
+
+	def __init__(self, batched=False):
+		self.name = "batched floor" if batched else "floor"
+		with on(SERVER_CPU):
+			self.process = process.spawn(
+				[os.path.join(BUILD, "tests/bench/bench_floor"), *(["batched"] if batched else [])], stdout=subprocess.PIPE, text=True)
+		self.port, self.feed = (int(self.process.stdout.readline()) for _ in range(2))
+		self.pids = [self.process.pid]
+
+	def __enter__(self):
+		return self
+
+	def __exit__(self, *_):
+		process.stop(self.process)
