@@ -6,6 +6,16 @@
 #include "load.h"
 #include "meter.h"
 
+/* Who is there meanwhile, and has nothing to do with it. */
+static void open_others(const struct options *o, struct plan *plan, struct crowd *others)
+{
+	*others = (struct crowd){.dialect = dialect_find(o->dialect), .plan = plan};
+	if (o->beside == 0)
+		return;
+	crowd_open(others, (unsigned)o->beside, (unsigned)o->seats);
+	crowd_calm(others, CROWD_CALM_MS, NULL, NULL);
+}
+
 void load_accept(const struct options *o)
 {
 	struct plan plan;
@@ -13,10 +23,12 @@ void load_accept(const struct options *o)
 	                      .plan = &plan,
 	                      .fleeting = true,
 	                      .at_once = (unsigned)o->at_once};
+	struct crowd others;
 	struct cpu before, spent;
 	uint64_t own_ns, wall_ns;
 
 	plan_begin(&plan, (unsigned)o->channels, false);
+	open_others(o, &plan, &others);
 	before = meter_cpu(o->pids);
 	own_ns = meter_own_ns();
 	wall_ns = now_ns();

@@ -76,9 +76,10 @@ static const char *take_welcomes(struct crowd *c, struct client *client, const c
 	return end - at < (ptrdiff_t)len ? at : end - len + 1;
 }
 
-static void answer_ping(struct client *client, const char *text, size_t len)
+/* Who only is there hears nothing else: a ping comes alone. */
+static void answer_ping(struct client *client, const char *data, size_t len)
 {
-	if (len == PING_LEN && memcmp(text, "\x81\x02{}", PING_LEN) == 0)
+	if (len == PING_LEN && memcmp(data, "\x81\x02{}", PING_LEN) == 0)
 		wire_say(&client->wire, "{}");
 }
 
@@ -91,7 +92,6 @@ static void take_text(struct crowd *c, struct client *client, char *text, size_t
 	if (c->plan->messages != NULL) {
 		rest = take_marks(c, client, text, end);
 	} else {
-		answer_ping(client, text, len);
 		rest = take_welcomes(c, client, text, end);
 	}
 	client->rest_len = (unsigned)(end - rest);
@@ -129,6 +129,7 @@ static void read_client(struct crowd *c, struct client *client)
 			die(n == 0 ? "the server hung up" : "read");
 		c->account.bytes += (uint64_t)n;
 		c->account.reads++;
+		answer_ping(client, input + CROWD_REST, (size_t)n);
 		if (c->deflate) {
 			take_packed(c, client, input + CROWD_REST, (size_t)n);
 			continue;

@@ -35,7 +35,7 @@ static const struct name {
   numbers[] = {
 	  OPTION(cpu),  OPTION(deflate), OPTION(clients),  OPTION(seats),   OPTION(channels),
 	  OPTION(zipf), OPTION(size),    OPTION(messages), OPTION(warmup),  OPTION(burst),
-	  OPTION(rate), OPTION(wait),    OPTION(seconds),  OPTION(at_once),
+	  OPTION(rate), OPTION(wait),    OPTION(seconds),  OPTION(at_once), OPTION(beside),
 };
 
 static void *find(struct options *o, const struct name *names, size_t count, const char *word)

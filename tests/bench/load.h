@@ -23,7 +23,8 @@ struct options {
 	uint64_t rate;   /* of bursts, in a second */
 	uint64_t wait;   /* 1: the next burst waits until all have the last one, too */
 	uint64_t seconds;
-	uint64_t at_once; /* connections */
+	uint64_t at_once; /* connections that are being made */
+	uint64_t beside;  /* clients that are there meanwhile and do nothing */
 };
 
 /* Clients subscribe, messages are published: cost, latency, and what was lost. */

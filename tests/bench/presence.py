@@ -1,15 +1,12 @@
-"""Prints what the presence of a channel costs Redis, which stands still meanwhile: with 10, 1,000 and 100,000 members of eight
-workers. Takes the library from a broker, and says itself what workers would."""
+"""The scenario of presence: what that of a channel costs Redis, which stands still meanwhile, with 10, 1,000 and 100,000 members
+of eight workers. Takes the library from a broker, and says itself what workers would."""
 
 import json
-import os
-import sys
 
-sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "e2e"))
+from servers import Broker, RedisServer, process
+from table import Row, microseconds
 
-from lib import process
-from lib.broker import Broker
-from lib.redis_server import RedisClient, RedisServer
+from lib.redis_server import RedisClient
 
 WORKERS, STEPS, CALLS = 8, 48, 2000
 LATER_MS = 10 ** 14
@@ -40,21 +37,19 @@ class Redis:
 			self.call("presence_update", channel, f"{start // size % workers:x}-1", "", 0, "", *steps)
 
 
-def main():
+def presence(_):
 	with RedisServer() as server:
 		with Broker({"channel": {"without_namespace": {"presence": True}}}, server):
 			process.wait_until(lambda: server.call("FUNCTION", "LIST"), "the library is loaded")
-		redis, stats = Redis(server), {}
+		redis, first = Redis(server), None
 		for count in 10, 1000, 100000:
 			redis.fill(str(count), count)
-			stats[count] = redis.microseconds("presence_stats", str(count), calls=CALLS)
-			join = redis.microseconds(
-				"presence_update", str(count), "0-1", "j", 0, "", "+", "new", "ann", '{"user":"ann","client":"new"}')
-			print(f"{count} members: stats {stats[count]:.1f} us, one who joins {join:.1f} us")
-		print(f"stats at 100,000 members cost {stats[100000] / stats[10]:.2f} times what they cost at 10")
+			stats = redis.microseconds("presence_stats", str(count), calls=CALLS)
+			first = first or stats
+			yield Row(
+				"presence", f"Redis counts {count:,} members", microseconds(stats * 1000), f"{microseconds(first * 1000)} (10)", stats / first)
+			join = redis.microseconds("presence_update", str(count), "0-1", "j", 0, "", "+", "new", "ann", '{"user":"ann","client":"new"}')
+			yield Row("presence", f"one joins {count:,}", microseconds(join * 1000))
 		redis.fill("one", 100000, workers=1)
 		reap = redis.microseconds("presence_update", "one", "1-1", "j", 0, f"0-1@{LATER_MS}")
-		print(f"a dead worker's 100,000 members: {reap / 1000:.1f} ms for the first call of those that take them away")
-
-
-main()
+		yield Row("presence", "a worker with 100,000 members is dead: the first call that takes them away", microseconds(reap * 1000))

@@ -4,6 +4,7 @@ clients have the second."""
 import os
 import subprocess
 import sys
+import tempfile
 from contextlib import contextmanager
 
 ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", ".."))
@@ -13,6 +14,7 @@ sys.path.insert(0, os.path.join(ROOT, "tests", "e2e"))
 
 from lib import process
 from lib.broker import Broker
+from lib.certificates import Authority
 from lib.redis_server import RedisServer
 
 CPUS = sorted(os.sched_getaffinity(0))
@@ -49,13 +51,23 @@ class Fanfare:
 
 	name = "Fanfare"
 
-	def __init__(self, config=None, history=False, arguments=(), env=None):
+	def __init__(self, config=None, history=False, listen=None):
+		"""`listen` is what stands before a second address, where `second` listens: "tls:" or "deflate:"."""
 		self.dialect = "history" if history else "fanfare"
+		self.folder = tempfile.TemporaryDirectory(prefix="fanfare-bench-")
+		arguments = []
+		if listen:
+			self.second = f"{listen}127.0.0.1:{process.free_port()}"
+			arguments = ["--listen", self.second]
+		if listen == "tls:":
+			certificate = Authority(self.folder.name).issue("localhost") + ".both.pem"
+			config = merge(config or {}, {"tls": {"cert_pem_file": certificate}})
+		self.redis_socket = os.path.join(self.folder.name, "redis")
 		with on(LOAD_CPU):
-			self.redis = RedisServer()
+			self.redis = RedisServer("--unixsocket", self.redis_socket)
 		try:
 			with on(SERVER_CPU):
-				self.broker = Broker(merge(FANFARE, HISTORY if history else {}, config or {}), self.redis, arguments=arguments, env=env)
+				self.broker = Broker(merge(FANFARE, HISTORY if history else {}, config or {}), self.redis, arguments=arguments)
 		except BaseException:
 			self.redis.stop()
 			raise
@@ -74,6 +86,16 @@ class Fanfare:
 			self.broker.__exit__(*failure)
 		finally:
 			self.redis.stop()
+			self.folder.cleanup()
+
+
+class Second:
+	"""The same broker, at its second address."""
+
+	def __init__(self, server):
+		self.dialect, self.pids, self.feed, self.apart = server.dialect, server.pids, server.feed, server.apart
+		kind, _, port = server.second.rpartition(":")
+		self.port = ("tls:" if kind.startswith("tls:") else "") + port
 
 
 class Floor:

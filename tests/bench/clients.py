@@ -1,0 +1,95 @@
+"""The scenarios of connections and subscriptions: what it costs to have them, and to make them."""
+
+import os
+import re
+import subprocess
+from contextlib import ExitStack
+from statistics import median
+
+from bench import each
+from servers import BUILD, LOAD_CPU, Fanfare, Floor, Second, on
+from table import Row, microseconds, ratio, size
+
+IDLE = 18000
+
+
+def idle(bench):
+	"""Each pings all the time: that is what being idle means."""
+	seconds = 25 if bench.quick else 50
+	for listen, target in (None, 512), ("tls:", 12 * 1024):
+		with Fanfare({"client": {"ping_interval": "25s"}}, listen=listen) as server:
+			run = bench.load("idle", Second(server) if listen else server, clients=IDLE, seconds=seconds)
+		memory, busy = run["memory"] / IDLE, run["idle_ns"] / run["idle_ms"] / 1e6
+		what = f"{IDLE:,} subscribed connections{' over TLS' if listen else ''}"
+		yield Row("idle", f"{what}: user memory of each (PSS)", size(memory), value=memory, shown="", target=target,
+			target_text="≤ 12 KiB" if listen else "≤ 512 B")
+		yield Row("idle", f"{what}: processor time with pings every 25 s", f"{busy:.4f} cores", value=busy, shown="", target=0.01)
+
+
+def accept(bench):
+	with ExitStack() as stack:
+		servers = [stack.enter_context(server) for server in (Floor(), Fanfare())]
+		count = bench.scaled(10000)
+		runs, crowded = ([], []), []
+		for _ in range(bench.pairs):
+			for server, figures in zip(servers, runs):
+				figures.append(bench.load("accept", server, clients=count))
+			crowded.append(bench.load("accept", servers[1], clients=count, beside=10000))
+		floor, alone, crowded = (each(figures, "cpu_ns", by="clients") for figures in (*runs, crowded))
+		yield Row(
+			"accept", "TCP, upgrade, connect, subscribe, close; 500 at a time", microseconds(median(alone)), microseconds(median(floor)),
+			ratio(alone, floor), target=2)
+		yield Row(
+			"accept", "the same with 10,000 idle connections beside", microseconds(median(crowded)), f"{microseconds(median(alone))} (alone)",
+			ratio(crowded, alone), target=1, target_text="no slower")
+
+
+def processor_ns(pid):
+	with open(f"/proc/{pid}/schedstat") as f:
+		return int(f.read().split()[0])
+
+
+RECOVERED = re.compile(
+	r"recovered: +(\d+) of (\d+), all with everything (\d+) ms.*\n.* (\d+) lost, (\d+) doubled.*\n.* (\d+), (\d+) of them", re.MULTILINE)
+
+
+def storm(bench):
+	"""The successor of the worker that is lost does nothing else in its life: all it costs is the storm's."""
+	config = {
+		"client": {"recovery_max_publication_limit": 1000},
+		"channel": {"namespaces": [{
+			"name": "recovery", "history_size": 1000, "history_ttl": "10m", "force_recovery": True,
+			"allow_subscribe_for_client": True, "allow_subscribe_for_anonymous": True}]}}
+	for messages in 20, 1000:
+		with Fanfare(config) as server, on(LOAD_CPU):
+			[worker] = server.broker.worker_pids()
+			redis_ns = processor_ns(server.apart[0])
+			said = subprocess.run(
+				[os.path.join(BUILD, "tests/bench/bench_recovery"), str(server.port), "10000", str(messages), server.redis_socket, str(worker)],
+				stdout=subprocess.PIPE, text=True, timeout=600, check=False).stdout
+			found = RECOVERED.search(said)
+			if not found:
+				raise SystemExit(f"bench_recovery says:\n{said}")
+			clients, wanted, took_ms, lost, repeated, reads, of_publications = map(int, found.groups())
+			[successor] = server.broker.worker_pids()
+			spent, redis_ns = processor_ns(successor), processor_ns(server.apart[0]) - redis_ns
+		bench.keep_account({"lost": lost + wanted - clients, "duplicated": repeated})
+		yield Row(
+			"storm", f"10,000 lose their worker and recover {messages:,} messages: processor time of each client; all have them after "
+			f"{took_ms / 1000:.2f} s, Redis {redis_ns / 1e6:.0f} ms, {reads} reads of it, {of_publications} of publications",
+			microseconds(spent / wanted))
+
+
+def subscribe(bench):
+	"""1,000 channels a client: first the same for all, so that it is our own cost, then each for itself, with Redis."""
+	for channels, what in (1000, "of 1,000 channels"), (None, "of as many channels"):
+		first = None
+		for clients in (1, 100) if bench.quick else (1, 100, 1000):
+			count = clients * 1000
+			with Fanfare() as server:
+				run = bench.load("idle", server, clients=clients, seats=1000, channels=channels or count, seconds=0)
+			cost, memory = run["open_ns"] / count, run["memory"] / count
+			first = first or cost
+			yield Row(
+				"subscribe", f"{count:,} subscriptions {what}, {size(memory)} each", microseconds(cost), f"{microseconds(first)} (1,000)",
+				cost / first)

@@ -1,0 +1,118 @@
+"""The scenarios of messages: what a delivery costs."""
+
+from contextlib import ExitStack
+from statistics import median
+
+from bench import beside, cost, each
+from servers import Fanfare, Floor, Second
+from table import Row, microseconds, ratio
+
+
+def fanout(bench):
+	with ExitStack() as stack:
+		servers = [stack.enter_context(server) for server in (Floor(), Fanfare())]
+		for clients in 1000, 10000:
+			for size in 128, 1024:
+				messages = bench.scaled(400000 // clients)
+				floor, fanfare = bench.compare(
+					servers, clients=clients, size=size, messages=messages, warmup=max(2, messages // 10), rate=20000 // clients, wait=1)
+				yield Row(
+					"fan-out", f"{clients:,} subscribers, {size} B; {beside(fanfare)}", microseconds(median(cost(fanfare))),
+					microseconds(median(cost(floor))), ratio(cost(fanfare), cost(floor)), target=1.10)
+
+
+def burst(bench):
+	with ExitStack() as stack:
+		servers = [stack.enter_context(server) for server in (Floor(batched=True), Fanfare())]
+		floor, fanfare = bench.compare(servers, clients=1000, messages=bench.scaled(4000), warmup=200, burst=50, rate=20, wait=1)
+		yield Row(
+			"burst", f"50 back to back, 1,000 subscribers, 128 B; {beside(fanfare)}", microseconds(median(cost(fanfare))),
+			f"{microseconds(median(cost(floor)))} (batched)", ratio(cost(fanfare), cost(floor)), target=3)
+
+
+def many_channels(bench):
+	with ExitStack() as stack:
+		servers = [stack.enter_context(server) for server in (Floor(), Fanfare())]
+		floor, fanfare = bench.compare(
+			servers, clients=10000, channels=10000, messages=bench.scaled(100000), warmup=10000, rate=20000)
+		yield Row(
+			"many channels", f"10,000 with one subscriber each, 20,000 msg/s; {beside(fanfare)}",
+			microseconds(median(cost(fanfare))), microseconds(median(cost(floor))), ratio(cost(fanfare), cost(floor)), target=2)
+
+
+def dashboards(bench):
+	"""A send is counted where it arrives: two that a client finds in one read are one."""
+	with ExitStack() as stack:
+		servers = [stack.enter_context(server) for server in (Floor(), Floor(batched=True), Fanfare())]
+		floor, batched, fanfare = bench.compare(
+			servers, clients=2000, seats=20, channels=500, zipf=1, messages=bench.scaled(1200), warmup=80, burst=4, rate=25)
+		ours, theirs = each(fanfare, "cpu_ns", by="reads"), each(batched, "cpu_ns", by="reads")
+		what = "2,000 clients × 20 of 500 channels, Zipf, 4 messages back to back"
+		yield Row(
+			"mixed dashboards", f"{what}: a send; {beside(fanfare)}", microseconds(median(ours)), microseconds(median(cost(floor))),
+			ratio(ours, cost(floor)), target=1.15)
+		yield Row(
+			"mixed dashboards", f"{what}: a send", microseconds(median(ours)), f"{microseconds(median(theirs))} (batched)", ratio(ours, theirs))
+		yield Row(
+			"mixed dashboards", f"{what}: a delivery", microseconds(median(cost(fanfare))), f"{microseconds(median(cost(batched)))} (batched)",
+			ratio(cost(fanfare), cost(batched)))
+		sends = median(each(fanfare, "reads"))
+		yield Row(
+			"mixed dashboards", f"{what}: sends for each delivery", f"{sends:.2f}", f"{median(each(batched, 'reads')):.2f} (batched)",
+			sends, shown="", target=0.75)
+
+
+def history(bench):
+	with ExitStack() as stack:
+		servers = [stack.enter_context(server) for server in (Fanfare(), Fanfare(history=True))]
+		messages = bench.scaled(400)
+		plain, kept = bench.compare(servers, clients=1000, messages=messages, warmup=messages // 10, rate=20, wait=1)
+		yield Row(
+			"history", f"fan-out by FCALL, offsets, 1,000 subscribers, 128 B; {beside(kept)}", microseconds(median(cost(kept))),
+			f"{microseconds(median(cost(plain)))} (plain)", ratio(cost(kept), cost(plain)), target=1.1)
+
+
+def latency(bench):
+	"""Publish to last subscriber. Half of what the floor is worth, by what a delivery costs it and the generator."""
+	clients = 100
+	with ExitStack() as stack:
+		servers = [stack.enter_context(server) for server in (Floor(), Fanfare())]
+		trial = bench.load("publish", servers[0], clients=clients, messages=1000, warmup=100, rate=10000, wait=1)
+		slower = max(trial["cpu_ns"], trial["load_ns"]) / trial["deliveries"]
+		rate = int(1e9 / slower / clients / 2)
+		floor, fanfare = bench.compare(servers, clients=clients, messages=bench.scaled(rate * 8), warmup=rate // 2, rate=rate)
+		for name, label, target in ("p50_us", "p50", None), ("p99_us", "p99", 1.5), ("p999_us", "p99.9", None):
+			ours, theirs = ([run[name] * 1000 for run in runs] for runs in (fanfare, floor))
+			yield Row(
+				"latency", f"{label} to the last of {clients} subscribers, {rate} msg/s; {beside(fanfare)}", microseconds(median(ours)),
+				microseconds(median(theirs)), ratio(ours, theirs), target=target)
+
+
+def second_address(scenario, listen, **options):
+	def measure(bench):
+		with Fanfare({"websocket": {"compression": False}}, listen=listen) as server:
+			other = Second(server)
+			messages = bench.scaled(400)
+			options_of_both = dict(clients=1000, size=1024, messages=messages, warmup=messages // 10, rate=20, wait=1)
+			runs = [(bench.load("publish", server, **options_of_both), bench.load("publish", other, **options_of_both, **options))
+				for _ in range(bench.pairs)]
+			plain, changed = zip(*runs)
+			size = median(each(changed, "bytes"))
+			yield Row(
+				scenario, f"fan-out, 1,000 subscribers, 1024 B, {size:,.0f} B each on the wire; {beside(changed)}",
+				microseconds(median(cost(changed))), f"{microseconds(median(cost(plain)))} (plain)", ratio(cost(changed), cost(plain)))
+	return measure
+
+
+def growth(bench):
+	"""Not only the whole but our own part of it: the kernel's is nearly all."""
+	with Fanfare() as server:
+		first = None
+		for clients in 100, 1000, 10000:
+			messages = bench.scaled(1000000) // clients
+			run = bench.load("publish", server, clients=clients, messages=messages, warmup=messages // 20, rate=100000, wait=1)
+			own = run["user_ns"] / run["deliveries"]
+			first = first or own
+			yield Row(
+				"growth", f"user time of a delivery, {clients:,} subscribers; {beside([run])}", f"{own:,.0f} ns",
+				f"{first:,.0f} ns (100)", own / first if first else 0)
