@@ -11,19 +11,25 @@ from servers import BUILD, LOAD_CPU, Fanfare, Floor, Second, on
 from table import Row, microseconds, ratio, size
 
 IDLE = 18000
+NO_SLOWER = 1.05  # as near as can be told
 
 
 def idle(bench):
-	"""Each pings all the time: that is what being idle means."""
-	seconds = 25 if bench.quick else 50
+	"""Pings go on all the time, to each every 25 s, and are answered."""
+	def load(server):
+		run = bench.load("idle", server, clients=IDLE, seconds=25 if bench.quick else 50)
+		return run["memory"] / IDLE, run["idle_ns"] / run["idle_ms"] / 1e6
+
+	with Floor("pings") as floor:
+		_, floor_busy = load(floor)
 	for listen, target in (None, 512), ("tls:", 12 * 1024):
 		with Fanfare({"client": {"ping_interval": "25s"}}, listen=listen) as server:
-			run = bench.load("idle", Second(server) if listen else server, clients=IDLE, seconds=seconds)
-		memory, busy = run["memory"] / IDLE, run["idle_ns"] / run["idle_ms"] / 1e6
+			memory, busy = load(Second(server) if listen else server)
 		what = f"{IDLE:,} subscribed connections{' over TLS' if listen else ''}"
 		yield Row("idle", f"{what}: user memory of each (PSS)", size(memory), value=memory, shown="", target=target,
 			target_text="≤ 12 KiB" if listen else "≤ 512 B")
-		yield Row("idle", f"{what}: processor time with pings every 25 s", f"{busy:.4f} cores", value=busy, shown="", target=0.01)
+		yield Row("idle", f"{what}: processor time with pings every 25 s", f"{busy:.4f} cores", f"{floor_busy:.4f} cores (plain)", busy,
+			shown=f"{busy / floor_busy:.2f}", target=0.01)
 
 
 def accept(bench):
@@ -41,7 +47,7 @@ def accept(bench):
 			ratio(alone, floor), target=2)
 		yield Row(
 			"accept", "the same with 10,000 idle connections beside", microseconds(median(crowded)), f"{microseconds(median(alone))} (alone)",
-			ratio(crowded, alone), target=1, target_text="no slower")
+			ratio(crowded, alone), target=NO_SLOWER, target_text="no slower")
 
 
 def processor_ns(pid):

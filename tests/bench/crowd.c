@@ -26,6 +26,8 @@ static void take_mark(struct crowd *c, struct client *client, unsigned channel, 
 	struct seat *seat = client->seats;
 	uint8_t bit = (uint8_t)(1 << (number & 7));
 
+	if (m->published_ns == 0)
+		die("the server says what is not yet published");
 	while (seat->channel != channel) {
 		if (++seat == client->seats + c->seats)
 			die("a client got what it is not subscribed to");

@@ -23,7 +23,7 @@ def fanout(bench):
 
 def burst(bench):
 	with ExitStack() as stack:
-		servers = [stack.enter_context(server) for server in (Floor(batched=True), Fanfare())]
+		servers = [stack.enter_context(server) for server in (Floor("batched"), Fanfare())]
 		floor, fanfare = bench.compare(servers, clients=1000, messages=bench.scaled(4000), warmup=200, burst=50, rate=20, wait=1)
 		yield Row(
 			"burst", f"50 back to back, 1,000 subscribers, 128 B; {beside(fanfare)}", microseconds(median(cost(fanfare))),
@@ -43,7 +43,7 @@ def many_channels(bench):
 def dashboards(bench):
 	"""A send is counted where it arrives: two that a client finds in one read are one."""
 	with ExitStack() as stack:
-		servers = [stack.enter_context(server) for server in (Floor(), Floor(batched=True), Fanfare())]
+		servers = [stack.enter_context(server) for server in (Floor(), Floor("batched"), Fanfare())]
 		floor, batched, fanfare = bench.compare(
 			servers, clients=2000, seats=20, channels=500, zipf=1, messages=bench.scaled(1200), warmup=80, burst=4, rate=25)
 		ours, theirs = each(fanfare, "cpu_ns", by="reads"), each(batched, "cpu_ns", by="reads")

@@ -1,42 +1,27 @@
 #include "feed.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "wire.h"
 
 enum { OUT_MAX = 1 << 20 };
 
-static int dial_unix(const char *path)
+static int dial(const char *address)
 {
-	struct sockaddr_un to = {.sun_family = AF_UNIX};
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fd;
 
-	snprintf(to.sun_path, sizeof(to.sun_path), "%s", path);
-	if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof(to)) < 0)
-		die(path);
-	return fd;
-}
-
-static int dial_port(const char *port)
-{
-	struct sockaddr_in to = {.sin_family = AF_INET,
-	                         .sin_port = htons((uint16_t)atoi(port)),
-	                         .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof(to)) < 0 ||
-	    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int)) < 0)
-		die(port);
+	if (strncmp(address, "unix:", 5) == 0)
+		return dial_unix(address + 5);
+	fd = dial_port((uint16_t)atoi(address));
+	if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int)) < 0)
+		die("TCP_NODELAY");
 	return fd;
 }
 
@@ -51,7 +36,7 @@ void feed_open(struct feed *f, const struct dialect *dialect, const char *addres
 	                   .data_size = data_size};
 	if (f->out.text == NULL || f->data == NULL)
 		die("memory");
-	f->fd = strncmp(address, "unix:", 5) == 0 ? dial_unix(address + 5) : dial_port(address);
+	f->fd = dial(address);
 	if (epoll_ctl(epoll, EPOLL_CTL_ADD, f->fd, &event) < 0)
 		die("epoll_ctl");
 	memcpy(f->out.text, dialect->greeting, dialect->greeting_len);

@@ -21,6 +21,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/timerfd.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -34,6 +35,7 @@ enum {
 	BACKLOG = 4096,
 	KEY_LEN = 24,
 	RESPONSE_MAX = 8192,
+	PING_TURNS = 1000, /* in 25 s */
 };
 
 /* A place in the list of a channel's subscribers. */
@@ -362,6 +364,31 @@ static void accept_all(int listener)
 	}
 }
 
+/* A turn for the next of those who are there, so that each is pinged every 25 s. */
+static void ping_some(int timer)
+{
+	static int next;
+	uint64_t turns;
+
+	if (read(timer, &turns, sizeof(turns)) != sizeof(turns))
+		return;
+	for (turns *= CLIENTS_MAX / PING_TURNS; turns > 0; turns--) {
+		if (clients[next].upgraded)
+			send_parts(next, &(struct iovec){"\x81\x02{}", 4}, 1);
+		next = (next + 1) % CLIENTS_MAX;
+	}
+}
+
+static int start_pings(void)
+{
+	int timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+	struct timespec turn = {.tv_nsec = 25 * (1000000000 / PING_TURNS)};
+
+	timerfd_settime(timer, 0, &(struct itimerspec){turn, turn}, NULL);
+	watch(timer);
+	return timer;
+}
+
 static int listen_somewhere(void)
 {
 	struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -380,12 +407,14 @@ int main(int argc, char **argv)
 {
 	bool batched = argc > 1 && strcmp(argv[1], "batched") == 0;
 	struct epoll_event events[EVENTS];
-	int listener, feed_listener, feed = -1;
+	int listener, feed_listener, feed = -1, timer = -1;
 
 	ep = epoll_create1(EPOLL_CLOEXEC);
 	listener = listen_somewhere();
 	feed_listener = listen_somewhere();
 	fflush(stdout);
+	if (argc > 1 && strcmp(argv[1], "pings") == 0)
+		timer = start_pings();
 	for (;;) {
 		int n = epoll_wait(ep, events, EVENTS, -1);
 
@@ -400,6 +429,8 @@ int main(int argc, char **argv)
 			} else if (fd == feed) {
 				if (!read_feed(feed, batched))
 					feed = -1;
+			} else if (fd == timer) {
+				ping_some(timer);
 			} else {
 				read_client(fd);
 			}

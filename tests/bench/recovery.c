@@ -15,8 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "crew.h"
@@ -247,17 +245,6 @@ static void run_clients(struct crew_member *self, unsigned count)
 
 /* --- Redis --- */
 
-static int connect_to_redis(const char *path)
-{
-	struct sockaddr_un to = {.sun_family = AF_UNIX};
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	snprintf(to.sun_path, sizeof(to.sun_path), "%s", path);
-	if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof(to)) < 0)
-		die("Redis");
-	return fd;
-}
-
 static void say(int fd, const char *line)
 {
 	if (write(fd, line, strlen(line)) != (ssize_t)strlen(line))
@@ -384,7 +371,7 @@ int main(int argc, char **argv)
 	}
 	messages = (unsigned)atoi(argv[3]);
 	wire_set_broker(argv[1]);
-	redis = connect_to_redis(argv[4]);
+	redis = dial_unix(argv[4]);
 	started = now_ms();
 	crew_start(&crew, total, run_clients);
 	subscribed = collect(&crew).subscribed;

@@ -49,8 +49,6 @@ def on(cpu):
 class Fanfare:
 	"""A master with one worker."""
 
-	name = "Fanfare"
-
 	def __init__(self, config=None, history=False, listen=None):
 		"""`listen` is what stands before a second address, where `second` listens: "tls:" or "deflate:"."""
 		self.dialect = "history" if history else "fanfare"
@@ -101,11 +99,11 @@ class Second:
 class Floor:
 	dialect, apart = "floor", []
 
-	def __init__(self, batched=False):
-		self.name = "batched floor" if batched else "floor"
+	def __init__(self, *kind):
+		"""kind: "batched" or "pings"."""
 		with on(SERVER_CPU):
 			self.process = process.spawn(
-				[os.path.join(BUILD, "tests/bench/bench_floor"), *(["batched"] if batched else [])], stdout=subprocess.PIPE, text=True)
+				[os.path.join(BUILD, "tests/bench/bench_floor"), *kind], stdout=subprocess.PIPE, text=True)
 		self.port, self.feed = (int(self.process.stdout.readline()) for _ in range(2))
 		self.pids = [self.process.pid]
 

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -47,15 +48,25 @@ void wire_set_broker(const char *text)
 	SSL_CTX_set_mode(tls, SSL_MODE_RELEASE_BUFFERS);
 }
 
-static int dial(void)
+int dial_port(uint16_t port)
 {
-	struct sockaddr_in to = {.sin_family = AF_INET,
-	                         .sin_port = htons(broker_port),
-	                         .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct sockaddr_in to = {
+		.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof(to)) < 0)
 		die("connect");
+	return fd;
+}
+
+int dial_unix(const char *path)
+{
+	struct sockaddr_un to = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	snprintf(to.sun_path, sizeof(to.sun_path), "%s", path);
+	if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof(to)) < 0)
+		die(path);
 	return fd;
 }
 
@@ -119,7 +130,7 @@ void wire_send(struct wire *w, const char *data, size_t len)
 
 void wire_dial(struct wire *w, const char *data, size_t len)
 {
-	w->fd = dial();
+	w->fd = dial_port(broker_port);
 	if (tls != NULL)
 		secure(w);
 	wire_send(w, data, len);

@@ -27,6 +27,10 @@ _Noreturn void die(const char *what);
 uint64_t now_ms(void);
 uint64_t now_ns(void);
 
+/* Connected sockets that block. */
+int dial_port(uint16_t port); /* on loopback */
+int dial_unix(const char *path);
+
 /* "PORT" or "tls:PORT" of the broker on loopback, for all connections of this process and its children. */
 void wire_set_broker(const char *text);
 /* Connects and says that. */
