@@ -59,8 +59,8 @@ def cost(runs):
 
 
 def beside(runs):
-	"""What else is told of runs: how busy the two sides were, and Redis."""
+	"""What else is told of runs: how busy the two sides were, and what Redis had to do for a delivery."""
 	generator = max(run["load_ns"] / run["wall_ns"] for run in runs)
 	server = median(run["cpu_ns"] / run["wall_ns"] for run in runs)
 	redis = median(each(runs, "apart_ns"))
-	return f"server {server:.0%}, generator {generator:.0%} busy" + (f", Redis {microseconds(redis)}" if redis else "")
+	return f"{server:.0%}, {generator:.0%}" + (f"; {microseconds(redis)}" if redis else "")

@@ -28,7 +28,8 @@ def idle(bench):
 		what = f"{IDLE:,} subscribed connections{' over TLS' if listen else ''}"
 		yield Row("idle", f"{what}: user memory of each (PSS)", size(memory), value=memory, shown="", target=target,
 			target_text="≤ 12 KiB" if listen else "≤ 512 B")
-		yield Row("idle", f"{what}: processor time with pings every 25 s", f"{busy:.4f} cores", f"{floor_busy:.4f} cores (plain)", busy,
+		yield Row(
+			"idle", f"{what}: processor time with pings every 25 s", f"{busy:.4f} cores", f"{floor_busy:.4f} cores (plain)", busy,
 			shown=f"{busy / floor_busy:.2f}", target=0.01)
 
 
@@ -43,11 +44,11 @@ def accept(bench):
 			crowded.append(bench.load("accept", servers[1], clients=count, beside=10000))
 		floor, alone, crowded = (each(figures, "cpu_ns", by="clients") for figures in (*runs, crowded))
 		yield Row(
-			"accept", "TCP, upgrade, connect, subscribe, close; 500 at a time", microseconds(median(alone)), microseconds(median(floor)),
-			ratio(alone, floor), target=2)
+			"accept", "TCP, upgrade, connect, subscribe, close; 500 at a time", microseconds(median(alone)),
+			microseconds(median(floor)), ratio(alone, floor), target=2)
 		yield Row(
-			"accept", "the same with 10,000 idle connections beside", microseconds(median(crowded)), f"{microseconds(median(alone))} (alone)",
-			ratio(crowded, alone), target=NO_SLOWER, target_text="no slower")
+			"accept", "the same with 10,000 idle connections beside", microseconds(median(crowded)),
+			f"{microseconds(median(alone))} (alone)", ratio(crowded, alone), target=NO_SLOWER, target_text="no slower")
 
 
 def processor_ns(pid):

@@ -25,8 +25,8 @@ def fetch():
 		return
 	os.makedirs(os.path.join(archives, "partial"), exist_ok=True)
 	subprocess.run(
-		["apt-get", "install", "--download-only", "--reinstall", "-y", "-qq", "--no-install-recommends", "-o", f"Dir::Cache::archives={archives}",
-		 "-o", "Debug::NoLocking=1", *PACKAGES], check=True, stdout=subprocess.DEVNULL)
+		["apt-get", "install", "--download-only", "--reinstall", "-y", "-qq", "--no-install-recommends",
+		 "-o", f"Dir::Cache::archives={archives}", "-o", "Debug::NoLocking=1", *PACKAGES], check=True, stdout=subprocess.DEVNULL)
 	for package in glob.glob(os.path.join(archives, "*.deb")):
 		subprocess.run(["dpkg-deb", "-x", package, UNPACKED], check=True)
 
@@ -114,5 +114,6 @@ def peers(bench):
 				load = load | {"messages": bench.scaled(load["messages"])}
 				ours, theirs = bench.compare([fanfare, peer], **load)
 				yield Row(
-					"peers", f"{what}, 1,000 subscribers, 128 B; {peer.name}: {beside(theirs)}", microseconds(median(cost(ours))),
-					f"{microseconds(median(cost(theirs)))} ({peer.name})", ratio(cost(ours), cost(theirs)), target=1, target_text="ahead")
+					"peers", f"{what}, 1,000 subscribers, 128 B; {peer.name}", microseconds(median(cost(ours))),
+					f"{microseconds(median(cost(theirs)))} ({peer.name})", ratio(cost(ours), cost(theirs)),
+					target=1, target_text="ahead", beside=beside(theirs))

@@ -2,16 +2,17 @@
 
 from statistics import median
 
-COLUMNS = ["scenario", "what", "Fanfare", "floor", "ratio", "target", ""]
+COLUMNS = ["scenario", "what", "Fanfare", "floor", "ratio", "target", "", "busy: server, generator; Redis"]
 
 
 class Row:
 	"""`value` is set against `target`, both as numbers; without a target it is only told. A ratio is drawn from pairs of
 	runs, one right after the other, so that a neighbour who takes the machine's time takes it from both."""
 
-	def __init__(self, scenario, what, figure, floor="", value=None, shown=None, target=None, target_text=None):
+	def __init__(self, scenario, what, figure, floor="", value=None, shown=None, target=None, target_text=None,
+			beside=""):
 		self.scenario, self.what, self.figure, self.floor = scenario, what, figure, floor
-		self.value, self.target = value, target
+		self.value, self.target, self.beside = value, target, beside
 		self.shown = shown if shown is not None else ("" if value is None else f"{value:.2f}")
 		self.target_text = target_text or ("" if target is None else f"≤ {target:g}")
 
@@ -22,7 +23,7 @@ class Row:
 		return "" if self.target is None else "missed" if self.missed() else "ok"
 
 	def cells(self):
-		return [self.scenario, self.what, self.figure, self.floor, self.shown, self.target_text, self.verdict()]
+		return [self.scenario, self.what, self.figure, self.floor, self.shown, self.target_text, self.verdict(), self.beside]
 
 
 def ratio(figures, floors):
