@@ -99,8 +99,8 @@ static ssize_t write_some(struct conn *c)
 static void conn_flush(struct conn *c)
 {
 	while (c->phase != PHASE_DEAD && !outq_empty(&c->out)) {
-		/* The kilobyte of write_some(), which the hardened compiler fills, is a quarter of all instructions of a
-		 * delivery (callgrind: 574, and 416 without it). */
+		/* The kilobyte of write_some(), which the hardened compiler fills, is a quarter of all
+		 * instructions of a delivery (callgrind: 574, and 416 without it). */
 		ssize_t n = c->out.count == 1 ? write_one(c) : write_some(c);
 
 		if (n == STREAM_AGAIN) {
