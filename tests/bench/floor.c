@@ -374,7 +374,7 @@ static void ping_some(int timer)
 		return;
 	for (turns *= CLIENTS_MAX / PING_TURNS; turns > 0; turns--) {
 		if (clients[next].upgraded)
-			send_parts(next, &(struct iovec){"\x81\x02{}", 4}, 1);
+			send_parts(next, &(struct iovec){(char *)"\x81\x02{}", 4}, 1);
 		next = (next + 1) % CLIENTS_MAX;
 	}
 }
