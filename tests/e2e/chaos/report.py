@@ -110,7 +110,7 @@ class Figures:
 		yield "resynchronisations within the history kept", 0, len(judge.resyncs), False
 		yield "a message missed by a quiet channel, after a closed link", 2.0, self.worst(self.quiet_s, closed), True
 		yield "... after the end of a half-open link or frozen Redis", 5.0, self.worst(self.quiet_s, silent), True
-		yield "... of a link that stays half-open, after it broke", 7.0, self.worst(self.quiet_s, half_open), True
+		yield "... of a link that stays half-open, after it broke", 5.0, self.worst(self.quiet_s, half_open), True
 		yield "everybody live again", 1.5, self.worst(self.live_s, broken), True
 		yield "/health/ready says no: black hole or frozen Redis", 6.0, self.worst(self.surely_no_s, long_silent), True
 		yield "... killed Redis", 2.0, self.worst(self.surely_no_s, killed), True
