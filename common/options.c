@@ -740,7 +740,7 @@ static const struct option broker_rows[] = {
          .fallback = "64MiB",
          .max = 64 * GIB,
          .doc = "How much of the newest publications a worker keeps, of all channels with history, so that clients who "
-                "come back cost Redis nothing."},
+                "come back cost Redis nothing. What is recovered at one time must fit into twice as much."},
 	{.name = "shutdown.timeout",
          .type = OPTION_DURATION,
          IN_CONFIG(shutdown.timeout_ms),
