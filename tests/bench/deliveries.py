@@ -8,6 +8,9 @@ from servers import Fanfare, Floor, Second
 from table import Row, microseconds, ratio
 
 
+DISTURBED = 4
+
+
 def fanout(bench):
 	with ExitStack() as stack:
 		servers = [stack.enter_context(server) for server in (Floor(), Fanfare())]
@@ -79,7 +82,8 @@ def history(bench):
 
 
 def latency(bench):
-	"""Publish to last subscriber. Half of what the floor is worth, by what a delivery costs it and the generator."""
+	"""Publish to last subscriber, at half of what the floor could do, by what a delivery costs it and the generator. Where even the
+	floor's median is many times what its sends take, others had the machine, and nothing is said about the target."""
 	clients = 100
 	with ExitStack() as stack:
 		servers = [stack.enter_context(server) for server in (Floor(), Fanfare())]
@@ -87,12 +91,14 @@ def latency(bench):
 		slower = max(trial["cpu_ns"], trial["load_ns"]) / trial["deliveries"]
 		rate = int(1e9 / slower / clients / 2)
 		floor, fanfare = bench.compare(servers, clients=clients, messages=bench.scaled(rate * 8), warmup=rate // 2, rate=rate)
+		quiet = median(run["p50_us"] for run in floor) * 1000 < DISTURBED * slower * clients
 		for name, label, target in ("p50_us", "p50", None), ("p99_us", "p99", 1.5), ("p999_us", "p99.9", None):
 			ours, theirs = ([run[name] * 1000 for run in runs] for runs in (fanfare, floor))
 			yield Row(
 				"latency", f"{label} to the last of {clients} subscribers, {rate} msg/s", microseconds(median(ours)),
 				microseconds(median(theirs)), ratio(ours, theirs),
-				target=target, beside=beside(fanfare))
+				target=target if quiet else None,
+				target_text=None if quiet else "(disturbed)", beside=beside(fanfare))
 
 
 def second_address(scenario, listen, **options):
