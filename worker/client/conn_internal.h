@@ -34,17 +34,11 @@ struct input {
 	uint32_t head_scanned; /* how far an incomplete request head was looked through */
 };
 
+/* What every delivery needs comes first, in two cache lines, and the stream next to it. */
 struct conn {
-	struct stream stream;
-	struct conns *set;
-	struct list node; /* in set->all */
-	struct task turn; /* at the end of the turn: go on reading after a stop, flush */
-	struct timer timer;
 	struct outq out;
-	struct input *input;      /* NULL: nothing is kept */
-	const struct ws_app *app; /* NULL: none yet, or told already that it is over */
-	void *state;
-	uint64_t number;
+	struct task turn; /* at the end of the turn: go on reading after a stop, flush */
+	struct conns *set;
 	uint32_t read_behind; /* bytes waiting to be sent at which reading stops; UINT32_MAX: it does not */
 	uint32_t deflate_min; /* bytes of a message that is compressed */
 	uint32_t max_message; /* bytes of a message that comes */
@@ -64,7 +58,14 @@ struct conn {
 	bool deflate;        /* came in by a door where messages may be compressed */
 	bool limited;        /* the limits of commands and bytes hold */
 	bool held_back;      /* at one of them: nothing is read until the timer fires */
-	struct peer peer;    /* the client, as far as it is known */
+	struct stream stream;
+	struct list node; /* in set->all */
+	struct timer timer;
+	struct input *input;      /* NULL: nothing is kept */
+	const struct ws_app *app; /* NULL: none yet, or told already that it is over */
+	void *state;
+	uint64_t number;
+	struct peer peer; /* the client, as far as it is known */
 	struct rate bytes_in;
 	struct rate commands;
 };

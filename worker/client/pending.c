@@ -90,7 +90,7 @@ void pending_done(struct pending *p, enum error_code error)
 
 static struct pending *pending_of(const struct client_subscription *cs)
 {
-	const struct session *s = conn_state(cs->conn);
+	const struct session *s = conn_state(subscriptions_conn(cs));
 
 	list_for_each (node, &s->pending) {
 		struct pending *p = container_of(node, struct pending, node);

@@ -138,7 +138,7 @@ void session_disconnect(struct session *s, enum disconnect_code code, const char
 
 void session_deliver(struct subscription *s, struct frame *f)
 {
-	conn_send(container_of(s, struct client_subscription, in_hub)->conn, f);
+	conn_send(s->target, f);
 }
 
 void session_subscribed(struct subscription *s, enum error_code error)
@@ -150,7 +150,7 @@ void session_describe(const struct subscription *subscription, struct member *me
 {
 	const struct client_subscription *cs = container_of(subscription, const struct client_subscription,
 	                                                    in_hub);
-	const struct session *s = conn_state(cs->conn);
+	const struct session *s = conn_state(subscriptions_conn(cs));
 
 	uuid_format(s->client_id, member->client);
 	member->info = (struct client_info){
@@ -164,7 +164,7 @@ void session_describe(const struct subscription *subscription, struct member *me
 void session_lost(struct subscription *subscription)
 {
 	struct client_subscription *cs = container_of(subscription, struct client_subscription, in_hub);
-	struct session *s = conn_state(cs->conn);
+	struct session *s = conn_state(subscriptions_conn(cs));
 	const struct push push = {
 		.kind = PUSH_UNSUBSCRIBE,
 		.channel = subscription_channel(subscription),

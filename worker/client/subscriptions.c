@@ -60,7 +60,7 @@ struct client_subscription *subscriptions_add(struct session *s, const struct ch
 	const struct want want = grant(options, req, &flags);
 	enum error_code error;
 
-	cs->conn = s->conn;
+	cs->in_hub.target = s->conn;
 	cs->in_hub.form = form_for(s, options, req);
 	cs->in_hub.deflate_bits = (uint8_t)conn_deflate_bits(s->conn);
 	cs->in_hub.flags = flags;
@@ -74,6 +74,11 @@ struct client_subscription *subscriptions_add(struct session *s, const struct ch
 	return cs;
 }
 
+struct conn *subscriptions_conn(const struct client_subscription *cs)
+{
+	return cs->in_hub.target;
+}
+
 uint64_t subscriptions_channel_id(const struct client_subscription *cs)
 {
 	return cs->in_hub.form == WIRE_JSON_ID ? subscription_channel_id(&cs->in_hub) : 0;
@@ -81,7 +86,7 @@ uint64_t subscriptions_channel_id(const struct client_subscription *cs)
 
 void subscriptions_drop(struct client_subscription **cs)
 {
-	struct session *s = conn_state((*cs)->conn);
+	struct session *s = conn_state(subscriptions_conn(*cs));
 
 	hub_unsubscribe(s->clients->hub, &(*cs)->in_hub);
 	list_remove(&(*cs)->node);

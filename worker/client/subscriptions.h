@@ -20,10 +20,11 @@ enum {
 };
 
 struct client_subscription {
-	struct subscription in_hub;
-	struct conn *conn; /* not the session: this is what every delivery needs */
+	struct subscription in_hub; /* its target is the connection, as that is what every delivery needs */
 	struct list node;
 };
+
+struct conn *subscriptions_conn(const struct client_subscription *cs);
 
 /* NULL when there is none, pending or live. */
 struct client_subscription *subscriptions_find(const struct session *s, struct bytes channel);

@@ -49,6 +49,7 @@ struct waiter;
  * meanwhile; zeroed at birth; plain data but for the channel it is in and what it waits for. */
 struct subscription {
 	struct channel *channel; /* NULL: not subscribed */
+	void *target;            /* the owner's: what hub_events.deliver needs first; it is fetched ahead */
 	struct waiter *waiter;   /* the hub's, on channels with history, until it goes live */
 	uint32_t index;          /* in the channel's dense array of subscribers */
 	uint8_t form;            /* enum wire_form, set by the owner before hub_subscribe() */
