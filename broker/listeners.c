@@ -70,13 +70,14 @@ static bool set_option(int fd, int level, int option, int value)
 
 /* Accepted sockets get these from the listening one (tcp(7)), which costs no system call for each. What is
  * flushed once per turn should leave at once. A peer that is gone without a word, or takes nothing any more,
- * is the kernel's to find (RFC 9293, 3.8.3 and 3.8.4): not every kind of client answers pings. */
-static bool set_up_connections(int fd)
+ * is the kernel's to find (RFC 9293, 3.8.3 and 3.8.4): not every kind of client answers pings. Where one of
+ * these cannot be had, we serve without. */
+static void set_up_connections(int fd)
 {
-	return set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1) &&
-	       set_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, STUCK_MS) &&
-	       set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, QUIET_S) &&
-	       set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+	set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+	set_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, STUCK_MS);
+	set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, QUIET_S);
+	set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
 }
 
 /* ":8080" is the IPv6 socket that takes IPv4, too. A machine without IPv6 gets what is left of that. */
@@ -124,8 +125,7 @@ static bool bind_tcp(int fd, struct address *a, struct attempt *at)
 		return false;
 	if (a->sa.any.sa_family == AF_INET6 && !set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0))
 		return false;
-	if (!set_up_connections(fd))
-		return false;
+	set_up_connections(fd);
 	at->step = "bind";
 	if (bind(fd, &a->sa.any, a->len) < 0)
 		return false;

@@ -46,7 +46,7 @@ struct slab {
 
 static struct piece *piece_of(void *object)
 {
-	return (struct piece *)((uintptr_t)object & ~((uintptr_t)SLAB_PIECE - 1));
+	return (struct piece *)((char *)object - ((uintptr_t)object & (SLAB_PIECE - 1)));
 }
 
 /* The system aligns to pages only: maps twice as much, and gives back what is before and behind. */

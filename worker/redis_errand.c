@@ -6,6 +6,7 @@
 #include "envelope.h"
 #include "loop.h"
 #include "mem.h"
+#include "redis_args.h"
 #include "redis_endpoint.h"
 #include "redis_link.h"
 #include "redis_place.h"
@@ -13,7 +14,7 @@
 #include "redis_slots.h"
 #include "worker.h"
 
-enum { NUMBER_MAX = 24, PAUSE_MS = 50 };
+enum { PAUSE_MS = 50 };
 
 static const char link_name[] = "fanfare.command";
 
@@ -231,26 +232,21 @@ static bool call(struct redis_errand *e, const struct bytes *argv, size_t argc)
 	return ok;
 }
 
-static struct bytes number(char text[NUMBER_MAX], uint64_t n)
-{
-	return (struct bytes){text, (size_t)snprintf(text, NUMBER_MAX, "%llu", (unsigned long long)n)};
-}
-
 static bool publish_by_function(struct redis_errand *e, const struct redis_errand_message *m)
 {
 	const struct channel_options *o = m->options;
-	char size[NUMBER_MAX], ttl[NUMBER_MAX], meta_ttl[NUMBER_MAX];
+	char size[REDIS_NUMBER_MAX], ttl[REDIS_NUMBER_MAX], meta_ttl[REDIS_NUMBER_MAX];
 	struct bytes argv[13] = {BYTES("FCALL"), BYTES("fanfare_publish"), BYTES("1"),   m->channel,
 	                         m->data,        BYTES("receivers"),       BYTES("true")};
 	size_t argc = 7;
 
 	if (o != NULL) {
 		argv[argc++] = BYTES("history_size");
-		argv[argc++] = number(size, (uint64_t)o->history_size);
+		argv[argc++] = redis_number(size, (uint64_t)o->history_size);
 		argv[argc++] = BYTES("history_ttl");
-		argv[argc++] = number(ttl, (o->history_ttl_ms + 999) / 1000);
+		argv[argc++] = redis_number(ttl, (o->history_ttl_ms + 999) / 1000);
 		argv[argc++] = BYTES("history_meta_ttl");
-		argv[argc++] = number(meta_ttl, (o->history_meta_ttl_ms + 999) / 1000);
+		argv[argc++] = redis_number(meta_ttl, (o->history_meta_ttl_ms + 999) / 1000);
 	}
 	return call(e, argv, argc);
 }

@@ -105,7 +105,9 @@ static void half_a_reply_and_then_nothing_is_a_dead_connection(void **state)
 	assert_true(a.null && b.null);
 	WAIT_FOR(&world, 1000, !is_ready(&world));
 	WAIT_FOR(&world, 3000, is_ready(&world));
-	assert_int_equal(mock.accepted, accepted + 2); /* one to find out, one to go on with */
+	/* To find out, and to go on with. Answers to other commands are taken for the rest of the half one,
+	 * and a link that brings bytes is doubted again and again, but not given up before its time. */
+	assert_in_range(mock.accepted, accepted + 2, accepted + 6);
 	echo(&a, "x");
 	WAIT_FOR(&world, 1000, a.count == 1 && !a.null);
 }

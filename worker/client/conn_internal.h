@@ -112,7 +112,7 @@ void conn_on_readable(struct stream *s);
 void conn_go_on_reading(struct conn *c);
 /* Whether that is due. */
 bool conn_may_read_again(const struct conn *c);
-/* From now on frames come, under the rules that were agreed on. To be called while input is processed. */
+/* Makes the decoder anew, under the rules that were agreed on. To be called while input is processed. */
 void conn_begin_frames(struct conn *c);
 void conn_drop_input(struct conn *c);
 

@@ -73,7 +73,7 @@ static uint64_t next_ping(const struct session *s, uint64_t now)
 {
 	uint64_t next = s->due_ms + ping_interval(s);
 
-	return next > now ? next : round_before(s, now + ping_interval(s));
+	return round_before(s, next > now ? next : now + ping_interval(s));
 }
 
 /* Clients that come back in one instant, after a deploy, are not pinged in one. */

@@ -159,10 +159,12 @@ static void fetch_ahead(const struct channel *ch, uint32_t i)
 	if (i + SUBSCRIPTIONS_AHEAD < ch->count)
 		__builtin_prefetch(ch->subscribers[i + SUBSCRIPTIONS_AHEAD]);
 	if (i + TARGETS_AHEAD < ch->count && ch->subscribers[i + TARGETS_AHEAD] != NULL) {
-		uintptr_t target = (uintptr_t)ch->subscribers[i + TARGETS_AHEAD]->target;
+		const char *target = ch->subscribers[i + TARGETS_AHEAD]->target;
 
-		__builtin_prefetch((const void *)target, 1);
-		__builtin_prefetch((const void *)(target + CACHE_LINE), 1);
+		if (target == NULL)
+			return;
+		__builtin_prefetch(target, 1);
+		__builtin_prefetch(target + CACHE_LINE, 1);
 	}
 }
 

@@ -296,8 +296,11 @@ static bool take_held(struct history *h, const struct held *held)
 		return true;
 	}
 	how = fit(h, &envelope.publication);
-	if (how == REPEATED)
+	if (how == REPEATED) {
+		h->doubted = h->doubted || (held->sent >= h->answered &&
+		                            contradicts(h, envelope.publication.offset, payload));
 		return true;
+	}
 	if (held->sent < h->answered) {
 		drop_impossible(h);
 		return true;

@@ -60,6 +60,10 @@ static size_t put_together(char place[TOGETHER_MAX], const struct iovec *iov, in
 	for (int i = 0; i < count; i++) {
 		if (iov[i].iov_len > TOGETHER_MAX - len)
 			return 0;
+		len += iov[i].iov_len;
+	}
+	len = 0;
+	for (int i = 0; i < count; i++) {
 		memcpy(place + len, iov[i].iov_base, iov[i].iov_len);
 		len += iov[i].iov_len;
 	}

@@ -94,6 +94,7 @@ void ws_handshake_accept(struct bytes key, char accept[WS_ACCEPT_LEN])
 
 	memcpy(text, key.ptr, key_len);
 	memcpy(text + key_len, guid, sizeof(guid) - 1);
+	/* Should that ever fail, the client finds the answer wrong, and goes. */
 	EVP_Digest(text, key_len + sizeof(guid) - 1, digest, NULL, sha1(), NULL);
 	EVP_EncodeBlock(encoded, digest, sizeof(digest));
 	memcpy(accept, encoded, WS_ACCEPT_LEN);

@@ -20,7 +20,9 @@
 enum {
 	CLUSTER_CALL_HOPS = 5,      /* redirections that are followed at once; then it waits */
 	CLUSTER_CALL_PAUSE_MS = 50, /* before it is sent again */
-	CLUSTER_CALL_SHARE = 4, /* of all that may be under way a master that is not heard gets this part */
+	/* Calls to a master that is not heard are taken while no more than this part of all that may be is
+	   under way. */
+	CLUSTER_CALL_SHARE = 4,
 };
 
 struct redis_cluster;

@@ -84,6 +84,7 @@ static void take_answer(struct cluster_map *m, const struct redis_reply *reply)
 		refused(m, BYTES_OF_STR(reason));
 	} else {
 		m->error[0] = '\0';
+		m->patience_ms = CLUSTER_MAP_PATIENCE_MS;
 		remember_places(m);
 		loop_defer(m->cluster->loop, &m->apply);
 		ask_in(m, pause_ms(m));
@@ -107,7 +108,7 @@ static void ask_node(struct cluster_map *m, struct cluster_node *n)
 {
 	m->asked = n->place;
 	m->call = redis_calls_send(&n->node.calls, question, ARRAY_LEN(question), on_call_answered, m);
-	ask_in(m, CLUSTER_MAP_PATIENCE_MS);
+	ask_in(m, m->patience_ms);
 }
 
 /* --- over a link of our own --- */
@@ -147,7 +148,7 @@ static void ask_place(struct cluster_map *m)
 
 /* --- when --- */
 
-/* Not `but`, unless it is NULL. */
+/* Not `but`, unless it is NULL, or the one to be asked first. */
 static void ask(struct cluster_map *m, const struct redis_place *but)
 {
 	struct cluster_node *n = redis_cluster_find(m->cluster, &m->first);
@@ -168,7 +169,10 @@ static void ask(struct cluster_map *m, const struct redis_place *but)
 static void ask_another(struct cluster_map *m)
 {
 	struct redis_place silent = m->asked;
+	uint64_t most_ms = m->cluster->config->redis.call_timeout_ms;
 
+	/* It may be that none is faster. */
+	m->patience_ms = 2 * m->patience_ms < most_ms ? 2 * m->patience_ms : most_ms;
 	redis_call_cancel(&m->call);
 	ask(m, &silent);
 }
@@ -177,7 +181,10 @@ static void on_timer(struct timer *t)
 {
 	struct cluster_map *m = container_of(t, struct cluster_map, timer);
 
-	if (m->link.phase != LINK_DOWN)
+	/* An answer that came in this turn may do away with whoever would be asked now. */
+	if (list_linked(&m->apply.node))
+		ask_in(m, CLUSTER_MAP_FLOOR_MS);
+	else if (m->link.phase != LINK_DOWN)
 		redis_link_fail(&m->link, REDIS_SILENT, "does not answer");
 	else if (m->call != NULL)
 		ask_another(m);
@@ -209,6 +216,7 @@ void cluster_map_init(struct cluster_map *m, struct redis_cluster *c)
 		.places = mem_alloc(list->count * sizeof(*m->places)),
 		.timer.fire = on_timer,
 		.apply.run = on_apply,
+		.patience_ms = CLUSTER_MAP_PATIENCE_MS,
 	};
 	for (size_t i = 0; i < list->count; i++) {
 		if (redis_place_parse(&m->places[m->configured], list->items[i], REDIS_PORT))

@@ -16,7 +16,8 @@ enum {
 	CLUSTER_MAP_FLOOR_MS = 100,  /* between two questions, at least */
 	CLUSTER_MAP_UNSURE_MS = 500, /* while something is wrong */
 	CLUSTER_MAP_EVERY_MS = 1000,
-	CLUSTER_MAP_PATIENCE_MS = 300, /* with a node; then another one is asked */
+	CLUSTER_MAP_PATIENCE_MS =
+		300, /* with a node, and twice as much each time; then another one is asked */
 };
 
 struct redis_cluster;
@@ -34,6 +35,7 @@ struct cluster_map {
 	struct redis_call *call;  /* the question under way over a node's link */
 	struct timer timer;       /* until the next question, or for the answer */
 	uint64_t asked_ms;
+	uint64_t patience_ms;
 	bool again;            /* a change was told since the question was asked */
 	struct slot_map fresh; /* to be applied at the end of the turn */
 	struct task apply;

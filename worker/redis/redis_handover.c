@@ -199,7 +199,7 @@ static void on_message(struct redis_feed *f, struct bytes channel, struct bytes 
 
 static uint64_t silent_ms(const struct redis_handover *h, const struct redis_feed *f)
 {
-	uint64_t since = f->link.heard_ms > h->step_ms ? f->link.heard_ms : h->step_ms;
+	uint64_t since = f->link.moved_ms > h->step_ms ? f->link.moved_ms : h->step_ms;
 
 	return clock_ms() - since;
 }

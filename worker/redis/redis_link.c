@@ -353,6 +353,7 @@ static void dispatch(struct redis_link *l)
 static void take(struct redis_link *l, size_t len)
 {
 	l->reading = true;
+	l->moved_ms = clock_ms();
 	for (size_t done = 0; done < len && l->phase != LINK_DOWN; done += RESP_FEED) {
 		size_t piece = len - done < RESP_FEED ? len - done : RESP_FEED;
 
@@ -424,7 +425,7 @@ static void on_connected(struct redis_link *l)
 	}
 	tune_tcp(l);
 	stream_want_read(&l->stream, true);
-	l->heard_ms = clock_ms();
+	l->heard_ms = l->moved_ms = clock_ms();
 	log_in(l);
 }
 
@@ -480,6 +481,7 @@ void redis_link_replace(struct redis_link *l, struct redis_link *by)
 	l->resp = by->resp;
 	l->in = by->in;
 	l->heard_ms = by->heard_ms;
+	l->moved_ms = by->moved_ms;
 	buf_init(&by->out, out_max);
 	by->resp = NULL;
 	by->in = NULL;

@@ -65,6 +65,7 @@ struct redis_link {
 	struct timer deadline; /* for being up */
 	const char *unopened;  /* why connecting could not even begin, to be told in the next turn */
 	uint64_t heard_ms;     /* when the last whole reply came: half of one, and then nothing, is silence */
+	uint64_t moved_ms;     /* when bytes last came */
 	const char *const *login; /* replies that are awaited, by name of their command */
 	const char *login_steps[REDIS_LOGIN_STEPS + 1];
 	bool reading;

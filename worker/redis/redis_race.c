@@ -56,6 +56,8 @@ static void make_rival(struct redis_race *r)
 	redis_link_init(&r->rival->link, loop_of(r), l->endpoint, &rival_events, l->name,
 	                l->connect_timeout_ms, l->out.max);
 	r->rival->link.race.off = true;
+	r->rival->link.resolver.asked = l->resolver.asked +
+	                                r->made++; /* another address, where there are several */
 	redis_link_open(&r->rival->link);
 }
 
@@ -68,7 +70,7 @@ static void wait_for_rival(struct redis_race *r)
 
 static bool is_doubtful(const struct redis_race *r)
 {
-	return r->link->heard_ms < r->doubted_ms;
+	return r->link->moved_ms < r->doubted_ms;
 }
 
 static void look_at_doubted(struct redis_race *r)
@@ -91,6 +93,10 @@ static void on_timer(struct timer *t)
 {
 	struct redis_race *r = container_of(t, struct redis_race, timer);
 
+	if (list_linked(&r->won.node)) { /* in this turn: on_won() decides */
+		wait_for_rival(r);
+		return;
+	}
 	if (redis_link_up(r->link)) {
 		look_at_doubted(r);
 		return;

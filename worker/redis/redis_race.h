@@ -6,8 +6,9 @@
  * who logs in first is the link. The first one goes on being waited for meanwhile: it may be Redis that is
  * slow.
  *
- * A link that is up but silent may be half-open, or Redis may be busy. When a rival logs in and the link
- * still says nothing, it is the link. Embedded in a link; knows nothing of what it is for. */
+ * A link that is up but silent may be half-open, or Redis may be busy. When a rival logs in and the link goes
+ * on saying nothing, not a byte, the link is dead, and fails. Embedded in a link; knows nothing of what it is
+ * for. */
 #pragma once
 
 #include <stdbool.h>
@@ -32,6 +33,7 @@ struct redis_race {
 	struct timer timer;
 	struct task won;
 	uint64_t doubted_ms; /* the link, which was up then */
+	unsigned made;       /* rivals */
 	bool off;            /* it is the link of a rival */
 };
 
