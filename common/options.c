@@ -738,6 +738,7 @@ static const struct option broker_rows[] = {
          .type = OPTION_SIZE,
          IN_CONFIG(history.cache_size),
          .fallback = "64MiB",
+         .min = 64 * KIB,
          .max = 64 * GIB,
          .doc = "How much of the newest publications a worker keeps, of all channels with history, so that clients who "
                 "come back cost Redis nothing. What is recovered at one time must fit into twice as much."},

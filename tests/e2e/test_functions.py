@@ -356,9 +356,10 @@ def test_no_keys_of_others_are_touched(call, name, server):
 		server.call("DEL", key)
 
 
-def test_an_entry_of_others_that_is_in_the_way_begins_a_new_epoch(call, name, server):
+@pytest.mark.parametrize("entry", ["5-0", "18446744073709551615-18446744073709551615"])
+def test_an_entry_of_others_that_is_in_the_way_begins_a_new_epoch(call, name, server, entry):
 	_, epoch = call.publish(name, "1", version=8)
-	server.call("XADD", "{fanfare:%s}.stream" % name, "5-0", "m", "x")
+	server.call("XADD", "{fanfare:%s}.stream" % name, entry, "m", "x")
 	offset, other = call.publish(name, "2", idempotency_key="k", version=9)
 	assert offset == 1 and other != epoch
 	assert call.publish(name, "2", idempotency_key="k", version=9) == [1, other, b"cached"]
@@ -377,7 +378,7 @@ def test_a_publication_that_no_worker_would_take_is_refused(call, name):
 
 
 def test_a_position_that_is_none_is_an_error(call, name, server):
-	for field, value in (("epoch", 'a"b'), ("offset", "x"), ("offset", "-1")):
+	for field, value in (("epoch", 'a"b'), ("epoch", "a" * 33), ("offset", "x"), ("offset", "-1")):
 		call.history(name)
 		server.call("HSET", "{fanfare:%s}.meta" % name, field, value)
 		for function in ("publish", "history"):

@@ -17,7 +17,7 @@
 -- Nothing is written before everything that can be refused was checked, and a write that Redis may refuse for
 -- want of memory comes first: a call succeeds, or it has done nothing.
 
-local VERSION = 2
+local VERSION = 3
 
 local EXACT_MAX = 9007199254740991 -- 2^53 - 1: numbers of Lua are exact up to here
 local SECONDS_MAX = 1000000000
@@ -312,7 +312,7 @@ local function read_meta(keys)
 	local meta = redis.call('HMGET', keys.meta, 'epoch', 'offset', 'version', 'version_epoch')
 	local epoch, offset = meta[1], meta[2] or '0'
 	redis.call('XLEN', keys.stream) -- an error if it is something else
-	if epoch and not (epoch:find('^%w+$') and offset:find('^%d+$') and tonumber(offset) <= EXACT_MAX) then
+	if epoch and not (#epoch <= 32 and epoch:find('^%w+$') and offset:find('^%d+$') and tonumber(offset) <= EXACT_MAX) then
 		refuse('%s does not hold a position', keys.meta)
 	end
 	return {epoch = epoch, offset = epoch and tonumber(offset) or 0, version = meta[3], version_epoch = meta[4] or ''}
@@ -419,11 +419,15 @@ local function append_next(options, keys, meta, data, size)
 	return message, type(added) == 'table' and added.err
 end
 
--- An entry whose id is not above all before is refused: somebody else has put one there. He must not be able to end a
--- channel for ever, so it begins anew, which subscribers are told of.
+-- Whether no entry can follow: somebody else has put one there whose id is above all to come, or the last possible one.
+local function is_stuck(wrong)
+	return wrong and (wrong:find('equal or smaller', 1, true) or wrong:find('exhausted', 1, true))
+end
+
+-- He must not be able to end a channel for ever, so it begins anew, which subscribers are told of.
 local function append(options, keys, meta, data, size)
 	local message, wrong = append_next(options, keys, meta, data, size)
-	if wrong and wrong:find('equal or smaller', 1, true) then
+	if is_stuck(wrong) then
 		begin_epoch(keys, meta)
 		message, wrong = append_next(options, keys, meta, data, size)
 	end
