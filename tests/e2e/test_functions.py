@@ -483,7 +483,8 @@ def test_what_cannot_be_delivered_is_kept_all_the_same(call, name, server):
 
 @pytest.fixture(scope="module")
 def cluster(server, broker):
-	with RedisServer("--cluster-enabled", "yes") as cluster:
+	# Its own choice of the port lies where those of outgoing connections are taken from.
+	with RedisServer("--cluster-enabled", "yes", "--cluster-port", str(process.free_port())) as cluster:
 		cluster.call("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
 		cluster.call("FUNCTION", "LOAD", library_text(server))
 		wait_for_cluster(cluster)
