@@ -166,37 +166,32 @@ def redis_master_replaced(world):
 	world.topology.settle()
 
 
+def _go_without(world, take, give_back, *seconds):
+	"""Takes for a while what is no master."""
+	take()
+	world.begin()
+	world.quiet()
+	world.sleep(world.seconds(*seconds))
+	world.end()
+	give_back()
+
+
 @fault("redis", breaks=True)
 def redis_replica_killed(world):
 	replica = world.topology.a_replica(world.rng)
-	replica.kill()
-	world.begin()
-	world.quiet()
-	world.sleep(world.seconds(0, 3))
-	world.end()
-	world.topology.start_again(replica)
+	_go_without(world, replica.kill, lambda: world.topology.start_again(replica), 0, 3)
 
 
 @fault("redis")
 def redis_replica_frozen(world):
 	replica = world.topology.a_replica(world.rng)
-	replica.freeze()
-	world.begin()
-	world.quiet()
-	world.sleep(world.seconds(1, 5))
-	world.end()
-	world.topology.thaw(replica)
+	_go_without(world, replica.freeze, lambda: world.topology.thaw(replica), 1, 5)
 
 
 @fault("redis", breaks=True)
 def sentinel_killed(world):
 	sentinel = world.topology.a_sentinel(world.rng)
-	sentinel.kill()
-	world.begin()
-	world.quiet()
-	world.sleep(world.seconds(0, 3))
-	world.end()
-	world.topology.start_again(sentinel)
+	_go_without(world, sentinel.kill, lambda: world.topology.start_again(sentinel), 0, 3)
 
 
 @fault("redis", breaks=True)
