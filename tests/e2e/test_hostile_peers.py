@@ -184,4 +184,11 @@ def test_hostile_peers_pass_and_leave_nothing_behind():
 
 def open_sockets(pid):
 	folder = f"/proc/{pid}/fd"
-	return sum(os.readlink(f"{folder}/{fd}").startswith("socket:") for fd in os.listdir(folder))
+	return sum(is_socket(f"{folder}/{fd}") for fd in os.listdir(folder))
+
+
+def is_socket(link):
+	try:
+		return os.readlink(link).startswith("socket:")
+	except FileNotFoundError:  # closed since it was listed
+		return False
