@@ -165,6 +165,34 @@ static void nothing_is_given_up_while_pinned(void **state)
 	recent_clear(&other);
 }
 
+static void who_waits_for_much_takes_nothing_from_who_waits_for_little(void **state)
+{
+	enum { SMALL = 40 };
+	struct recent small[SMALL], large, other;
+
+	recent_pool_init(&pool, 20000);
+	for (size_t i = 0; i < SMALL; i++) {
+		recent_init(&small[i], &pool, 5);
+		recent_pin(&small[i]);
+		append(&small[i], 1, 1);
+	}
+	recent_init(&large, &pool, 5000);
+	recent_pin(&large);
+	for (uint64_t n = 1; pool.bytes < 2 * pool.limit; n++)
+		append(&large, n, n);
+	recent_init(&other, &pool, 5);
+	append(&other, 1, 2);
+	for (size_t i = 0; i < SMALL; i++) {
+		holds(&small[i], 1, 1);
+		recent_unpin(&small[i]);
+		recent_clear(&small[i]);
+	}
+	recent_unpin(&large);
+	recent_clear(&large);
+	recent_clear(&other);
+	assert_int_equal(pool.bytes, 0);
+}
+
 static void a_million_channels_stay_within_the_limit(void **state)
 {
 	enum { CHANNELS = 1000000, LIMIT = 16 << 20 };
@@ -196,6 +224,7 @@ int main(void)
 		cmocka_unit_test(the_quiet_take_from_the_busy),
 		cmocka_unit_test(what_is_too_large_is_not_kept),
 		cmocka_unit_test(nothing_is_given_up_while_pinned),
+		cmocka_unit_test(who_waits_for_much_takes_nothing_from_who_waits_for_little),
 		cmocka_unit_test(a_million_channels_stay_within_the_limit),
 	};
 

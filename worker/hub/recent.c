@@ -32,10 +32,17 @@ void recent_init(struct recent *r, struct recent_pool *pool, uint32_t most)
 	list_init(&r->node);
 }
 
-/* A pin keeps what is there, but not without an end: a stream of clients that come would hold it for ever. */
+static size_t part(const struct recent_pool *pool)
+{
+	return pool->limit / (pool->run_count > 0 ? pool->run_count : 1);
+}
+
+/* A pin keeps what is there, but not without an end: a stream of clients that come would hold it for ever.
+ * Those who wait for much take nothing from those who wait for little. */
 static bool is_pinned(const struct recent *r)
 {
-	return r->pins > 0 && r->count < 2 * (size_t)r->most && r->pool->bytes < 2 * r->pool->limit;
+	return r->pins > 0 && r->count < 2 * (size_t)r->most &&
+	       (r->pool->bytes < 2 * r->pool->limit || r->bytes <= part(r->pool));
 }
 
 static size_t cost(size_t len)
@@ -95,11 +102,6 @@ void recent_clear(struct recent *r)
 }
 
 /* --- memory --- */
-
-static size_t part(const struct recent_pool *pool)
-{
-	return pool->limit / (pool->run_count > 0 ? pool->run_count : 1);
-}
 
 static bool is_over(const struct recent_pool *pool, size_t more)
 {

@@ -54,6 +54,6 @@ uint64_t recent_first(const struct recent *r);
 struct bytes recent_get(const struct recent *r, uint64_t offset);
 
 /* While it is pinned, nothing is given up, so that an answer finds what it was promised; up to twice of what
- * the run and the pool may keep else. */
+ * the run and the pool may keep else. Beyond that a pinned run still has its part of the pool. */
 void recent_pin(struct recent *r);
 void recent_unpin(struct recent *r);
