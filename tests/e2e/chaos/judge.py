@@ -225,11 +225,22 @@ class Judge:
 
 	# --- signals of loss ---
 
-	def lost_is_true(self, channel, epoch, position, since, new_epoch):
+	def lost_is_true(self, when, channel, epoch, position, since, new_epoch):
 		"""Whether a subscriber that is there since then may be told that what it has is not what Redis has: the epoch is another
 		one, or something up to its position was replaced, or is gone."""
 		return epoch != new_epoch or any(e == epoch and offset <= position for e, offset in self.contradictions[channel]) or any(
-			when > since and tops[channel][0] == epoch.encode() and tops[channel][1] < position for when, tops in self.world.marks)
+			marked > since and tops[channel][0] == epoch.encode() and tops[channel][1] < position
+			for marked, tops in self.world.marks) or self._was_written_twice(when, channel, epoch, position)
+
+	def _was_written_twice(self, when, channel, epoch, position):
+		"""Whether something up to there may have been taken by a master that was being replaced, was lost with it, and was sent
+		again: its successor has the same at the same offset later, but had not when it was asked."""
+		if not self.world.topology.loses_on_failover:
+			return False
+		begun, acked_at = self.ledger.begun, self.ledger.acked_at
+		return any(
+			e == epoch and offset <= position and key in self.ledger.repeated and begun[key] < when < acked_at(key) + self.deaf_s
+			for (e, offset), key in self.truth[channel].items() if key in self.ledger.acked)
 
 
 class _KeptWalk:
@@ -262,7 +273,7 @@ class _KeptWalk:
 			self.violate(when, "signal", "subscribed as if for the first time")
 			self.epoch, self.position = epoch, offset
 		elif recovered:
-			if lost and self.judge.lost_is_true(self.channel, self.epoch, self.position, self.since, epoch):
+			if lost and self.judge.lost_is_true(when, self.channel, self.epoch, self.position, self.since, epoch):
 				self.judge.told.append(when)
 				self.replaced = None
 			elif lost:
@@ -275,7 +286,7 @@ class _KeptWalk:
 
 	def _take_loss(self, when, epoch, offset):
 		self.replaced = None
-		if self.judge.lost_is_true(self.channel, self.epoch, self.position, self.since, epoch):
+		if self.judge.lost_is_true(when, self.channel, self.epoch, self.position, self.since, epoch):
 			self.judge.told.append(when)
 		else:
 			self.judge.resyncs.append(when)

@@ -10,6 +10,7 @@ class Ledger:
 		self.begun = {}  # key: time
 		self.channel = {}  # key: channel
 		self.acked = {}  # key: (time, offset, epoch); offset 0 and epoch "" where the answer does not tell
+		self.repeated = set()  # keys that were sent again, as it was not known whether Redis had taken them
 
 	def begin(self, key, channel):
 		self.channel[key] = channel

@@ -96,6 +96,7 @@ class FunctionPublisher(RedisPublisher):
 				*self.redis.publish_options)
 			if answer:
 				return self.ledger.ack(key, answer[0], answer[1].decode())
+			self.ledger.repeated.add(key)
 			time.sleep(AGAIN_S)
 
 

@@ -23,10 +23,11 @@ class Figures:
 		self.rounds = defaultdict(list)
 		for r in world.rounds:
 			self.rounds[r.fault.name].append(r)
-		self.first_sent = self._busy_receipts()
+		self.receipts = self._busy_receipts()
+		self.taken = self._busy_taken()
 
 	def _busy_receipts(self):
-		"""For each steady subscriber and busy channel: when what it got was sent, and when it came, in order."""
+		"""For each steady subscriber and busy channel: the channel, when what came was sent, and when it came, in order."""
 		found = []
 		for record in self.world.records:
 			for channel in {*BUSY, *PLAIN} & record.events.keys() if record.steady else ():
@@ -34,15 +35,28 @@ class Figures:
 					(self.world.ledger.begun.get(event[3], 0.0), event[0]) for event in record.events[channel]
 					if event[1] == Record.PUBLICATION]
 				pairs.sort()
-				found.append(([sent for sent, _ in pairs], [came for _, came in pairs]))
+				found.append((channel, [sent for sent, _ in pairs], [came for _, came in pairs]))
 		return found
 
+	def _busy_taken(self):
+		"""For each busy channel: when its messages were sent, in order, and when Redis had taken them."""
+		ledger, found = self.world.ledger, defaultdict(list)
+		for key, (when, *_) in ledger.acked.items():
+			found[ledger.channel[key]].append((ledger.begun[key], when))
+		return {channel: sorted(found[channel]) for channel in [*BUSY, *PLAIN]}
+
+	def first_taken(self, channel, moment):
+		"""When Redis had taken the first message to it that was sent after that moment: publishers are thrown back by a fault, too."""
+		times = self.taken[channel]
+		return min((taken for _, taken in times[bisect.bisect_left(times, (moment,)):][:10]), default=moment)
+
 	def live_s(self, r):
-		"""How long after the end of the fault the last subscriber got something that was sent after it."""
+		"""How long after the end of the fault, and after Redis had taken the first message that was sent after it, the last
+		subscriber got something that was sent after it."""
 		worst = 0.0
-		for sent, came in self.first_sent:
+		for channel, sent, came in self.receipts:
 			at = bisect.bisect_left(sent, r.end)
-			worst = max(worst, came[at] - r.end if at < len(came) else float("inf"))
+			worst = max(worst, came[at] - self.first_taken(channel, r.end) if at < len(came) else float("inf"))
 		return worst
 
 	def quiet_s(self, r):

@@ -29,7 +29,7 @@ CONFIG = {
 	},
 	"client": {"recovery_max_publication_limit": 5000, "queue_max_size": "128MiB"},
 	# Soon full, and large enough for what is missed in the longest fault: else the memory that is measured would grow all the time.
-	"history": {"cache_size": "4MiB"},
+	"history": {"cache_size": "1MiB"},
 }
 
 
