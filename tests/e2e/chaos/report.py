@@ -11,6 +11,9 @@ COLUMNS = (
 	"fault", "rounds", "violations", "disconnected", "resyncs", "told", "quiet s", "live s", "no s", "yes s", "plain lost",
 	"refused", "memory", "cpu")
 
+# After which nobody may wait for a message any more, whatever broke.
+QUIET_S = 5.0
+
 # Faults that take away the Redis that a broker uses.
 KILLED = "redis-killed", "redis-restarted-empty", "redis-master-killed"
 
@@ -59,12 +62,16 @@ class Figures:
 			worst = max(worst, came[at] - self.first_taken(channel, r.end) if at < len(came) else float("inf"))
 		return worst
 
+	def quiet_receipts(self, r):
+		"""Of messages after which their channel was silent: (how long after the end of the fault, or after Redis had taken it, key,
+		who got it)."""
+		for _, key in r.quiet:
+			taken = max(r.end, self.world.ledger.acked_at(key) or 0.0)
+			for name, when in self.judge.received[key].items():
+				yield max(0.0, when - taken), key, name
+
 	def quiet_s(self, r):
-		"""The same for messages after which their channel was silent."""
-		late = [
-			max(0.0, when - max(r.end, self.world.ledger.acked_at(key) or 0.0))
-			for _, key in r.quiet for when in self.judge.received[key].values()]
-		return max(late, default=None)
+		return max((late for late, _, _ in self.quiet_receipts(r)), default=None)
 
 	def no_s(self, r):
 		"""How long after its beginning the fault was told by /health/ready; None: never."""
@@ -123,8 +130,8 @@ class Figures:
 		yield "clients disconnected by a fault of Redis or a link", 0, len(judge.disconnects), False
 		yield "resynchronisations within the history kept", 0, len(judge.resyncs), False
 		yield "a message missed by a quiet channel, after a closed link", 2.0, self.worst(self.quiet_s, closed), True
-		yield "... after the end of a half-open link or frozen Redis", 5.0, self.worst(self.quiet_s, silent), True
-		yield "... of a link that stays half-open, after it broke", 5.0, self.worst(self.quiet_s, half_open), True
+		yield "... after the end of a half-open link or frozen Redis", QUIET_S, self.worst(self.quiet_s, silent), True
+		yield "... of a link that stays half-open, after it broke", QUIET_S, self.worst(self.quiet_s, half_open), True
 		yield "everybody live again", 1.5, self.worst(self.live_s, broken), True
 		yield "/health/ready says no: black hole or frozen Redis", 6.0, self.worst(self.surely_no_s, long_silent), True
 		yield "... killed Redis", 2.0, self.worst(self.surely_no_s, killed), True
@@ -161,6 +168,15 @@ def print_violations(judge, most=5):
 			print(f"... and {len(violations) - most} more of this kind")
 
 
+def print_late(figures):
+	"""Which quiet messages were the latest, where one was later than is promised for any fault."""
+	late = sorted(((*receipt, r) for r in figures.world.rounds if not r.fault.loses for receipt in figures.quiet_receipts(r)),
+		key=lambda receipt: -receipt[0])
+	for seconds, key, name, r in late[:5]:
+		if seconds > QUIET_S:
+			print(f"LATE in {r.fault.name} {r.detail}: {name} got {key} after {seconds:.1f} s; the round was over after {r.over - r.end:.1f} s")
+
+
 def print_report(world, judge):
 	"""Returns the figures of targets(), measured."""
 	figures = Figures(world, judge)
@@ -175,4 +191,5 @@ def print_report(world, judge):
 	print_rows([("figure", "promised", "measured", ""), *(
 		(figure, goal, value, "MISSED" if value is not None and value > goal else "") for figure, goal, value, _ in targets)])
 	print_violations(judge)
+	print_late(figures)
 	return targets
