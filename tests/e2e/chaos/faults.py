@@ -57,6 +57,7 @@ def redis_frozen(world):
 
 @fault("redis", silent=True)
 def redis_paused(world):
+	"""Sentinels have a master replaced that does not take what they say in it, and do so again and again while all are paused."""
 	mode = world.rng.choice(["ALL", "WRITE"])
 	world.detail(mode)
 	world.quiet()
@@ -66,6 +67,7 @@ def redis_paused(world):
 	world.quiet_later()
 	world.sleep(seconds)
 	world.end()
+	world.topology.settle()
 
 
 @fault("redis", breaks=True)

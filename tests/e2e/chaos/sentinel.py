@@ -55,11 +55,12 @@ class Sentinels(Replicated):
 		return self.redis.master()
 
 	def replaced_since(self, moment, leaders):
-		"""Sentinels may take it back, too, so what publishers saw counts as well."""
+		"""What publishers saw counts as well: one that was chosen need not have become it."""
 		return self.replaced_at >= moment or self.leaders() != leaders
 
 	def leaders(self):
-		return self.redis.master().port
+		"""The epoch tells of a master that was replaced and is master again."""
+		return self.redis.master().port, self.redis.epoch()
 
 	def a_replica(self, rng):
 		return rng.choice(self.redis.replicas())

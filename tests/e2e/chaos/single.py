@@ -86,6 +86,9 @@ class Single:
 		finally:
 			connection.close()
 
+	def settle(self):
+		"""There are no others to agree with."""
+
 	def stop(self):
 		for proxy in self.proxies:
 			proxy.close()

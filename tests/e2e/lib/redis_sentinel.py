@@ -201,6 +201,10 @@ class RedisSentinels:
 		return next(
 			(server for server in self.servers if self._service_port(server) == named), self.servers[0])
 
+	def epoch(self):
+		"""Of the last failover that a sentinel has heard of."""
+		return max(int(sentinel.fields()["config-epoch"]) for sentinel in self.sentinels if sentinel.master_port())
+
 	def replicas(self):
 		master = self.master()
 		return [server for server in self.servers if server is not master]
