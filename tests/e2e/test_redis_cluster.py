@@ -430,8 +430,29 @@ def test_a_master_is_frozen_and_its_replica_takes_over(broker, cluster):
 # --- links break ---
 
 def subscriber_links(node):
-	lines = node.call("CLIENT", "LIST").decode().splitlines()
-	return [dict(word.split("=", 1) for word in line.split(" ")) for line in lines if ".subs" in line]
+	return [link for link in node.clients() if ".subs" in link["name"]]
+
+
+def command_links(node):
+	return {link["id"]: link for link in node.clients() if ".calls" in link["name"]}
+
+
+def test_while_one_master_holds_back_writes_a_publish_is_late_and_no_connection_is_lost(cluster):
+	patient = {"redis": {"call_timeout": "12s", "canary_timeout": "30s"}}
+	with Broker(merge(merge(OPEN, HISTORY), patient), cluster) as broker:
+		victim = cluster.masters()[1]
+		channel = cluster.channel_at(victim, "paused")
+		with Client(broker.port).subscribe(channel) as client:
+			before = command_links(victim)
+			victim.call("CLIENT", "PAUSE", 60000, "WRITE")
+			publish = client.send("publish", {"channel": channel, "data": 1})
+			process.wait_until(lambda: [
+				link for link in command_links(victim).values()
+				if link["id"] not in before and link["cmd"] == "spublish" and int(link["idle"]) >= 1], "another one waits, too")
+			victim.call("CLIENT", "UNPAUSE")
+			client.reply(publish, "publish")
+			assert client.publication() == (channel, 1)
+			process.wait_until(lambda: command_links(victim).keys() == before.keys(), "the first one alone is there")
 
 
 def test_a_deaf_link_to_one_master_is_noticed_and_replaced(cluster):

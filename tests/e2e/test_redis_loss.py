@@ -6,7 +6,7 @@ import time
 import pytest
 
 from lib import process
-from lib.broker import Broker
+from lib.broker import OPEN, Broker, merge
 from lib.client import Client, ErrorReply
 from lib.redis_server import RedisClient, RedisError, RedisServer, TlsRedisServer
 
@@ -192,6 +192,32 @@ def publishes(client):
 	except ErrorReply as refused:
 		assert refused.code == 100
 		return False
+
+
+PATIENT = merge(OPEN, {
+	"channel": {"without_namespace": {"history_size": 100, "history_ttl": "10m"}},
+	"redis": {"call_timeout": "12s", "canary_timeout": "30s"},
+})
+
+
+def test_while_redis_holds_back_writes_a_publish_is_late_and_no_connection_is_lost(redis):
+	"""As in CLIENT PAUSE and in a failover. A connection made meanwhile, to see whether the first is dead, logs in."""
+	with Broker(PATIENT, redis) as broker, Client(broker.port).subscribe("news") as client:
+		before = command_links(redis)
+		redis.call("CLIENT", "PAUSE", 60000, "WRITE")
+		publish = client.send("publish", {"channel": "news", "data": 1})
+		process.wait_until(lambda: [
+			link for link in command_links(redis).values()
+			if link["id"] not in before and link["cmd"] == "publish" and int(link["idle"]) >= 1], "another one waits, too")
+		redis.call("CLIENT", "UNPAUSE")
+		client.reply(publish, "publish")
+		assert client.publication() == ("news", 1)
+		process.wait_until(lambda: command_links(redis).keys() == before.keys(), "the first one alone is there")
+		assert "does not answer" not in broker.log()
+
+
+def command_links(redis):
+	return {link["id"]: link for link in redis.clients() if link["name"].endswith(".calls")}
 
 
 def test_the_log_tells_of_a_change_and_not_of_every_attempt(broker, redis):

@@ -1,5 +1,6 @@
 /* worker/redis against a server that answers wrongly, in pieces, late or not at all. */
 #include "redis_mock.h"
+#include "redis_race.h"
 
 static struct world world;
 static struct mock mock;
@@ -654,6 +655,62 @@ static void a_busy_redis_keeps_its_command_connection(void **state)
 	assert_true(calls->open);
 }
 
+/* What CLIENT PAUSE … WRITE and a failover do: whatever may write waits, on all connections, the rest is
+ * answered. */
+static bool hold_back_writes(struct mock_conn *c, const redisReply *command)
+{
+	return is_command(command, "PUBLISH") || is_command(command, "FCALL") || is_command(command, "ECHO");
+}
+
+static void a_redis_that_holds_back_writes_keeps_its_command_connection(void **state)
+{
+	unsigned accepted;
+	struct mock_conn *calls;
+	struct answer a;
+
+	world.config.redis.call_timeout_ms = 4000;
+	world.config.redis.canary_interval_ms = 60000;
+	start();
+	calls = mock_calls(&mock);
+	accepted = mock.accepted;
+	mock.on_command = hold_back_writes;
+	echo(&a, "late");
+	WAIT_FOR(&world, 3500, mock.accepted > accepted);
+	STAYS_SO(&world, 3 * REDIS_RACE_PROOF_MS, calls->open && a.count == 0);
+	mock.on_command = NULL;
+	mock_send(mock.conns, ":0\r\n");
+	mock_send(calls, "$4\r\nlate\r\n");
+	WAIT_FOR(&world, 500, a.count == 1);
+	assert_string_equal(a.text, "late");
+	WAIT_FOR(&world, 1000, open_at_mock() == 2);
+	assert_true(calls->open && mock.accepted == accepted + 1);
+}
+
+static bool hold_back_on_the_old_one(struct mock_conn *c, const redisReply *command)
+{
+	if (c == silent)
+		return true;
+	if (!is_command(command, "PUBLISH") || strcmp(word(command, 2), "") != 0)
+		return false;
+	mock_send(c, "-NOPERM no\r\n");
+	return true;
+}
+
+static void a_proof_that_is_refused_is_one_too(void **state)
+{
+	struct answer a;
+
+	world.config.redis.call_timeout_ms = 10000;
+	world.config.redis.canary_timeout_ms = 60000;
+	start();
+	silent = mock_calls(&mock);
+	mock.on_command = hold_back_on_the_old_one;
+	echo(&a, "lost");
+	WAIT_FOR(&world, 8000, a.count == 1);
+	assert_true(a.null);
+	WAIT_FOR(&world, 2000, is_ready(&world) && !silent->open);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -683,6 +740,8 @@ int main(void)
 		FAULT(who_is_slow_is_waited_for_all_the_same),
 		FAULT(a_half_open_command_connection_is_noticed),
 		FAULT(a_busy_redis_keeps_its_command_connection),
+		FAULT(a_redis_that_holds_back_writes_keeps_its_command_connection),
+		FAULT(a_proof_that_is_refused_is_one_too),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -171,7 +171,7 @@ static void on_deadline(struct timer *t)
 	doubt(c);
 	arm(c);
 	if (was_fine != (redis_calls_trouble(c) == REDIS_FINE))
-		c->on_change(c->ctx);
+		c->events->on_change(c->ctx);
 }
 
 /* --- the link --- */
@@ -188,7 +188,7 @@ static void on_up(struct redis_link *l)
 
 	redis_backoff_up(&c->backoff);
 	metrics_inc(redis_connects);
-	c->on_change(c->ctx);
+	c->events->on_change(c->ctx);
 }
 
 static void on_reply(struct redis_link *l, const struct redis_reply *reply)
@@ -205,7 +205,7 @@ static void on_reply(struct redis_link *l, const struct redis_reply *reply)
 	answer(call, reply);
 	forget(c, call);
 	if (was_overdue && list_empty(&c->overdue))
-		c->on_change(c->ctx);
+		c->events->on_change(c->ctx);
 	/* A Redis that became a replica lets us find its successor only by going there again. */
 	if (l->phase == LINK_UP && resp_is_error(reply, "READONLY"))
 		redis_link_fail(l, REDIS_UNFIT, "is a read-only replica");
@@ -223,7 +223,14 @@ static void on_down(struct redis_link *l, bool was_up)
 	timer_start(c->loop, &c->retry, redis_backoff_next(&c->backoff, l->trouble == REDIS_REFUSING));
 	answer_all(c, &c->overdue);
 	answer_all(c, &c->waiting);
-	c->on_change(c->ctx);
+	c->events->on_change(c->ctx);
+}
+
+static void proof(struct redis_link *l, struct bytes argv[REDIS_PROOF_WORDS])
+{
+	struct redis_calls *c = container_of(l, struct redis_calls, link);
+
+	c->events->proof(c->ctx, argv);
 }
 
 static const struct redis_link_events link_events = {on_up, on_reply, on_down};
@@ -290,7 +297,8 @@ struct redis_call *redis_calls_send(struct redis_calls *c, const struct bytes *a
 }
 
 void redis_calls_init(struct redis_calls *c, struct loop *loop, const struct redis_endpoint *endpoint,
-                      const struct config *config, const char *name, void (*on_change)(void *ctx), void *ctx)
+                      const struct config *config, const char *name, const struct redis_calls_events *events,
+                      void *ctx)
 {
 	*c = (struct redis_calls){
 		.loop = loop,
@@ -298,7 +306,7 @@ void redis_calls_init(struct redis_calls *c, struct loop *loop, const struct red
 		.answer_refused.run = on_answer_refused,
 		.deadline.fire = on_deadline,
 		.retry.fire = on_retry,
-		.on_change = on_change,
+		.events = events,
 		.ctx = ctx,
 	};
 	list_init(&c->overdue);
@@ -306,6 +314,7 @@ void redis_calls_init(struct redis_calls *c, struct loop *loop, const struct red
 	list_init(&c->refused);
 	redis_link_init(&c->link, loop, endpoint, &link_events, name, config->redis.connect_timeout_ms,
 	                REDIS_CALLS_MAX_BYTES * 2);
+	c->link.proof = proof;
 	open_link(c);
 }
 

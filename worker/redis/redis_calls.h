@@ -26,6 +26,14 @@ struct redis_call {
 	void (*cancel)(struct redis_call *call);
 };
 
+struct redis_calls_events {
+	/* The link came up, went down, fell silent or spoke again. */
+	void (*on_change)(void *ctx);
+	/* A command that does nothing, and that Redis holds back when it holds back calls: as proof in
+	 * struct redis_link. */
+	void (*proof)(void *ctx, struct bytes argv[REDIS_PROOF_WORDS]);
+};
+
 struct redis_calls {
 	struct loop *loop;
 	struct redis_link link;
@@ -41,13 +49,13 @@ struct redis_calls {
 	struct task answer_refused;
 	struct timer deadline; /* of the oldest in waiting; or of the link, when all are overdue */
 	struct timer retry;
-	/* The link came up, went down, fell silent or spoke again. */
-	void (*on_change)(void *ctx);
+	const struct redis_calls_events *events;
 	void *ctx;
 };
 
 void redis_calls_init(struct redis_calls *c, struct loop *loop, const struct redis_endpoint *endpoint,
-                      const struct config *config, const char *name, void (*on_change)(void *ctx), void *ctx);
+                      const struct config *config, const char *name, const struct redis_calls_events *events,
+                      void *ctx);
 void redis_calls_free(struct redis_calls *c);
 /* For redis_node_leave() and redis_node_arrive(). */
 void redis_calls_leave(struct redis_calls *c);

@@ -30,6 +30,8 @@ enum redis_trouble {
 
 struct redis_link;
 
+enum { REDIS_PROOF_WORDS = 3 };
+
 struct redis_link_events {
 	/* Logged in: commands can be sent. */
 	void (*on_up)(struct redis_link *l);
@@ -55,6 +57,10 @@ struct redis_link {
 	const struct redis_link_events *events;
 	const char *name; /* by which Redis lists the connection */
 	uint64_t connect_timeout_ms;
+	/* In a doubt (redis_link_doubt()): the command that Redis must have answered on another connection
+	 * before the silence of this one counts as its own. NULL, unless its owner sets it after
+	 * redis_link_init(): logging in is enough. */
+	void (*proof)(struct redis_link *l, struct bytes argv[REDIS_PROOF_WORDS]);
 
 	enum { LINK_DOWN, LINK_RESOLVING, LINK_CONNECTING, LINK_LOGIN, LINK_UP } phase;
 	struct resp *resp;

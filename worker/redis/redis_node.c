@@ -164,6 +164,18 @@ static void on_calls_change(void *ctx)
 	look_later(n);
 }
 
+/* Nothing, in the channel that no one else listens to: what publishes is held back with all that writes. */
+static void proof(void *ctx, struct bytes argv[REDIS_PROOF_WORDS])
+{
+	const struct redis_node *n = ctx;
+
+	argv[0] = redis_subs_publish_word(&n->subs);
+	argv[1] = n->subs.node->channel;
+	argv[2] = BYTES("");
+}
+
+static const struct redis_calls_events calls_events = {on_calls_change, proof};
+
 static void on_subs_change(void *ctx, bool renewed)
 {
 	struct redis_node *n = ctx;
@@ -208,7 +220,7 @@ void redis_node_init(struct redis_node *n, struct loop *loop, const struct redis
 		.trouble = REDIS_CONNECTING,
 	};
 	describe(n, REDIS_CONNECTING, "");
-	redis_calls_init(&n->calls, loop, n->endpoint, config, n->calls_name, on_calls_change, n);
+	redis_calls_init(&n->calls, loop, n->endpoint, config, n->calls_name, &calls_events, n);
 	redis_functions_init(&n->functions, loop, &n->calls, config, look_later, n);
 	redis_subs_init(&n->subs, loop,
 	                &(struct redis_subs_setup){

@@ -7,6 +7,7 @@
 struct redis_rival {
 	struct redis_link link;
 	struct redis_race *race;
+	bool proving; /* the proof is sent and not answered */
 };
 
 static struct loop *loop_of(const struct redis_race *r)
@@ -16,17 +17,42 @@ static struct loop *loop_of(const struct redis_race *r)
 
 /* --- a rival --- */
 
-static void on_up(struct redis_link *l)
+static void won(struct redis_rival *rival)
 {
-	struct redis_rival *rival = container_of(l, struct redis_rival, link);
-
 	/* Not at once: it is in the middle of reading. */
 	loop_defer(loop_of(rival->race), &rival->race->won);
 }
 
+static void prove(struct redis_rival *rival)
+{
+	struct bytes argv[REDIS_PROOF_WORDS];
+
+	rival->race->link->proof(rival->race->link, argv);
+	resp_put_command(redis_link_out(&rival->link), argv, REDIS_PROOF_WORDS);
+	rival->proving = true;
+}
+
+static void on_up(struct redis_link *l)
+{
+	struct redis_rival *rival = container_of(l, struct redis_rival, link);
+	const struct redis_link *doubted = rival->race->link;
+
+	if (redis_link_up(doubted) && doubted->proof != NULL)
+		prove(rival);
+	else
+		won(rival);
+}
+
 static void on_reply(struct redis_link *l, const struct redis_reply *reply)
 {
-	redis_link_fail(l, REDIS_AWAY, "sent a reply to nothing");
+	struct redis_rival *rival = container_of(l, struct redis_rival, link);
+
+	if (!rival->proving) {
+		redis_link_fail(l, REDIS_AWAY, "sent a reply to nothing");
+		return;
+	}
+	rival->proving = false;
+	won(rival);
 }
 
 /* The timer makes another one. */
@@ -79,7 +105,7 @@ static void look_at_doubted(struct redis_race *r)
 		redis_race_stop(r);
 		return;
 	}
-	if (redis_link_up(&r->rival->link)) {
+	if (redis_link_up(&r->rival->link) && !r->rival->proving) {
 		redis_link_fail(r->link, REDIS_SILENT, "does not answer, but does so on a new connection");
 		return;
 	}

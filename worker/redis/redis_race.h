@@ -7,8 +7,10 @@
  * slow.
  *
  * A link that is up but silent may be half-open, or Redis may be busy. When a rival logs in and the link goes
- * on saying nothing, not a byte, the link is dead, and fails. Embedded in a link; knows nothing of what it is
- * for. */
+ * on saying nothing, not a byte, the link is dead, and fails. Redis may also hold back a kind of commands
+ * while it answers the others (writes, in CLIENT PAUSE and in a failover): so where the link names a command
+ * as proof, the rival must have an answer to that one, too, any answer. Embedded in a link; knows nothing of
+ * what it is for. */
 #pragma once
 
 #include <stdbool.h>

@@ -91,6 +91,11 @@ class RedisServer:
 			self._client = RedisClient(self.port)
 		return self._client.call(*words)
 
+	def clients(self):
+		"""What CLIENT LIST says, a dictionary for each connection."""
+		lines = self.call("CLIENT", "LIST").decode().splitlines()
+		return [dict(word.split("=", 1) for word in line.split(" ")) for line in lines]
+
 	def publish(self, channel, data, prefix="fanfare:"):
 		"""Returns the number of connections that got it."""
 		return self.call("PUBLISH", prefix + channel, data)
