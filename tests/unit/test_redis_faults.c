@@ -104,6 +104,7 @@ static void half_a_reply_and_then_nothing_is_a_dead_connection(void **state)
 	struct answer b;
 	unsigned accepted;
 
+	world.config.redis.connect_timeout_ms = 8000; /* on a busy machine none is made beside the new one */
 	start();
 	accepted = mock.accepted;
 	silent = mock_calls(&mock);
@@ -115,8 +116,10 @@ static void half_a_reply_and_then_nothing_is_a_dead_connection(void **state)
 	assert_true(a.null && b.null);
 	WAIT_FOR(&world, 1000, !is_ready(&world));
 	WAIT_FOR(&world, 3000, is_ready(&world));
-	/* To find out, and to go on with, and at most one more: it is not hammered. */
-	assert_in_range(mock.accepted, accepted + 2, accepted + 3);
+	/* To find out, and to go on with. A third one, of the subscriber, would be made had that heard
+	 * nothing since the command connection fell silent: it has heard what the first one published to find
+	 * out. */
+	assert_int_equal(mock.accepted, accepted + 2);
 	echo(&a, "x");
 	WAIT_FOR(&world, 1000, a.count == 1 && !a.null);
 }
