@@ -168,7 +168,7 @@ static bool connect_link(struct redis_errand *e)
 /* Where it was before, it is not any more. */
 static bool connect_to(struct redis_errand *e, const struct redis_place *place)
 {
-	const struct redis_login login = {e->config->redis.user, e->config->redis.password, 0};
+	const struct redis_account login = {e->config->redis.user, e->config->redis.password, 0};
 
 	redis_link_close(&e->link);
 	redis_endpoint_free(&e->endpoint);

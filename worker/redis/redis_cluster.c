@@ -305,7 +305,7 @@ struct redis_cluster *redis_cluster_new(struct loop *loop, const struct config *
 
 	c->loop = loop;
 	c->config = config;
-	c->login = (struct redis_login){config->redis.user, config->redis.password, 0};
+	c->login = (struct redis_account){config->redis.user, config->redis.password, 0};
 	c->tls = tls != NULL && config->redis.tls.enabled ? tls->nodes : NULL;
 	c->node_id = mem_strdup(node_id);
 	c->events = *events;

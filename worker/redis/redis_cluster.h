@@ -37,7 +37,7 @@ struct cluster_node {
 struct redis_cluster {
 	struct loop *loop;
 	const struct config *config;
-	struct redis_login login;
+	struct redis_account login;
 	struct tls_client *tls; /* NULL: it is not spoken */
 	char *node_id;
 	struct redis_events events;      /* of who uses us */

@@ -55,7 +55,7 @@ void redis_endpoint_init(struct redis_endpoint *e, const char *address, struct t
 }
 
 void redis_endpoint_init_at(struct redis_endpoint *e, const char *host, const char *port,
-                            const struct redis_login *login, struct tls_client *tls)
+                            const struct redis_account *login, struct tls_client *tls)
 {
 	*e = (struct redis_endpoint){
 		.url = {.host = mem_strdup(host),

@@ -22,7 +22,7 @@ struct redis_endpoint {
 };
 
 /* Who we are there; NULL: nobody in particular. */
-struct redis_login {
+struct redis_account {
 	const char *user;
 	const char *password;
 	int db;
@@ -33,5 +33,5 @@ struct redis_login {
 void redis_endpoint_init(struct redis_endpoint *e, const char *address, struct tls_client *tls);
 /* The same from its parts, valid ones (redis_url.h); they are copied. TLS is spoken if there is a tls. */
 void redis_endpoint_init_at(struct redis_endpoint *e, const char *host, const char *port,
-                            const struct redis_login *login, struct tls_client *tls);
+                            const struct redis_account *login, struct tls_client *tls);
 void redis_endpoint_free(struct redis_endpoint *e);

@@ -91,7 +91,7 @@ static void fail_away(struct redis_link *l, const char *why)
 /* As a Redis does that expects TLS and gets none. */
 static bool hung_up_on_greeting(const struct redis_link *l)
 {
-	return l->endpoint->tls == NULL && l->phase == LINK_LOGIN && l->login == l->login_steps;
+	return l->endpoint->tls == NULL && l->phase == LINK_LOGIN && l->login.answered == 0;
 }
 
 /* The stream failed, and errno tells with what. Who does not come to terms with us over TLS in the beginning
@@ -198,105 +198,10 @@ struct buf *redis_link_out(struct redis_link *l)
 
 /* --- logging in --- */
 
-static void put_step(struct redis_link *l, size_t *step, const struct bytes *argv, size_t argc)
-{
-	assert(*step < REDIS_LOGIN_STEPS && argv[0].ptr != NULL);
-	resp_put_command(out(l), argv, argc);
-	l->login_steps[(*step)++] = argv[0].ptr;
-}
-
-/* Sends everything at once; PING comes last, as Redis answers it only when it would serve us. */
 static void log_in(struct redis_link *l)
 {
-	const struct redis_url *url = &l->endpoint->url;
-	struct bytes args[3];
-	char db[16];
-	size_t step = 0;
-
-	if (url->password != NULL) {
-		size_t argc = 0;
-
-		args[argc++] = BYTES("AUTH");
-		if (url->user != NULL)
-			args[argc++] = BYTES_OF_STR(url->user);
-		args[argc++] = BYTES_OF_STR(url->password);
-		put_step(l, &step, args, argc);
-	}
-	if (url->db != 0) {
-		snprintf(db, sizeof(db), "%d", url->db);
-		put_step(l, &step, (struct bytes[]){BYTES("SELECT"), BYTES_OF_STR(db)}, 2);
-	}
-	put_step(l, &step, (struct bytes[]){BYTES("CLIENT"), BYTES("SETNAME"), BYTES_OF_STR(l->name)}, 3);
-	if (!l->endpoint->is_sentinel)
-		put_step(l, &step, (struct bytes[]){BYTES("HELLO")}, 1);
-	put_step(l, &step, (struct bytes[]){BYTES("ROLE")}, 1);
-	put_step(l, &step, (struct bytes[]){BYTES("PING")}, 1);
-	l->login_steps[step] = NULL;
-	l->login = l->login_steps;
+	redis_login_begin(&l->login, l->endpoint, l->name, out(l));
 	l->phase = LINK_LOGIN;
-}
-
-static bool has_role(const struct redis_reply *reply, const char *role)
-{
-	return reply->type == REDIS_ARRAY && reply->count > 0 && reply->elements[0]->type == REDIS_STRING &&
-	       bytes_eq(reply->elements[0]->text, BYTES_OF_STR(role));
-}
-
-/* What it is instead of what we look for; NULL: nothing is wrong, or it does not tell (NOPERM). A replica
- * takes subscriptions, but no publications. */
-static const char *wrong_role(const struct redis_link *l, const struct redis_reply *reply)
-{
-	if (l->endpoint->is_sentinel)
-		return has_role(reply, "master") || has_role(reply, "slave") ? "is a Redis and no sentinel"
-		                                                             : NULL;
-	if (has_role(reply, "sentinel"))
-		return "is a sentinel and no Redis";
-	return has_role(reply, "slave") && !l->endpoint->may_be_replica ? "is a read-only replica" : NULL;
-}
-
-/* The value of a name in the answer to HELLO, where they stand by turns. */
-static struct bytes find_value(const struct redis_reply *reply, struct bytes name)
-{
-	for (size_t i = 0; reply->type == REDIS_ARRAY && i + 1 < reply->count; i += 2) {
-		const struct redis_reply *key = reply->elements[i], *value = reply->elements[i + 1];
-
-		if (key->type == REDIS_STRING && value->type == REDIS_STRING && bytes_eq(key->text, name))
-			return value->text;
-	}
-	return BYTES_NONE;
-}
-
-/* As wrong_role(). Who takes a node of a cluster for a Redis would be sent away with most of what he asks. */
-static const char *wrong_mode(const struct redis_link *l, const struct redis_reply *reply)
-{
-	struct bytes mode = find_value(reply, BYTES("mode"));
-
-	if (bytes_eq(mode, BYTES("cluster")) && !l->endpoint->in_cluster)
-		return "is a node of a Redis Cluster, whose addresses belong into redis.cluster_address";
-	if (bytes_eq(mode, BYTES("standalone")) && l->endpoint->in_cluster)
-		return "is no node of a Redis Cluster";
-	return NULL;
-}
-
-/* Whether this error keeps us out. Others do not matter: the commands of the login are a courtesy, and may be
- * forbidden to us (NOPERM), or PING be refused to warn of a full disk (MISCONF). */
-static enum redis_trouble trouble_of(const char *step, const struct redis_reply *reply)
-{
-	if (strcmp(step, "AUTH") == 0 || resp_is_error(reply, "NOAUTH"))
-		return REDIS_REFUSING;
-	if (strcmp(step, "SELECT") == 0 || resp_is_error(reply, "LOADING") ||
-	    resp_is_error(reply, "MASTERDOWN") || resp_is_error(reply, "BUSY"))
-		return REDIS_UNFIT;
-	return REDIS_FINE;
-}
-
-static void on_login_error(struct redis_link *l, const char *step, const struct redis_reply *reply)
-{
-	enum redis_trouble trouble = trouble_of(step, reply);
-
-	redis_link_fail(l, trouble, "%s: %.*s",
-	                trouble == REDIS_REFUSING ? "refused authentication" : "is not ready",
-	                BYTES_FMT(bytes_first(reply->text, REDIS_ERROR_SHOWN)));
 }
 
 static void come_up(struct redis_link *l)
@@ -310,23 +215,13 @@ static void come_up(struct redis_link *l)
 
 static void on_login_reply(struct redis_link *l, const struct redis_reply *reply)
 {
-	const char *step = *l->login++;
+	char why[REDIS_ERROR_MAX];
+	enum redis_trouble trouble = redis_login_reply(&l->login, reply, why);
 
-	if (reply->type == REDIS_ERROR && trouble_of(step, reply) != REDIS_FINE) {
-		on_login_error(l, step, reply);
-		return;
-	}
-	if (strcmp(step, "ROLE") == 0 && wrong_role(l, reply) != NULL) {
-		redis_link_fail(l, REDIS_UNFIT, "%s", wrong_role(l, reply));
-		return;
-	}
-	if (strcmp(step, "HELLO") == 0 && wrong_mode(l, reply) != NULL) {
-		redis_link_fail(l, REDIS_REFUSING, "%s", wrong_mode(l, reply));
-		return;
-	}
-	if (*l->login != NULL)
-		return;
-	come_up(l);
+	if (trouble == REDIS_FINE)
+		come_up(l);
+	else if (trouble != REDIS_CONNECTING)
+		redis_link_fail(l, trouble, "%s", why);
 }
 
 /* --- input --- */

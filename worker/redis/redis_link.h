@@ -1,5 +1,5 @@
 /* One connection to Redis: connecting, logging in, bytes out once per loop turn, replies in. Knows no
- * commands but those of the login; what is sent and what a reply belongs to is the owner's. Embedded in its
+ * commands; what is sent and what a reply belongs to is the owner's. Embedded in its
  * owner. Does not reconnect: redis_link_open() may be called again after it went down. */
 #pragma once
 
@@ -12,21 +12,12 @@
 #include "loop.h"
 #include "redis.h"
 #include "redis_endpoint.h"
+#include "redis_login.h"
 #include "redis_race.h"
 #include "redis_resolver.h"
 #include "redis_resp.h"
+#include "redis_trouble.h"
 #include "stream.h"
-
-/* What is wrong with a way to Redis, in the order of how much it explains. */
-enum redis_trouble {
-	REDIS_FINE,
-	REDIS_CONNECTING, /* not there yet, nothing known to be wrong */
-	REDIS_DEAF,       /* connected, but what is published does not come back */
-	REDIS_SILENT,     /* connected, but it does not answer */
-	REDIS_AWAY,       /* cannot be connected to, or went away */
-	REDIS_UNFIT,      /* loading its data, a replica, without the database asked for */
-	REDIS_REFUSING,   /* does not let us in, or not do what we must; or we do not trust it */
-};
 
 struct redis_link;
 
@@ -45,9 +36,6 @@ struct redis_link_events {
 enum {
 	REDIS_LINK_READ = 16 << 10, /* bytes a read */
 	REDIS_LINK_READS = 4, /* reads a turn: the rest waits for the next one, others have their turn */
-	REDIS_LOGIN_STEPS = 6,
-	REDIS_ERROR_MAX = 256,
-	REDIS_ERROR_SHOWN = 120, /* of what Redis itself says */
 };
 
 struct redis_link {
@@ -72,8 +60,7 @@ struct redis_link {
 	const char *unopened;  /* why connecting could not even begin, to be told in the next turn */
 	uint64_t heard_ms;     /* when the last whole reply came: half of one, and then nothing, is silence */
 	uint64_t moved_ms;     /* when bytes last came */
-	const char *const *login; /* replies that are awaited, by name of their command */
-	const char *login_steps[REDIS_LOGIN_STEPS + 1];
+	struct redis_login login;
 	bool reading;
 	struct redis_race race;
 

@@ -75,7 +75,7 @@ struct redis_sentinel {
 
 /* Everything but the place is lent. The endpoint's login is copied. */
 struct redis_sentinel *redis_sentinel_new(struct loop *loop, const struct redis_place *place,
-                                          const struct redis_login *login, struct tls_client *tls,
+                                          const struct redis_account *login, struct tls_client *tls,
                                           const char *link_name, const char *master_name,
                                           uint64_t connect_timeout_ms,
                                           const struct redis_sentinel_events *events, void *ctx);

@@ -52,9 +52,9 @@ static bool is_set(const struct redis_place *place)
 	return place->host[0] != '\0';
 }
 
-static struct redis_login node_login(const struct config *c)
+static struct redis_account node_login(const struct config *c)
 {
-	return (struct redis_login){c->redis.user, c->redis.password, c->redis.db};
+	return (struct redis_account){c->redis.user, c->redis.password, c->redis.db};
 }
 
 static void look_soon(struct redis_sentinels *all)
@@ -154,7 +154,7 @@ static void stop_trying(struct redis_sentinels *all)
 
 static void start_trying(struct redis_sentinels *all, const struct redis_place *place)
 {
-	const struct redis_login login = node_login(all->config);
+	const struct redis_account login = node_login(all->config);
 
 	stop_trying(all);
 	all->tried = *place;
@@ -382,8 +382,8 @@ static const struct redis_sentinel_events sentinel_events;
 
 static void add(struct redis_sentinels *all, const struct redis_place *place, bool configured)
 {
-	const struct redis_login login = {all->config->redis.sentinel_user,
-	                                  all->config->redis.sentinel_password, 0};
+	const struct redis_account login = {all->config->redis.sentinel_user,
+	                                    all->config->redis.sentinel_password, 0};
 
 	all->known[all->count++] = (struct known){
 		.sentinel = redis_sentinel_new(all->loop, place, &login, all->tls, all->name,
@@ -417,7 +417,7 @@ void redis_sentinels_ask(struct redis_sentinels *all)
 
 void redis_sentinels_endpoint(const struct redis_sentinels *all, struct redis_endpoint *out)
 {
-	const struct redis_login login = node_login(all->config);
+	const struct redis_account login = node_login(all->config);
 
 	if (is_set(&all->master)) {
 		redis_endpoint_init_at(out, all->master.host, all->master.port, &login, all->node_tls);
