@@ -41,6 +41,7 @@ struct mock {
 	/* True: the test has answered, or wants silence. */
 	bool (*on_command)(struct mock_conn *c, const redisReply *command);
 	bool refuse; /* closes each connection at once */
+	bool deaf;   /* reads nothing of new connections: mock_listen_again() */
 };
 
 static void mock_close(struct mock_conn *c)
@@ -244,7 +245,16 @@ static void on_fake_acceptable(struct ev_loop *ev, struct ev_io *io, int events)
 	f->conns = c;
 	ev_io_init(&c->readable, on_fake_readable, fd, EV_READ);
 	ev_io_init(&c->writable, on_fake_writable, fd, EV_WRITE);
-	ev_io_start(ev, &c->readable);
+	if (!f->deaf)
+		ev_io_start(ev, &c->readable);
+}
+
+static UNUSED_OK void mock_listen_again(struct mock *f)
+{
+	f->deaf = false;
+	for (struct mock_conn *c = f->conns; c != NULL; c = c->next)
+		if (c->open)
+			ev_io_start(loop_ev(f->world->loop), &c->readable);
 }
 
 static void mock_listen(struct mock *f, struct world *w, int fd)

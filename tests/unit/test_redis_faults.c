@@ -579,6 +579,34 @@ static void over_tls_it_is_overtaken_too(void **state)
 	mock_stop(&tls);
 }
 
+static bool be_silent(struct mock_conn *c, const redisReply *command)
+{
+	return true;
+}
+
+/* Two connections, and one beside each, which are not replaced while they get on. */
+static void a_slow_handshake_is_not_begun_again(void **state)
+{
+	struct mock tls;
+
+	mock_start_tls(&tls, &world);
+	world.config.redis.connect_timeout_ms = 8000;
+	tls.deaf = true;
+	tls.on_command = be_silent;
+	world_redis(&world);
+	WAIT_FOR(&world, 4000, tls.accepted == 4);
+	STAYS_SO(&world, 3000, tls.accepted == 4);
+	mock_listen_again(&tls);
+	STAYS_SO(&world, 1200, tls.accepted == 4);
+	tls.on_command = NULL;
+	for (struct mock_conn *c = tls.conns; c != NULL; c = c->next)
+		mock_send(c, "+OK\r\n+OK\r\n+OK\r\n+PONG\r\n");
+	WAIT_FOR(&world, 3000, is_ready(&world));
+	assert_int_equal(tls.accepted, 4);
+	redis_free(&world.redis);
+	mock_stop(&tls);
+}
+
 static unsigned open_at_mock(void)
 {
 	unsigned count = 0;
@@ -625,11 +653,6 @@ static void a_half_open_command_connection_is_noticed(void **state)
 	assert_true(a.null);
 	WAIT_FOR(&world, 2000, is_ready(&world));
 	WAIT_FOR(&world, 2000, !silent->open);
-}
-
-static bool be_silent(struct mock_conn *c, const redisReply *command)
-{
-	return true;
 }
 
 /* It answers on no other connection either. */
@@ -740,6 +763,7 @@ int main(void)
 		FAULT(canaries_of_others_prove_nothing),
 		FAULT(a_connection_that_hangs_is_overtaken),
 		FAULT(over_tls_it_is_overtaken_too),
+		FAULT(a_slow_handshake_is_not_begun_again),
 		FAULT(who_is_slow_is_waited_for_all_the_same),
 		FAULT(a_half_open_command_connection_is_noticed),
 		FAULT(a_busy_redis_keeps_its_command_connection),

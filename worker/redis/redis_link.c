@@ -24,6 +24,13 @@ bool redis_link_up(const struct redis_link *l)
 	return l->phase == LINK_UP;
 }
 
+bool redis_link_shakes_hands(const struct redis_link *l)
+{
+	struct address peer;
+
+	return l->phase == LINK_CONNECTING && l->endpoint->tls != NULL && stream_peer(&l->stream, &peer);
+}
+
 /* --- the end --- */
 
 /* While replies are dispatched their memory stays; dispatch() frees it then. */

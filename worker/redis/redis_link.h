@@ -82,6 +82,8 @@ void redis_link_close(struct redis_link *l);
 void redis_link_fail(struct redis_link *l, enum redis_trouble trouble, const char *fmt, ...)
 	PRINTF_LIKE(3, 4);
 bool redis_link_up(const struct redis_link *l);
+/* For redis_race: the host is there, and TLS is being agreed upon. */
+bool redis_link_shakes_hands(const struct redis_link *l);
 /* For redis_race: takes the connection of another link that is up, instead of the one that is being made;
  * on_up is called from within. */
 void redis_link_replace(struct redis_link *l, struct redis_link *by);

@@ -84,7 +84,30 @@ static void make_rival(struct redis_race *r)
 	r->rival->link.race.off = true;
 	r->rival->link.resolver.asked = l->resolver.asked +
 	                                r->made++; /* another address, where there are several */
+	r->made_ms = clock_ms();
 	redis_link_open(&r->rival->link);
+}
+
+/* Logging in takes about as long as connecting did, where it is the way that is long. */
+static bool is_in_time(const struct redis_race *r)
+{
+	uint64_t moved_ms = r->rival->link.moved_ms;
+
+	return clock_ms() - moved_ms <= moved_ms - r->made_ms;
+}
+
+static bool gets_on(const struct redis_race *r)
+{
+	if (r->rival == NULL)
+		return false;
+	switch (r->rival->link.phase) {
+	case LINK_DOWN: return false;
+	case LINK_RESOLVING: return true; /* the resolver asks again by itself */
+	case LINK_CONNECTING: return redis_link_shakes_hands(&r->rival->link);
+	case LINK_LOGIN: return is_in_time(r);
+	case LINK_UP: return true;
+	}
+	return false;
 }
 
 /* --- the race --- */
@@ -127,7 +150,7 @@ static void on_timer(struct timer *t)
 		look_at_doubted(r);
 		return;
 	}
-	if (r->link->phase != LINK_RESOLVING)
+	if (r->link->phase != LINK_RESOLVING && !gets_on(r))
 		make_rival(r);
 	wait_for_rival(r);
 }

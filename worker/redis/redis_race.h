@@ -4,7 +4,8 @@
  * s; and what was sent into a connection that the other side has forgotten is never answered. So when a link
  * is not up within a part of the time that it has, a rival is made beside it, again and again a new one, and
  * who logs in first is the link. The first one goes on being waited for meanwhile: it may be Redis that is
- * slow.
+ * slow. So may be the way to it, or TLS: a rival that is getting on is not replaced, or it would never
+ * arrive.
  *
  * A link that is up but silent may be half-open, or Redis may be busy. When a rival logs in and the link goes
  * on saying nothing, not a byte, the link is dead, and fails. Redis may also hold back a kind of commands
@@ -36,6 +37,7 @@ struct redis_race {
 	struct task won;
 	uint64_t doubted_ms; /* the link, which was up then */
 	unsigned made;       /* rivals */
+	uint64_t made_ms;    /* the last one */
 	bool off;            /* it is the link of a rival */
 };
 
