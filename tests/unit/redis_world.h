@@ -29,8 +29,7 @@
 #include "metrics.h"
 #include "redis.h"
 #include "tls_client.h"
-
-#define UNUSED_OK __attribute__((unused))
+#include "unused_ok.h"
 
 struct world {
 	struct loop *loop;

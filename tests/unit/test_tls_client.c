@@ -1,36 +1,19 @@
 /* TLS on connections that we make, over a real socket and a loop turned by hand; the server is OpenSSL, with
  * what it sends and gets in the hands of the test. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#include <errno.h>
-#include <ev.h>
 #include <netinet/in.h>
-#include <openssl/ssl.h>
 #include <openssl/x509v3.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "address.h"
 #include "bytes.h"
-#include "clock.h"
-#include "loop.h"
-#include "stream.h"
 #include "tls_client.h"
+#include "tls_ends.h"
 
-enum { START_MS = 1000000, ROOM = 1 << 20, HOUR_S = 3600 };
+enum { HOUR_S = 3600 };
 
 static char dir[] = "/tmp/fanfare-tls-client-XXXXXX";
 
 static struct {
-	struct loop *loop;
 	struct tls_client_options options;
 	struct tls_client *client;
 	const char *late_host; /* that it is told with the connection; NULL: it knows it */
@@ -38,19 +21,10 @@ static struct {
 	int listener;
 	SSL_CTX *server_context;
 	/* of one connection */
-	struct stream stream;
-	SSL *server;
-	int peer; /* the server's end */
 	bool connected;
 	int connect_error;
 	unsigned told_connected;
-	size_t room; /* how much the owner reads at a time */
-	ssize_t end; /* what the last read said that brought nothing: 0 or STREAM_ERROR */
-	int error;
-	char reason[256];
-	char heard[ROOM];
-	size_t heard_len;
-} t;
+} w;
 
 /* --- certificates --- */
 
@@ -97,116 +71,26 @@ static void make_certificate(const char *name, const char *alt_names, long from_
 
 /* --- our side --- */
 
-static void note_error(struct stream *s, int error)
-{
-	t.error = error;
-	snprintf(t.reason, sizeof(t.reason), "%s", stream_reason(s));
-	stream_close(s, false);
-}
-
-static void on_readable(struct stream *s)
-{
-	ssize_t n = stream_read(s, t.heard + t.heard_len, t.room);
-
-	if (n > 0)
-		t.heard_len += (size_t)n;
-	else if (n != STREAM_AGAIN)
-		t.end = n;
-	if (n == STREAM_ERROR)
-		note_error(s, errno);
-	else if (n == 0)
-		stream_want_read(s, false);
-}
-
 static void on_writable(struct stream *s)
 {
-	if (t.connected)
+	if (w.connected)
 		return;
-	t.told_connected++;
-	t.connect_error = stream_connected(s);
-	if (t.connect_error != 0) {
-		note_error(s, t.connect_error);
+	w.told_connected++;
+	w.connect_error = stream_connected(s);
+	if (w.connect_error != 0) {
+		note_error(s, w.connect_error);
 		return;
 	}
-	t.connected = true;
+	w.connected = true;
 	stream_want_read(s, true);
 }
 
 static const struct stream_events events = {on_readable, on_writable};
 
-static void settle(void)
-{
-	for (int i = 0; i < 10; i++)
-		ev_run(loop_ev(t.loop), EVRUN_NOWAIT);
-}
-
-static void pass_time(uint64_t ms)
-{
-	clock_freeze(clock_ms() + ms, clock_unix_ms() + ms);
-	settle();
-}
-
-/* --- the server's side --- */
-
-static size_t take_flight(char *out, size_t max)
-{
-	int n = BIO_read(SSL_get_wbio(t.server), out, (int)max);
-
-	return n > 0 ? (size_t)n : 0;
-}
-
-static void send_bytes(const char *data, size_t len)
-{
-	if (len > 0)
-		assert_int_equal(send(t.peer, data, len, MSG_NOSIGNAL), len);
-	settle();
-}
-
-static void send_flight(void)
-{
-	char data[65536];
-
-	send_bytes(data, take_flight(data, sizeof(data)));
-}
-
-static void hear(void)
-{
-	char data[65536];
-	ssize_t n;
-
-	while ((n = recv(t.peer, data, sizeof(data), MSG_DONTWAIT)) > 0)
-		assert_int_equal(BIO_write(SSL_get_rbio(t.server), data, (int)n), n);
-}
-
-static bool server_step(void)
-{
-	hear();
-	return SSL_do_handshake(t.server) == 1;
-}
-
-static void handshake(void)
-{
-	for (int i = 0; i < 10 && !server_step(); i++)
-		send_flight();
-	send_flight();
-	assert_true(SSL_is_init_finished(t.server));
-}
-
-static size_t server_read(char *out, size_t max)
-{
-	size_t total = 0;
-	int n;
-
-	hear();
-	while (total < max && (n = SSL_read(t.server, out + total, (int)(max - total))) > 0)
-		total += (size_t)n;
-	return total;
-}
-
 static void use_certificate(const char *name)
 {
-	assert_int_equal(SSL_CTX_use_certificate_file(t.server_context, file(name), SSL_FILETYPE_PEM), 1);
-	assert_int_equal(SSL_CTX_use_PrivateKey_file(t.server_context, file(name), SSL_FILETYPE_PEM), 1);
+	assert_int_equal(SSL_CTX_use_certificate_file(w.server_context, file(name), SSL_FILETYPE_PEM), 1);
+	assert_int_equal(SSL_CTX_use_PrivateKey_file(w.server_context, file(name), SSL_FILETYPE_PEM), 1);
 }
 
 /* --- a connection --- */
@@ -215,36 +99,33 @@ static void make_client(const char *host)
 {
 	struct buf errors = {.max = 1000};
 
-	tls_client_free(&t.client);
-	t.client = tls_client_new(&t.options, "redis.tls", host, &errors);
+	tls_client_free(&w.client);
+	w.client = tls_client_new(&w.options, "redis.tls", host, &errors);
 	assert_int_equal(errors.len, 0);
-	assert_non_null(t.client);
+	assert_non_null(w.client);
 }
 
 static void open_connection(void)
 {
-	t.heard_len = 0;
-	t.told_connected = 0;
-	t.connected = false;
-	t.connect_error = t.error = 0;
-	t.end = 1;
-	t.reason[0] = '\0';
-	t.room = 65536;
+	forget_ends();
+	w.told_connected = 0;
+	w.connected = false;
+	w.connect_error = 0;
 	stream_init(&t.stream, t.loop, &events);
-	assert_true(tls_connect(t.client, &t.stream, &t.address, t.late_host));
+	assert_true(tls_connect(w.client, &t.stream, &w.address, w.late_host));
 	settle();
-	t.peer = accept4(t.listener, NULL, NULL, SOCK_NONBLOCK);
+	t.peer = accept4(w.listener, NULL, NULL, SOCK_NONBLOCK);
 	assert_true(t.peer >= 0);
 	settle();
-	t.server = SSL_new(t.server_context);
-	SSL_set_bio(t.server, BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()));
-	SSL_set_accept_state(t.server);
+	t.far = SSL_new(w.server_context);
+	SSL_set_bio(t.far, BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()));
+	SSL_set_accept_state(t.far);
 }
 
 static void close_connection(void)
 {
 	stream_close(&t.stream, false);
-	SSL_free(t.server);
+	SSL_free(t.far);
 	close(t.peer);
 }
 
@@ -268,17 +149,18 @@ static int set_up(void **state)
 	const char *reason;
 
 	memset(&t, 0, sizeof(t));
+	memset(&w, 0, sizeof(w));
 	clock_freeze(START_MS, START_MS);
 	t.loop = loop_new();
 	snprintf(text, sizeof(text), "unix:%s", file("socket"));
-	assert_true(address_parse(text, &t.address, &reason));
+	assert_true(address_parse(text, &w.address, &reason));
 	unlink(file("socket"));
-	t.listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (bind(t.listener, &t.address.sa.any, t.address.len) < 0 || listen(t.listener, 8) < 0)
+	w.listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (bind(w.listener, &w.address.sa.any, w.address.len) < 0 || listen(w.listener, 8) < 0)
 		return -1;
-	t.options.server_ca_pem_file = file("good.pem");
+	w.options.server_ca_pem_file = file("good.pem");
 	make_client("redis.example.com");
-	t.server_context = SSL_CTX_new(TLS_server_method());
+	w.server_context = SSL_CTX_new(TLS_server_method());
 	use_certificate("good.pem");
 	open_connection();
 	return 0;
@@ -287,10 +169,10 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
 	close_connection();
-	SSL_CTX_free(t.server_context);
-	tls_client_free(&t.client);
+	SSL_CTX_free(w.server_context);
+	tls_client_free(&w.client);
 	loop_free(&t.loop);
-	close(t.listener);
+	close(w.listener);
 	return 0;
 }
 
@@ -305,78 +187,47 @@ static void greet(void)
 {
 	char got[16];
 
-	assert_int_equal(SSL_write(t.server, "hello", 5), 5);
+	assert_int_equal(SSL_write(t.far, "hello", 5), 5);
 	send_flight();
 	assert_int_equal(t.heard_len, 5);
 	assert_memory_equal(t.heard, "hello", 5);
 	t.heard_len = 0;
 	write_all("answer", 6);
-	assert_int_equal(server_read(got, sizeof(got)), 6);
+	assert_int_equal(far_read(got, sizeof(got)), 6);
 	assert_memory_equal(got, "answer", 6);
 }
 
 /* --- the handshake --- */
 
-/* Every flight of the server is cut at the place; data comes with the last. */
-static size_t handshake_cut_at(size_t cut, size_t step)
+static void expect_hello(void)
 {
-	char flight[8192];
-	size_t longest = 0;
-
-	for (int i = 0; i < 10; i++) {
-		bool done = server_step();
-		size_t len, first;
-
-		if (done)
-			assert_int_equal(SSL_write(t.server, "hello", 5), 5);
-		len = take_flight(flight, sizeof(flight));
-		first = cut < len ? cut : len;
-		send_bytes(flight, first);
-		for (size_t at = first; at < len; at += step)
-			send_bytes(flight + at, at + step < len ? step : len - at);
-		longest = len > longest ? len : longest;
-		if (done)
-			break;
-	}
 	pass_time(2 * TIMER_TICK_MS);
-	assert_int_equal(t.told_connected, 1);
+	assert_int_equal(w.told_connected, 1);
 	assert_int_equal(t.heard_len, 5);
 	assert_memory_equal(t.heard, "hello", 5);
-	return longest;
-}
-
-static void cut_everywhere(void)
-{
-	size_t longest = handshake_cut_at(0, 1);
-
-	assert_true(longest > 100);
-	for (size_t cut = 0; cut <= longest; cut++) {
-		reopen();
-		handshake_cut_at(cut, 8192);
-	}
 }
 
 static void a_handshake_may_come_in_any_pieces_and_data_right_behind_it_is_not_lost(void **state)
 {
-	cut_everywhere();
+	cut_everywhere(reopen, expect_hello);
 }
 
 static void so_may_one_of_tls_1_2(void **state)
 {
-	SSL_CTX_set_max_proto_version(t.server_context, TLS1_2_VERSION);
+	SSL_CTX_set_max_proto_version(w.server_context, TLS1_2_VERSION);
 	reopen();
-	cut_everywhere();
+	cut_everywhere(reopen, expect_hello);
 }
 
 static void tls_1_1_is_not_spoken(void **state)
 {
-	SSL_CTX_set_cipher_list(t.server_context, "ALL:@SECLEVEL=0");
-	SSL_CTX_set_min_proto_version(t.server_context, TLS1_1_VERSION);
-	SSL_CTX_set_max_proto_version(t.server_context, TLS1_1_VERSION);
+	SSL_CTX_set_cipher_list(w.server_context, "ALL:@SECLEVEL=0");
+	SSL_CTX_set_min_proto_version(w.server_context, TLS1_1_VERSION);
+	SSL_CTX_set_max_proto_version(w.server_context, TLS1_1_VERSION);
 	reopen();
-	assert_false(server_step());
+	assert_false(far_step());
 	send_flight();
-	assert_int_equal(t.connect_error, EPROTO);
+	assert_int_equal(w.connect_error, EPROTO);
 }
 
 static void until_the_handshake_is_done_nothing_is_read_written_or_told(void **state)
@@ -387,17 +238,17 @@ static void until_the_handshake_is_done_nothing_is_read_written_or_told(void **s
 	assert_int_equal(stream_read(&t.stream, none, sizeof(none)), STREAM_AGAIN);
 	assert_int_equal(stream_writev(&t.stream, &iov, 1), STREAM_AGAIN);
 	settle();
-	assert_int_equal(t.told_connected, 0);
+	assert_int_equal(w.told_connected, 0);
 	assert_non_null(strstr(stream_reason(&t.stream), "no answer to the TLS handshake"));
 	handshake();
-	assert_int_equal(t.told_connected, 1);
+	assert_int_equal(w.told_connected, 1);
 	greet();
 }
 
 static void it_may_be_closed_at_any_time(void **state)
 {
 	reopen();
-	server_step();
+	far_step();
 	send_flight();
 	reopen();
 	handshake();
@@ -408,8 +259,8 @@ static void it_may_be_closed_at_any_time(void **state)
 
 static void expect_failure(int error, const char *reason)
 {
-	assert_int_equal(t.told_connected, 1);
-	assert_int_equal(t.connect_error, error);
+	assert_int_equal(w.told_connected, 1);
+	assert_int_equal(w.connect_error, error);
 	if (strstr(t.reason, reason) == NULL)
 		fail_msg("\"%s\" is not in \"%s\"", reason, t.reason);
 	assert_false(stream_open(&t.stream));
@@ -417,7 +268,7 @@ static void expect_failure(int error, const char *reason)
 
 static void try_handshake(void)
 {
-	for (int i = 0; i < 10 && stream_open(&t.stream) && !server_step(); i++)
+	for (int i = 0; i < 10 && stream_open(&t.stream) && !far_step(); i++)
 		send_flight();
 	send_flight();
 }
@@ -446,11 +297,11 @@ static void nobody_there_is_told(void **state)
 	assert_int_equal(bind(fd, (struct sockaddr *)&in, sizeof(in)), 0);
 	assert_int_equal(getsockname(fd, &nobody.sa.any, &nobody.len), 0);
 	stream_init(&s, t.loop, &events);
-	assert_true(tls_connect(t.client, &s, &nobody, NULL));
-	while (t.told_connected == 0)
+	assert_true(tls_connect(w.client, &s, &nobody, NULL));
+	while (w.told_connected == 0)
 		ev_run(loop_ev(t.loop), EVRUN_ONCE);
 	assert_false(stream_open(&s));
-	assert_int_equal(t.connect_error, ECONNREFUSED);
+	assert_int_equal(w.connect_error, ECONNREFUSED);
 	assert_string_equal(t.reason, "Connection refused");
 	close(fd);
 }
@@ -471,7 +322,7 @@ static void a_certificate_whose_time_is_over_or_has_not_come_is_told(void **stat
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-		t.options.server_ca_pem_file = file(names[i][0]);
+		w.options.server_ca_pem_file = file(names[i][0]);
 		use_certificate(names[i][0]);
 		reopen_to("redis.example.com");
 		try_handshake();
@@ -486,14 +337,14 @@ static bool is_taken_for(const char *host)
 
 	reopen_to(host);
 	try_handshake();
-	early = t.connected;
+	early = w.connected;
 	close_connection();
 	make_client(NULL);
-	t.late_host = host;
+	w.late_host = host;
 	open_connection();
 	try_handshake();
-	t.late_host = NULL;
-	assert_int_equal(t.connected, early);
+	w.late_host = NULL;
+	assert_int_equal(w.connected, early);
 	return early;
 }
 
@@ -518,17 +369,17 @@ static void the_certificate_must_be_for_the_host(void **state)
 
 static void the_name_may_be_another_than_the_host(void **state)
 {
-	t.options.server_name = (char *)"redis.example.com";
+	w.options.server_name = (char *)"redis.example.com";
 	assert_true(is_taken_for("10.9.9.9"));
-	t.options.server_name = (char *)"elsewhere.example.com";
+	w.options.server_name = (char *)"elsewhere.example.com";
 	assert_false(is_taken_for("redis.example.com"));
-	t.options.server_name = (char *)"10.1.2.3";
+	w.options.server_name = (char *)"10.1.2.3";
 	assert_true(is_taken_for("elsewhere.example.com"));
 }
 
 static void who_asked_for_it_trusts_everybody(void **state)
 {
-	t.options.insecure_skip_verify = true;
+	w.options.insecure_skip_verify = true;
 	use_certificate("stranger.pem");
 	assert_true(is_taken_for("elsewhere.example.com"));
 	use_certificate("expired.pem");
@@ -539,27 +390,27 @@ static void who_asked_for_it_trusts_everybody(void **state)
 static void only_names_are_asked_for(void **state)
 {
 	assert_true(is_taken_for("redis.example.com"));
-	assert_string_equal(SSL_get_servername(t.server, TLSEXT_NAMETYPE_host_name), "redis.example.com");
+	assert_string_equal(SSL_get_servername(t.far, TLSEXT_NAMETYPE_host_name), "redis.example.com");
 	assert_true(is_taken_for("10.1.2.3"));
-	assert_null(SSL_get_servername(t.server, TLSEXT_NAMETYPE_host_name));
+	assert_null(SSL_get_servername(t.far, TLSEXT_NAMETYPE_host_name));
 }
 
 /* In TLS 1.3 the handshake is over for us before the server has seen our certificate. */
 static void a_server_that_misses_our_certificate_is_told(void **state)
 {
-	SSL_CTX_set_verify(t.server_context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+	SSL_CTX_set_verify(w.server_context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
 	reopen();
 	try_handshake();
-	server_step();
+	far_step();
 	send_flight();
-	assert_true(t.connected);
+	assert_true(w.connected);
 	assert_int_equal(t.end, STREAM_ERROR);
 	assert_int_equal(t.error, EPROTO);
 	assert_string_equal(t.reason, "it refuses: certificate required");
-	SSL_CTX_set_max_proto_version(t.server_context, TLS1_2_VERSION);
+	SSL_CTX_set_max_proto_version(w.server_context, TLS1_2_VERSION);
 	reopen();
 	try_handshake();
-	server_step();
+	far_step();
 	send_flight();
 	expect_failure(EPROTO, "it refuses: handshake failure");
 }
@@ -568,13 +419,13 @@ static void our_certificate_is_shown(void **state)
 {
 	X509 *shown;
 
-	SSL_CTX_set_verify(t.server_context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
-	assert_int_equal(SSL_CTX_load_verify_file(t.server_context, file("user.pem")), 1);
-	t.options.cert_pem_file = file("user.pem");
+	SSL_CTX_set_verify(w.server_context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+	assert_int_equal(SSL_CTX_load_verify_file(w.server_context, file("user.pem")), 1);
+	w.options.cert_pem_file = file("user.pem");
 	reopen_to("redis.example.com");
 	handshake();
 	greet();
-	shown = SSL_get1_peer_certificate(t.server);
+	shown = SSL_get1_peer_certificate(t.far);
 	assert_non_null(shown);
 	assert_int_equal(X509_check_host(shown, "user.example.com", 0, 0, NULL), 1);
 	X509_free(shown);
@@ -622,12 +473,6 @@ static void what_files_do_not_hold_is_told_with_option_and_file(void **state)
 
 /* --- data --- */
 
-static void fill(char *data, size_t len)
-{
-	for (size_t i = 0; i < len; i++)
-		data[i] = (char)(i * 7 + i / 251);
-}
-
 static void a_socket_that_takes_little_at_a_time_gets_everything_once(void **state)
 {
 	static char data[300000], got[sizeof(data)];
@@ -648,9 +493,9 @@ static void a_socket_that_takes_little_at_a_time_gets_everything_once(void **sta
 		}
 		assert_int_equal(n, STREAM_AGAIN);
 		stops++;
-		read += server_read(got + read, sizeof(got) - read);
+		read += far_read(got + read, sizeof(got) - read);
 	}
-	read += server_read(got + read, sizeof(got) - read);
+	read += far_read(got + read, sizeof(got) - read);
 	assert_true(stops > 5);
 	assert_int_equal(read, sizeof(data));
 	assert_memory_equal(got, data, sizeof(data));
@@ -664,7 +509,7 @@ static void a_long_answer_is_heard_whole_by_who_reads_little_at_a_time(void **st
 	fill(data, sizeof(data));
 	handshake();
 	t.room = 700;
-	assert_int_equal(SSL_write(t.server, data, sizeof(data)), sizeof(data));
+	assert_int_equal(SSL_write(t.far, data, sizeof(data)), sizeof(data));
 	len = take_flight(flight, sizeof(flight));
 	for (size_t at = 0; at < len; at += 3001)
 		send_bytes(flight + at, at + 3001 < len ? 3001 : len - at);
@@ -678,8 +523,8 @@ static void key_updates_are_answered(void **state)
 {
 	handshake();
 	for (int i = 0; i < 5; i++) {
-		assert_int_equal(SSL_key_update(t.server, SSL_KEY_UPDATE_REQUESTED), 1);
-		assert_int_equal(SSL_do_handshake(t.server), 1);
+		assert_int_equal(SSL_key_update(t.far, SSL_KEY_UPDATE_REQUESTED), 1);
+		assert_int_equal(SSL_do_handshake(t.far), 1);
 		send_flight();
 		greet();
 	}
@@ -692,9 +537,9 @@ static void the_end_is_the_end_with_or_without_a_word(void **state)
 		if (word > 0)
 			reopen();
 		handshake();
-		assert_int_equal(SSL_write(t.server, "last", 4), 4);
+		assert_int_equal(SSL_write(t.far, "last", 4), 4);
 		if (word > 0)
-			SSL_shutdown(t.server);
+			SSL_shutdown(t.far);
 		send_flight();
 		assert_int_equal(shutdown(t.peer, SHUT_WR), 0);
 		pass_time(2 * TIMER_TICK_MS);
