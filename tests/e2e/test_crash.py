@@ -5,13 +5,13 @@ import os
 import select
 import signal
 import socket
-import threading
 
 import pytest
 
 from lib import process
 from lib.broker import Broker
 from lib.client import Client, Disconnected
+from lib.load import Load
 from lib.redis_server import RedisClient
 from lib.ws import Closed, Peer
 
@@ -32,28 +32,6 @@ def clients(broker):
 		client.close()
 
 
-class Load:
-	"""Publishes numbers until stopped."""
-
-	def __init__(self, redis):
-		self.client = RedisClient(redis.port)
-		self.sent = 0
-		self.pause = threading.Event()
-		self.thread = threading.Thread(target=self._run)
-		self.thread.start()
-
-	def _run(self):
-		while not self.pause.wait(0.001):
-			self.client.call("PUBLISH", "fanfare:load", str(self.sent))
-			self.sent += 1
-
-	def stop(self):
-		self.pause.set()
-		self.thread.join()
-		self.client.close()
-		return self.sent
-
-
 def refuses_connections(port):
 	with socket.socket() as knock:
 		return knock.connect_ex(("127.0.0.1", port)) == errno.ECONNREFUSED
@@ -71,14 +49,14 @@ def read_to(client, last):
 
 
 def test_a_killed_worker_takes_only_its_own_clients_and_they_come_back(broker, clients, redis):
-	load = Load(redis)
+	load = Load(lambda: RedisClient(redis.port), "load")
 	process.wait_until(lambda: load.sent > 100, "some load")
 	victim, survivor = broker.worker_pids()
 	os.kill(victim, signal.SIGKILL)
 	process.wait_until(
 		lambda: len(broker.worker_pids()) == 2 and victim not in broker.worker_pids(), "a new worker is there")
 	broker.wait_ready()
-	last = load.stop() - 1
+	last = load.stop()
 
 	received = [read_to(client, last) for client in clients]
 	untouched = [numbers for numbers in received if numbers is not None]

@@ -2,24 +2,16 @@
 
 import os
 import signal
-import threading
 
 import pytest
 
-from lib import process
-from lib.broker import OPEN, Broker, merge
+from lib.broker import HISTORY, OPEN, Broker, merge
 from lib.client import Client, Disconnected
-from lib.redis_server import RedisClient, RedisError, RedisServer
+from lib.load import Follower, HistoryLoad, follow_to_the_end
+from lib.redis_server import RedisClient, RedisServer
 from lib.relay import Relay
 from lib.sdk import SDKS
 
-HISTORY = {
-	"channel": {"without_namespace": {
-		"history_size": 10000, "history_ttl": "10m", "force_positioning": True, "force_recovery": True,
-		"allow_history_for_client": True, "allow_history_for_anonymous": True,
-	}},
-	"client": {"recovery_max_publication_limit": 10000, "queue_max_size": "128MiB"},
-}
 WORKERS = 2
 CHANNEL = "orders"
 
@@ -40,90 +32,39 @@ def fcall(redis, function, *arguments, channel=CHANNEL):
 	return redis.call("FCALL", function, 1, f"fanfare:{channel}", *arguments)
 
 
-class Load:
-	"""Publishes growing numbers, in a thread. A number that was not acknowledged is published again under the same key."""
-
-	def __init__(self, redis):
-		self.redis, self.sent, self.over = redis, 0, threading.Event()
-		self.thread = threading.Thread(target=self._run)
-		self.thread.start()
-
-	def _run(self):
-		client = None
-		while not self.over.wait(0.001):
-			number = self.sent + 1
-			try:
-				client = client or RedisClient(self.redis.port, timeout=20)
-				client.call(
-					"FCALL", "fanfare_publish", 1, f"fanfare:{CHANNEL}", number, "idempotency_key", number)
-				self.sent = number
-			except (OSError, RedisError):
-				client = None
-
-	def more(self, count):
-		goal = self.sent + count
-		process.wait_until(lambda: self.sent >= goal, f"{count} more publications", timeout=30)
-
-	def __enter__(self):
-		return self
-
-	def __exit__(self, *_):
-		self.over.set()
-		self.thread.join()
+def load_on(redis):
+	return HistoryLoad(lambda: RedisClient(redis.port, timeout=20), CHANNEL)
 
 
-class Follower:
-	"""A client that keeps its position as an SDK does, and the offsets of all that it got."""
+class Returning(Follower):
+	"""Keeps its position as an SDK does: when it is disconnected, it comes back, and recovers."""
 
 	def __init__(self, broker):
-		self.broker, self.offsets, self.epoch, self.recoveries = broker, [], None, 0
-		self.client = Client(broker.port)
-		self.subscribe()
+		self.broker, self.recoveries = broker, 0
+		super().__init__(broker, CHANNEL)
 
-	def subscribe(self):
-		request = {"channel": CHANNEL, "recoverable": True, "positioned": True}
-		if self.epoch:
-			request |= {"recover": True, "epoch": self.epoch, "offset": self.position}
-		answer = self.client.call("subscribe", request, timeout=20)
-		if self.epoch:
-			assert answer["recovered"], answer
-			self.recoveries += 1
-		self.epoch, self.start = answer["epoch"], answer.get("offset", 0) if not self.epoch else self.start
-		self.take(*answer.get("publications", ()))
+	def recover(self):
+		position = {"recover": True, "epoch": self.epoch, "offset": self.position}
+		answer = self.client.call(
+			"subscribe", {"channel": CHANNEL, "recoverable": True, "positioned": True, **position}, timeout=20)
+		assert answer["recovered"], answer
+		self.recoveries += 1
+		self.epoch = answer["epoch"]
+		for publication in answer.get("publications", ()):
+			self.take(publication)
 
-	@property
-	def position(self):
-		return self.offsets[-1] if self.offsets else self.start
-
-	def take(self, *publications):
-		for publication in publications:
-			assert publication["offset"] == self.position + 1, (publication, self.position)
-			assert publication["data"] in ("over", publication["offset"])
-			self.offsets.append(publication["offset"])
-
-	def reconnect(self):
-		self.client.close()
-		self.client = Client(self.broker.port)
-		self.subscribe()
-
-	def follow(self, offset):
-		"""Reads up to that offset, and comes back if it is disconnected on the way."""
-		while self.position < offset:
-			try:
-				push = self.client.push(timeout=20)
-			except (Disconnected, ConnectionError):
-				self.reconnect()
-				continue
-			assert "pub" in push, push
-			self.take(push["pub"])
+	def read(self, timeout=30):
+		try:
+			super().read(timeout)
+		except (Disconnected, ConnectionError):
+			self.client.close()
+			self.client = Client(self.broker.port)
+			self.recover()
 
 
 def finish(redis, followers):
 	offset, _ = fcall(redis, "fanfare_publish", '"over"')
-	for follower in followers:
-		follower.follow(offset)
-		follower.client.close()
-	return offset
+	follow_to_the_end(followers, offset)
 
 
 def test_a_publication_of_every_origin_has_an_offset(broker, redis):
@@ -141,8 +82,8 @@ def test_a_publication_of_every_origin_has_an_offset(broker, redis):
 
 @pytest.mark.parametrize("what", ["pubsub", "normal"])
 def test_a_killed_link_is_noticed_by_nobody(broker, redis, what):
-	with Load(redis) as load:
-		followers = [Follower(broker) for _ in range(8)]
+	with load_on(redis) as load:
+		followers = [Returning(broker) for _ in range(8)]
 		for _ in range(4):
 			load.more(100)
 			redis.call("CLIENT", "KILL", "TYPE", what, "SKIPME", "yes")
@@ -152,7 +93,7 @@ def test_a_killed_link_is_noticed_by_nobody(broker, redis, what):
 
 
 def test_a_quiet_channel_gets_what_it_missed_as_soon_as_the_link_is_back(broker, redis):
-	follower = Follower(broker)
+	follower = Returning(broker)
 	redis.call("CLIENT", "PAUSE", 100, "WRITE")
 	redis.call("CLIENT", "KILL", "TYPE", "pubsub")
 	fcall(redis, "fanfare_publish", "1")
@@ -162,12 +103,11 @@ def test_a_quiet_channel_gets_what_it_missed_as_soon_as_the_link_is_back(broker,
 
 
 def test_redis_frozen_under_load_loses_nothing(broker, redis):
-	with Load(redis) as load:
-		followers = [Follower(broker) for _ in range(4)]
+	with load_on(redis) as load:
+		followers = [Returning(broker) for _ in range(4)]
 		load.more(100)
 		redis.freeze()
-		process.wait_until(
-			lambda: all(broker.ready()[0] == 503 for _ in range(10)), "all workers know", timeout=30)
+		broker.wait_not_ready(timeout=30)
 		redis.thaw()
 		load.more(100)
 	finish(redis, followers)
@@ -175,8 +115,8 @@ def test_redis_frozen_under_load_loses_nothing(broker, redis):
 
 
 def test_a_killed_worker_costs_a_reconnect_and_no_publication(broker, redis):
-	with Load(redis) as load:
-		followers = [Follower(broker) for _ in range(8)]
+	with load_on(redis) as load:
+		followers = [Returning(broker) for _ in range(8)]
 		for _ in range(2):
 			load.more(100)
 			for pid in broker.worker_pids():
@@ -188,7 +128,7 @@ def test_a_killed_worker_costs_a_reconnect_and_no_publication(broker, redis):
 
 
 def test_a_restarted_broker_goes_on_where_it_was(broker, redis):
-	followers = [Follower(broker) for _ in range(4)]
+	followers = [Returning(broker) for _ in range(4)]
 	fcall(redis, "fanfare_publish", "1")
 	for follower in followers:
 		follower.follow(1)
@@ -269,7 +209,7 @@ def reads(redis):
 
 
 def test_a_storm_of_reconnects_costs_redis_a_handful_of_reads(broker, redis):
-	followers = [Follower(broker) for _ in range(200)]
+	followers = [Returning(broker) for _ in range(200)]
 	for follower in followers:
 		follower.client.close()
 	for number in range(1, 51):
@@ -278,7 +218,7 @@ def test_a_storm_of_reconnects_costs_redis_a_handful_of_reads(broker, redis):
 	for follower in followers:
 		follower.client = Client(broker.port)
 	for follower in followers:
-		follower.subscribe()
+		follower.recover()
 		assert follower.position == 50
 	assert reads(redis) - before <= 2 * WORKERS
 	for follower in followers:

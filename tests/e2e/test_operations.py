@@ -68,10 +68,9 @@ def test_a_worker_that_was_stopped_goes_on_where_it_was(redis):
 	with Broker(redis=redis) as broker, Client(broker.port) as client:
 		client.subscribe("news")
 		[worker] = broker.worker_pids()
-		os.kill(worker, signal.SIGSTOP)
-		for n in range(100):
-			redis.publish("news", str(n))
-		os.kill(worker, signal.SIGCONT)
+		with process.frozen(worker):
+			for n in range(100):
+				redis.publish("news", str(n))
 		assert [data for _, data in client.publications(100)] == list(range(100))
 		assert broker.worker_pids() == [worker]
 
@@ -82,11 +81,10 @@ def test_a_worker_that_redis_cut_off_while_it_was_stopped_hears_again_and_says_s
 			Broker(redis=redis, dev=True) as broker, Client(broker.port) as client:
 		client.subscribe("news")
 		[worker] = broker.worker_pids()
-		os.kill(worker, signal.SIGSTOP)
 		payload = '"' + "x" * 100_000 + '"'
-		process.wait_until(
-			lambda: redis.publish("news", payload) == 0, "Redis cuts the subscriber off", every=0)
-		os.kill(worker, signal.SIGCONT)
+		with process.frozen(worker):
+			process.wait_until(
+				lambda: redis.publish("news", payload) == 0, "Redis cuts the subscriber off", every=0)
 		process.wait_until(lambda: re.search("Redis.*is back", broker.log()), "the link is back")
 		broker.wait_ready()
 		assert re.search(r"warning \[worker 0\].*Redis", broker.log())

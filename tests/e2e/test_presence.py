@@ -11,7 +11,7 @@ import pytest
 from lib import process
 from lib.broker import OPEN, Broker, merge
 from lib.client import Client, ErrorReply
-from lib.redis_server import RedisClient, RedisServer
+from lib.redis_server import RedisServer
 from lib.sdk import SDKS
 from lib.ws import WebSocket
 
@@ -125,13 +125,10 @@ def on_each_worker(broker, connect, channel, count=2):
 	"""Clients of which each worker has at least `count`, by worker: told apart by who falls silent when one is stopped."""
 	clients = [connect(broker) for _ in range(12 * count)]
 	workers = broker.worker_pids()
-	os.kill(workers[0], signal.SIGSTOP)
-	try:
+	with process.frozen(workers[0]):
 		ids = [client.send("presence_stats", {"channel": "mute:nobody"}) for client in clients]
 		deadline = process.now() + 1
 		answered = [has_answer(client, id, deadline) for client, id in zip(clients, ids)]
-	finally:
-		os.kill(workers[0], signal.SIGCONT)
 	for client, id in zip(clients, ids):
 		if id in client.replies:
 			client.replies.pop(id)
@@ -393,17 +390,19 @@ def test_the_members_of_a_dead_host_vanish_within_the_lease(redis, connect, chan
 			dying.process.wait()
 
 
+def stand_still_too_long(worker, client, other, channel):
+	"""Until its client is believed dead, as the other one hears; then the worker goes on."""
+	with process.frozen(worker):
+		wait_for_members(other, channel, {me(other)}, "who does not move is dead", timeout=LEASE_S + 8)
+		assert heard(other, channel, 1) == [("leave", me(client))]
+
+
 def test_a_worker_that_stood_still_for_too_long_comes_back_with_its_members(broker, connect, channel):
 	by_worker = on_each_worker(broker, connect, channel)
 	frozen, other = list(by_worker)
 	f, o = by_worker[frozen][0], by_worker[other][0]
 	subscribe_all([o, f], channel)
-	os.kill(frozen, signal.SIGSTOP)
-	try:
-		wait_for_members(o, channel, {me(o)}, "who does not move is dead", timeout=LEASE_S + 8)
-		assert heard(o, channel, 1) == [("leave", me(f))]
-	finally:
-		os.kill(frozen, signal.SIGCONT)
+	stand_still_too_long(frozen, f, o, channel)
 	wait_for_members(o, channel, {me(o), me(f)}, "it was not dead")
 	assert heard(o, channel, 1) == [("join", me(f))]
 	assert o.quiet(1.5), "once is enough"
@@ -417,12 +416,7 @@ def test_who_stood_still_comes_back_also_where_much_is_going_on(redis, connect, 
 		frozen, other = list(by_worker)
 		f, o, busy = by_worker[frozen][0], by_worker[other][0], by_worker[other][1]
 		subscribe_all([o, f], channel)
-		os.kill(frozen, signal.SIGSTOP)
-		try:
-			wait_for_members(o, channel, {me(o)}, "who does not move is dead", timeout=LEASE_S + 8)
-			assert heard(o, channel, 1) == [("leave", me(f))]
-		finally:
-			os.kill(frozen, signal.SIGCONT)
+		stand_still_too_long(frozen, f, o, channel)
 		until = process.now() + 2 * LEASE_S
 		while process.now() < until:
 			busy.subscribe(channel)
@@ -449,11 +443,8 @@ def test_who_leaves_because_the_broker_stops_is_told(redis, connect, channel):
 def test_a_stop_does_not_wait_for_a_redis_that_is_gone(redis, connect, channel):
 	with Broker(CONFIG, redis) as broker:
 		connect(broker).subscribe(channel)
-		redis.freeze()
-		try:
+		with redis.frozen():
 			assert broker.stop(timeout=20) == 0
-		finally:
-			redis.thaw()
 
 
 # A Redis that fails
@@ -491,12 +482,9 @@ def test_lost_functions_cost_nobody(broker, redis, connect, channel):
 def test_who_left_while_redis_was_away_is_told_when_it_is_back(broker, redis, connect, channel):
 	a, b = connect(broker), connect(broker)
 	subscribe_all([a, b], channel)
-	redis.freeze()
-	try:
+	with redis.frozen():
 		b.close()
 		time.sleep(0.3)  # no more than a head start for the worker: it may just as well notice later
-	finally:
-		redis.thaw()
 	assert heard(a, channel, 1, timeout=15) == [("leave", me(b))]
 	wait_for_members(a, channel, {me(a)}, "it is gone")
 	assert a.quiet(1.5)
@@ -505,11 +493,8 @@ def test_who_left_while_redis_was_away_is_told_when_it_is_back(broker, redis, co
 def test_a_frozen_redis_makes_nobody_dead(broker, redis, connect, channel):
 	clients = [connect(broker) for _ in range(8)]
 	subscribe_all(clients, channel)
-	redis.freeze()
-	try:
+	with redis.frozen():
 		time.sleep(LEASE_S + 1)  # what is tested is a time: that the lease has ended, by the clock of Redis
-	finally:
-		redis.thaw()
 	broker.wait_ready()
 	wait_for_members(clients[0], channel, {me(client) for client in clients}, "all are there", timeout=15)
 	assert all(client.quiet(0.3) for client in clients)

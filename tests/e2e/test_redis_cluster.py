@@ -5,30 +5,26 @@ import os
 import re
 import shlex
 import subprocess
-import threading
 
 import pytest
 
 from lib import broker as command
 from lib import process, readme
-from lib.broker import OPEN, Broker, merge
+from lib.broker import HISTORY, OPEN, Broker, merge
 from lib.client import Client, ErrorReply
+from lib.load import Follower, HistoryLoad
 from lib.redis_cluster import RedisCluster, slot_of
 from lib.redis_server import RedisClient, RedisError
 
-HISTORY = {
-	"channel": {"without_namespace": {
-		"history_size": 10000, "history_ttl": "10m", "force_positioning": True, "force_recovery": True,
-		"allow_history_for_client": True, "allow_history_for_anonymous": True,
-	}, "namespaces": [
+CONFIG = merge(merge(OPEN, HISTORY), {
+	"channel": {"namespaces": [
 		{"name": "plain", "allow_subscribe_for_client": True, "allow_subscribe_for_anonymous": True,
 		"allow_publish_for_client": True, "allow_publish_for_anonymous": True},
 		{"name": "room", "allow_subscribe_for_client": True, "allow_subscribe_for_anonymous": True,
 		"presence": True, "join_leave": True, "force_push_join_leave": True,
 		"allow_presence_for_client": True, "allow_presence_for_anonymous": True}]},
-	"client": {"recovery_max_publication_limit": 10000, "queue_max_size": "128MiB"},
 	"redis": {"canary_interval": "500ms", "canary_timeout": "1s", "call_timeout": "2s"},
-}
+})
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +45,7 @@ def cluster(shared):
 
 @pytest.fixture
 def broker(cluster):
-	with Broker(merge(OPEN, HISTORY), cluster, workers=2) as broker:
+	with Broker(CONFIG, cluster, workers=2) as broker:
 		yield broker
 
 
@@ -62,68 +58,34 @@ def channels_everywhere(cluster, start="ch"):
 	return [cluster.channel_at(node, start) for node in cluster.masters()]
 
 
-class Load:
-	"""Publishes growing numbers, in a thread. A number that was not acknowledged is published again under the same key."""
-
-	def __init__(self, cluster, channel):
-		self.cluster, self.channel, self.sent, self.over = cluster, channel, 0, threading.Event()
-		self.thread = threading.Thread(target=self._run)
-		self.thread.start()
-
-	def _run(self):
-		client = self.cluster.connect()
-		while not self.over.wait(0.001):
-			number = self.sent + 1
-			# What was lost on the way, or in a failover, is not acknowledged, and comes again.
-			with contextlib.suppress(OSError, RedisError):
-				client.call("FCALL", "fanfare_publish", 1, f"fanfare:{self.channel}", number, "idempotency_key", number)
-				self.sent = number
-		client.close()
-
-	def more(self, count, timeout=30):
-		goal = self.sent + count
-		process.wait_until(lambda: self.sent >= goal, f"{count} more publications on {self.channel}", timeout)
-
-	def __enter__(self):
-		return self
-
-	def __exit__(self, *_):
-		self.over.set()
-		self.thread.join()
+def load_on(cluster, channel):
+	client = cluster.connect()
+	return HistoryLoad(lambda: client, channel)
 
 
-class Follower:
-	"""Never comes back: whatever happens, it must stay connected, and see each offset once and in order."""
+class Listener(Follower):
+	"""Where the channel has been used before: its numbers do not stand at their offsets."""
 
 	def __init__(self, broker, channel):
-		self.channel, self.offsets, self.last = channel, [], None
-		self.client = Client(broker.port)
-		answer = self.client.call("subscribe", {"channel": channel})
-		self.offset = answer.get("offset", 0)
+		super().__init__(broker, channel)
+		self.last = None
+
+	def check_data(self, data):
+		assert self.last is None or data >= self.last
+		self.last = data
 
 	def read_until(self, data, timeout=30):
 		deadline = process.now() + timeout
 		while self.last is None or self.last < data:
-			push = self.client.push(deadline - process.now())
-			assert "pub" in push, f"{self.channel}: {push}"
-			self.offset += 1
-			assert push["pub"]["offset"] == self.offset, f"{self.channel}: {push} after {self.offset - 1}"
-			assert self.last is None or push["pub"]["data"] >= self.last
-			self.last = push["pub"]["data"]
-
-	def __enter__(self):
-		return self
-
-	def __exit__(self, *_):
-		self.client.close()
+			self.read(deadline - process.now())
 
 
 @contextlib.contextmanager
 def followed(broker, cluster, channels):
 	"""Channels under load, with two subscribers each, to whom nothing may happen in the body."""
 	with contextlib.ExitStack() as stack:
-		followers = [stack.enter_context(Follower(broker, channel)) for channel in channels for _ in range(2)]
-		loads = {channel: stack.enter_context(Load(cluster, channel)) for channel in channels}
+		followers = [stack.enter_context(Listener(broker, channel)) for channel in channels for _ in range(2)]
+		loads = {channel: stack.enter_context(load_on(cluster, channel)) for channel in channels}
 		for load in loads.values():
 			load.more(50)
 		yield loads
@@ -289,7 +251,7 @@ def test_tls_nodes_and_users_who_may_do_what_readme_names_and_no_more(redis_ca):
 			assert done.returncode == 0 and client.publication() == (channels[0], 4), done
 			expect_nothing_refused(cluster, broker)
 		give_rights(cluster, "fanfare", *more["presence"])
-		config = {"channel": {"namespaces": HISTORY["channel"]["namespaces"]}}
+		config = {"channel": {"namespaces": CONFIG["channel"]["namespaces"]}}
 		with Broker(merge(RIGHTS, config), cluster) as broker, Client(broker.port) as client:
 			for channel in channels_everywhere(cluster, "room:tls"):
 				client.subscribe(channel)
@@ -304,7 +266,7 @@ def test_tls_nodes_and_users_who_may_do_what_readme_names_and_no_more(redis_ca):
 	("localhost", {"cluster-announce-hostname": "localhost", "cluster-preferred-endpoint-type": "hostname"})])
 def test_nodes_are_reached_by_the_name_that_they_announce(cluster, announced, settings):
 	usual = {name: cluster.nodes[0].call("CONFIG", "GET", name)[1] for name in settings}
-	with Broker(merge(OPEN, HISTORY), cluster) as broker:
+	with Broker(CONFIG, cluster) as broker:
 		channels = channels_everywhere(cluster, "named")
 		with followed(broker, cluster, channels) as loads:
 			for node in cluster.nodes:
@@ -336,7 +298,7 @@ def test_while_a_slot_is_on_its_way_nothing_is_split_between_two_nodes(broker, c
 	source, to, _ = cluster.masters()
 	channel = cluster.channel_at(source, "split")
 	slot = slot_of(f"fanfare:{channel}")
-	with Follower(broker, channel) as follower:
+	with Listener(broker, channel) as follower:
 		_, epoch = fcall(cluster, "fanfare_publish", channel, 1, "idempotency_key", "one")
 		cluster.begin_move(slot, to)
 		client = cluster.connect()
@@ -457,7 +419,7 @@ def test_while_one_master_holds_back_writes_a_publish_is_late_and_no_connection_
 
 def test_a_deaf_link_to_one_master_is_noticed_and_replaced(cluster):
 	"""Its subscriptions end without a word: only the canary of this master can tell."""
-	with Broker(merge(OPEN, HISTORY), cluster) as broker:
+	with Broker(CONFIG, cluster) as broker:
 		victim = cluster.masters()[2]
 		channel = cluster.channel_at(victim, "deaf")
 		with Client(broker.port).subscribe(channel) as client:
@@ -471,7 +433,7 @@ def test_a_deaf_link_to_one_master_is_noticed_and_replaced(cluster):
 
 
 def test_a_master_that_does_not_answer_is_named_by_readiness(cluster):
-	with Broker(merge(OPEN, HISTORY), cluster) as broker:
+	with Broker(CONFIG, cluster) as broker:
 		victim = cluster.masters()[2]
 		victim.call("CLIENT", "PAUSE", 6000, "ALL")
 		wait_not_ready(broker, f"127.0.0.1:{victim.port}")
@@ -479,7 +441,7 @@ def test_a_master_that_does_not_answer_is_named_by_readiness(cluster):
 
 
 def test_while_one_master_does_not_answer_channels_of_the_others_are_served_to_new_clients(cluster):
-	with Broker(merge(OPEN, HISTORY), cluster) as broker, Client(broker.port) as client:
+	with Broker(CONFIG, cluster) as broker, Client(broker.port) as client:
 		victim, *others = cluster.masters()
 		lost, *channels = [cluster.channel_at(node, "alone") for node in (victim, *others)]
 		epochs = [fcall(cluster, "fanfare_publish", channel, 1)[1].decode() for channel in channels]

@@ -1,6 +1,5 @@
 """Redis killed, frozen, cut off on one link: the broker recovers by itself, and readiness tells the truth in between."""
 
-import threading
 import time
 
 import pytest
@@ -8,7 +7,8 @@ import pytest
 from lib import process
 from lib.broker import OPEN, Broker, merge
 from lib.client import Client, ErrorReply
-from lib.redis_server import RedisClient, RedisError, RedisServer, TlsRedisServer
+from lib.load import Load
+from lib.redis_server import RedisClient, RedisServer, TlsRedisServer
 
 FROZEN_S = 30  # longer than every deadline of the broker: it has given up its links when Redis wakes
 
@@ -35,31 +35,8 @@ def clients(broker):
 		client.close()
 
 
-class Load:
-	"""Publishes growing numbers as long as Redis takes them, in a thread; connects again when it must. No number is
-	published twice, since Redis may have done what it did not answer."""
-
-	def __init__(self, redis):
-		self.redis, self.sent, self.over = redis, 0, threading.Event()
-		self.thread = threading.Thread(target=self._run)
-		self.thread.start()
-
-	def _run(self):
-		client = None
-		while not self.over.wait(0.002):
-			try:
-				client = client or RedisClient(self.redis.port, timeout=2 * FROZEN_S)
-				self.sent += 1
-				client.call("PUBLISH", "fanfare:news", str(self.sent))
-			except (OSError, RedisError):
-				client = None
-
-	def __enter__(self):
-		return self
-
-	def __exit__(self, *_):
-		self.over.set()
-		self.thread.join()
+def load_on(redis):
+	return Load(lambda: RedisClient(redis.port, timeout=2 * FROZEN_S), "news")
 
 
 def not_ready(broker):
@@ -90,12 +67,12 @@ def read_to_over(client):
 
 
 def test_redis_killed_and_restarted_under_load(broker, redis, clients):
-	with Load(redis) as load:
+	with load_on(redis) as load:
 		process.wait_until(lambda: load.sent > 100, "some load")
 		redis.kill()
 		reason = process.wait_until(lambda: not_ready(broker), "readiness says no", timeout=15)
 		assert "redis" in reason.lower()
-		process.wait_until(lambda: all(broker.ready()[0] == 503 for _ in range(10)), "all workers know", timeout=15)
+		broker.wait_not_ready()
 		assert broker.get("/health/live")[0] == 200
 		redis.start()
 		broker.wait_ready(timeout=20)
@@ -106,7 +83,7 @@ def test_redis_killed_and_restarted_under_load(broker, redis, clients):
 
 def test_while_redis_is_away_clients_stay_and_what_needs_it_answers_100(broker, redis, clients):
 	redis.kill()
-	process.wait_until(lambda: all(broker.ready()[0] == 503 for _ in range(10)), "all workers know", timeout=15)
+	broker.wait_not_ready()
 	with Client(broker.port) as client:
 		for attempt in (
 				lambda: client.call("subscribe", {"channel": "other"}, timeout=15),
@@ -136,11 +113,11 @@ def test_redis_away_at_start(redis):
 
 
 def test_redis_frozen_under_load(broker, redis, clients):
-	with Load(redis) as load:
+	with load_on(redis) as load:
 		process.wait_until(lambda: load.sent > 100, "some load")
 		redis.freeze()
 		frozen = time.monotonic()
-		process.wait_until(lambda: all(broker.ready()[0] == 503 for _ in range(10)), "readiness says no", timeout=20)
+		broker.wait_not_ready(timeout=20)
 		while time.monotonic() < frozen + FROZEN_S:  # the freeze itself is what is tested
 			for client in clients:  # which read all the time, and so answer pings
 				assert client.unsubscribe("nothing") == {}, "still served"
@@ -165,7 +142,7 @@ def test_a_short_freeze_loses_nothing(broker, redis, clients):
 
 
 def test_the_subscriber_link_alone_is_killed(broker, redis, clients):
-	with Load(redis) as load:
+	with load_on(redis) as load:
 		for _ in range(3):
 			before = load.sent
 			killed = redis.call("CLIENT", "KILL", "TYPE", "pubsub")
@@ -222,7 +199,7 @@ def command_links(redis):
 
 def test_the_log_tells_of_a_change_and_not_of_every_attempt(broker, redis):
 	redis.kill()
-	process.wait_until(lambda: all(broker.ready()[0] == 503 for _ in range(10)), "all workers know", timeout=15)
+	broker.wait_not_ready()
 	start = len(broker.log())
 	time.sleep(3)  # time for many attempts to connect
 	assert broker.log()[start:].lower().count("redis") <= 2, broker.log()[start:]

@@ -210,13 +210,6 @@ def test_who_trusts_everybody_is_warned(ca):
 			assert broker.log().count("redis.tls.insecure_skip_verify: any certificate of Redis is taken") == 1
 
 
-def check(tmp_path, **redis):
-	path = tmp_path / "fanfare.yaml"
-	path.write_text(json.dumps({"redis": redis}))
-	done = broker_module.run("check", "--config", path)
-	return done.returncode, done.stderr
-
-
 def test_files_that_cannot_be_used_are_found_by_check_and_keep_the_broker_from_starting(ca, tmp_path):
 	cert, key, other = ca.path("user.pem"), ca.path("user.key"), ca.path("redis.key")
 	missing, locked = str(tmp_path / "missing.pem"), str(tmp_path / "locked.key")
@@ -237,7 +230,7 @@ def test_files_that_cannot_be_used_are_found_by_check_and_keep_the_broker_from_s
 		("unix:/s", {"insecure_skip_verify": True}, "redis.tls.insecure_skip_verify: is for TLS, which redis.address"),
 		(None, {"server_name": "x"}, "redis.tls.server_name: is for TLS, which redis.address"),
 	]:
-		code, stderr = check(tmp_path, address=address, tls=tls)
+		code, stderr = broker_module.check(tmp_path, {"redis": {"address": address, "tls": tls}})
 		assert (code, stderr) == (0, "") if told is None else code == 1 and told in stderr, (tls, stderr)
 	served = broker_module.run(
 		"serve", "--listen", "127.0.0.1:0", "--runtime-dir", tmp_path / "run", "--redis", "rediss://127.0.0.1:1",

@@ -1,6 +1,5 @@
 """Redis behind Sentinels: whoever is the master, clients see every publication, and notice nothing of a failover but a delay."""
 
-import json
 import re
 import threading
 import time
@@ -8,16 +7,13 @@ import time
 import pytest
 
 from lib import process, readme
-from lib.broker import OPEN, Broker, merge, run
+from lib.broker import HISTORY, OPEN, Broker, check, merge, run
 from lib.client import Client
+from lib.load import Follower, HistoryLoad, follow_to_the_end
 from lib.redis_sentinel import RedisSentinels
 from lib.redis_server import RedisError
 
-HISTORY = merge(OPEN, {
-	"channel": {"without_namespace": {
-		"history_size": 10000, "history_ttl": "10m", "force_positioning": True, "force_recovery": True}},
-	"client": {"recovery_max_publication_limit": 10000, "queue_max_size": "128MiB", "ping_interval": "0s"},
-})
+CONFIG = merge(merge(OPEN, HISTORY), {"client": {"ping_interval": "0s"}})
 WORKERS = 2
 CHANNEL = "orders"
 
@@ -30,67 +26,27 @@ def redis():
 
 @pytest.fixture
 def broker(redis):
-	with Broker(HISTORY, redis, workers=WORKERS) as broker:
+	with Broker(CONFIG, redis, workers=WORKERS) as broker:
 		yield broker
 
 
-class Load:
-	"""Publishes growing numbers to whom the sentinels name, in a thread, each when all replicas of the first master have the
-	last one. What was not acknowledged is published again under the same key."""
+class Load(HistoryLoad):
+	"""To whom the sentinels name, each number when all replicas of the first master have the last one."""
 
 	def __init__(self, redis):
-		self.redis, self.first = redis, redis.master().port
-		self.sent, self.over = 0, threading.Event()
+		self.first = redis.master().port
 		self.held = threading.Lock()  # while it is held, everything is replicated: what a failover loses then is our fault
-		self.thread = threading.Thread(target=self._run)
-		self.thread.start()
+		super().__init__(lambda: redis.client(timeout=1), CHANNEL)
 
-	def _run(self):
-		client = None
-		while not self.over.wait(0.002):
-			try:
-				client = client or self.redis.client(timeout=1)
-				with self.held:
-					self._publish(client, self.sent + 1)
-				self.sent += 1
-			except (OSError, RedisError):
-				client = None
-
-	def _publish(self, client, number):
-		client.call("FCALL", "fanfare_publish", 1, f"fanfare:{CHANNEL}", number, "idempotency_key", number)
-		if client.socket.getpeername()[1] == self.first and client.call("WAIT", 2, 500) < 2:
-			raise RedisError("not replicated")
-
-	def more(self, count):
-		goal = self.sent + count
-		process.wait_until(lambda: self.sent >= goal, f"{count} more publications", timeout=40)
-
-	def __enter__(self):
-		return self
-
-	def __exit__(self, *_):
-		self.over.set()
-		self.thread.join()
-
-
-class Follower:
-	"""A client that must never be disconnected, nor miss a publication, nor get one twice."""
-
-	def __init__(self, broker):
-		self.client = Client(broker.port)
-		answer = self.client.call("subscribe", {"channel": CHANNEL, "recoverable": True, "positioned": True})
-		self.offset = answer.get("offset", 0)
-
-	def follow(self, offset):
-		while self.offset < offset:
-			push = self.client.push(timeout=30)
-			assert "pub" in push, push
-			self.offset += 1
-			assert push["pub"]["offset"] == self.offset and push["pub"]["data"] in (self.offset, "over"), push
+	def publish(self, client, number):
+		with self.held:
+			super().publish(client, number)
+			if client.socket.getpeername()[1] == self.first and client.call("WAIT", 2, 500) < 2:
+				raise RedisError("not replicated")
 
 
 def followers_of(broker):
-	return [Follower(broker) for _ in range(8)]
+	return [Follower(broker, CHANNEL) for _ in range(8)]
 
 
 def publish(redis, data, channel=CHANNEL):
@@ -99,9 +55,7 @@ def publish(redis, data, channel=CHANNEL):
 
 def finish(redis, followers):
 	offset, _ = publish(redis, '"over"')
-	for follower in followers:
-		follower.follow(offset)
-		follower.client.close()
+	follow_to_the_end(followers, offset)
 
 
 def links(server):
@@ -200,7 +154,7 @@ def test_one_failover_after_the_other(redis, broker):
 def test_dead_and_silent_sentinels_delay_nothing(redis):
 	redis.sentinels[0].freeze()
 	redis.sentinels[1].kill()
-	with Broker(HISTORY, redis) as broker, Client(broker.port) as client:
+	with Broker(CONFIG, redis) as broker, Client(broker.port) as client:
 		client.subscribe("news")
 		publish(redis, 1, "news")
 		assert client.publication() == ("news", 1)
@@ -232,7 +186,7 @@ def test_while_all_sentinels_are_away_redis_goes_on(redis, broker):
 
 def test_sentinels_that_were_not_configured_are_found(redis):
 	one = redis.config["redis"]["sentinel_address"][:1]
-	with Broker(merge(HISTORY, {"redis": {"sentinel_address": one}}), redis, dev=True) as broker:
+	with Broker(merge(CONFIG, {"redis": {"sentinel_address": one}}), redis, dev=True) as broker:
 		process.wait_until(lambda: "fanfare_redis_sentinels 3" in broker.get("/metrics")[1], "three answer")
 		redis.sentinels[0].kill()
 		new = redis.wait_promoted(redis.kill_master())
@@ -241,7 +195,7 @@ def test_sentinels_that_were_not_configured_are_found(redis):
 
 
 def test_a_master_that_nobody_knows(redis):
-	with Broker(merge(HISTORY, {"redis": {"sentinel_master_name": "other"}}), redis, wait=False) as broker:
+	with Broker(merge(CONFIG, {"redis": {"sentinel_master_name": "other"}}), redis, wait=False) as broker:
 		process.wait_until(
 			lambda: "knows no master named other" in broker.ready()[1], f"readiness says why: {broker.ready()}", timeout=20)
 
@@ -252,7 +206,7 @@ SECRETS = "loud-and-clear", "hush-hush"
 @pytest.mark.parametrize("user", [None, "watcher"])
 def test_sentinels_and_servers_with_passwords_of_their_own(user):
 	with RedisSentinels(password=SECRETS[0], sentinel_password=SECRETS[1], sentinel_user=user) as redis, \
-			Broker(HISTORY, redis, arguments=("--log-level", "debug")) as broker, Client(broker.port) as client:
+			Broker(CONFIG, redis, arguments=("--log-level", "debug")) as broker, Client(broker.port) as client:
 		client.subscribe("news")
 		new = redis.wait_promoted(redis.kill_master())
 		process.wait_until(lambda: all_moved(broker, new), "the worker is at the new master", timeout=20)
@@ -269,12 +223,12 @@ def test_sentinels_and_servers_with_passwords_of_their_own(user):
 
 def test_a_wrong_password_of_the_sentinels_is_told():
 	with RedisSentinels(sentinel_password=SECRETS[1]) as redis, \
-			Broker(merge(HISTORY, {"redis": {"sentinel_password": "wrong"}}), redis, wait=False) as broker:
+			Broker(merge(CONFIG, {"redis": {"sentinel_password": "wrong"}}), redis, wait=False) as broker:
 		process.wait_until(lambda: "refused authentication: WRONGPASS" in broker.ready()[1], "readiness says why", timeout=20)
 
 
 def test_all_of_it_over_tls(redis_ca):
-	with RedisSentinels(authority=redis_ca) as redis, Broker(HISTORY, redis) as broker, Client(broker.port) as client:
+	with RedisSentinels(authority=redis_ca) as redis, Broker(CONFIG, redis) as broker, Client(broker.port) as client:
 		client.subscribe("news")
 		assert run("publish", "news", "1", "--config", broker.config_path).returncode == 0
 		assert client.publication() == ("news", 1)
@@ -353,8 +307,6 @@ CONFIG_ERRORS = {
 
 @pytest.mark.parametrize("error", CONFIG_ERRORS)
 def test_a_configuration_that_cannot_be_meant_is_refused(error, tmp_path):
-	file = tmp_path / "fanfare.yaml"
-	file.write_text(json.dumps({"redis": CONFIG_ERRORS[error]}))
-	result = run("check", "--config", file)
-	assert result.returncode == 1 and f"fanfare.yaml:1: {error}" in result.stderr, result.stderr
-	assert "hush" not in result.stderr
+	code, stderr = check(tmp_path, {"redis": CONFIG_ERRORS[error]})
+	assert code == 1 and f"fanfare.yaml:1: {error}" in stderr, stderr
+	assert "hush" not in stderr

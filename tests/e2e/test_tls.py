@@ -238,13 +238,6 @@ def test_plain_http_to_the_tls_port_is_refused_and_logged(ca, redis):
 		assert metric(broker, "connections") == 1  # that of the question itself
 
 
-def check(tmp_path, **config):
-	path = tmp_path / "fanfare.yaml"
-	path.write_text(json.dumps(config))
-	done = broker_module.run("check", "--config", path)
-	return done.returncode, done.stderr
-
-
 def test_files_that_cannot_be_used_are_found_by_check_and_keep_the_broker_from_starting(ca, tmp_path):
 	cert, key, other = ca.path("server.pem"), ca.path("server.key"), ca.path("news.key")
 	missing, locked = str(tmp_path / "missing.pem"), str(tmp_path / "locked.key")
@@ -267,10 +260,10 @@ def test_files_that_cannot_be_used_are_found_by_check_and_keep_the_broker_from_s
 		({}, "listen: has an address with TLS, for which tls.cert_pem_file must be set"),
 		({"key_pem_file": key}, "tls.cert_pem_file: must be set, because others of tls are"),
 	]:
-		code, stderr = check(tmp_path, listen=["tls:127.0.0.1:0"], tls=tls)
+		code, stderr = broker_module.check(tmp_path, {"listen": ["tls:127.0.0.1:0"], "tls": tls})
 		assert (code, stderr) == (0, "") if told is None else code == 1 and told in stderr, (tls, stderr)
 	old = ca.issue("old", days=3)
-	code, stderr = check(tmp_path, tls={"cert_pem_file": old + ".both.pem"})
+	code, stderr = broker_module.check(tmp_path, {"tls": {"cert_pem_file": old + ".both.pem"}})
 	assert code == 0 and stderr.startswith(f"warning: tls.cert_pem_file: {old}.both.pem: the certificate expires soon: 20")
 	served = broker_module.run(
 		"serve", "--listen", "tls:127.0.0.1:0", "--runtime-dir", tmp_path / "run",

@@ -26,6 +26,15 @@ def run(*arguments, input=None, timeout=30.0, env=None):
 		env=os.environ | ENVIRONMENT | (env or {}))
 
 
+def check(folder, config):
+	"""The exit code of `fanfare check` and its complaints; the configuration becomes a file in the folder."""
+	path = os.path.join(folder, "fanfare.yaml")
+	with open(path, "w") as f:
+		json.dump(config, f)
+	done = run("check", "--config", path)
+	return done.returncode, done.stderr
+
+
 def merge(base, changes):
 	"""A copy of the nested dictionary with the changes put in; lists are replaced."""
 	merged = dict(base)
@@ -49,6 +58,15 @@ OPEN = {
 			"allow_publish_for_client": True, "allow_publish_for_anonymous": True,
 		},
 	},
+}
+
+# To be put over OPEN: channels with history, whose subscribers miss nothing.
+HISTORY = {
+	"channel": {"without_namespace": {
+		"history_size": 10000, "history_ttl": "10m", "force_positioning": True, "force_recovery": True,
+		"allow_history_for_client": True, "allow_history_for_anonymous": True,
+	}},
+	"client": {"recovery_max_publication_limit": 10000, "queue_max_size": "128MiB"},
 }
 
 
@@ -96,6 +114,10 @@ class Broker:
 		"""The kernel spreads connections over the workers by port number: ask often enough to meet each of them."""
 		self.check_running()
 		return all(self.ready()[0] == 200 for _ in range(1 if self.workers_wanted == 1 else 6 * self.workers_wanted))
+
+	def wait_not_ready(self, timeout=15.0):
+		"""All workers know that they cannot do their work."""
+		process.wait_until(lambda: all(self.ready()[0] == 503 for _ in range(10)), "all workers know", timeout)
 
 	def check_running(self):
 		assert self.process.poll() is None, f"broker ended with {self.process.returncode}: {self.log()[-3000:]}"

@@ -1,5 +1,6 @@
 """Starting and stopping processes so that none outlives the test, however the test ends."""
 
+import contextlib
 import ctypes
 import fcntl
 import itertools
@@ -59,6 +60,16 @@ def stop(process, sig=signal.SIGTERM, timeout=10.0):
 		process.kill()
 		process.wait()
 		raise Timeout(f"{process.args} did not stop within {timeout} s of signal {sig}") from None
+
+
+@contextlib.contextmanager
+def frozen(pid):
+	"""The process stands still in the body, and goes on after it, however that ends."""
+	os.kill(pid, signal.SIGSTOP)
+	try:
+		yield
+	finally:
+		os.kill(pid, signal.SIGCONT)
 
 
 def adopt_orphans():

@@ -1,5 +1,6 @@
 """A private redis-server, and a client for it of a few lines."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -115,6 +116,14 @@ class RedisServer:
 
 	def thaw(self):
 		self.process.send_signal(signal.SIGCONT)
+
+	@contextlib.contextmanager
+	def frozen(self):
+		self.freeze()
+		try:
+			yield
+		finally:
+			self.thaw()
 
 	def stop(self):
 		self.thaw()
