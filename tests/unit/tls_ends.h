@@ -72,7 +72,7 @@ static void settle(void)
 		ev_run(loop_ev(t.loop), EVRUN_NOWAIT);
 }
 
-static void pass_time(uint64_t ms)
+static UNUSED_OK void pass_time(uint64_t ms)
 {
 	clock_freeze(clock_ms() + ms, clock_unix_ms() + ms);
 	settle();
