@@ -486,7 +486,7 @@ def cluster(server, broker):
 	# Its own choice of the port lies where those of outgoing connections are taken from.
 	with RedisServer("--cluster-enabled", "yes", "--cluster-port", str(process.free_port())) as cluster:
 		cluster.call("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
-		cluster.call("FUNCTION", "LOAD", library_text(server))
+		cluster.call("FUNCTION", "LOAD", library_text(server).replace(b"local POLICY={", b"local POLICY={sharded=true,"))
 		wait_for_cluster(cluster)
 		yield cluster
 
@@ -495,26 +495,25 @@ def wait_for_cluster(cluster):
 	process.wait_until(lambda: b"cluster_state:ok" in cluster.call("CLUSTER", "INFO"), "the cluster is up")
 
 
-@pytest.mark.parametrize("channel", ["kept:a", "kept:{x}b", "kept:a{b", "kept:a{b}c{d}"])
+NAMES = [
+	"kept:a", "kept:{x}b", "kept:a{b", "kept:a{b}c{d}", "kept:a}b", "kept:a{}b", "kept:}", "kept:{}", "kept:{}{a}", "kept:a}b{c",
+	"kept:}}{", *(f"kept:{'}' * n}{n}" for n in range(1, 20))]
+
+
+@pytest.mark.parametrize("channel", NAMES)
 def test_in_a_cluster_all_keys_of_a_channel_share_its_slot(cluster, channel):
 	call = Caller(cluster, "FCALL", None)
 	listener = Listener(cluster, channel, "SSUBSCRIBE")
-	offset, epoch = call.publish(channel, "1", sharded="true", idempotency_key="k")
+	before = set(cluster.call("KEYS", "*"))
+	offset, epoch = call.publish(channel, "1", idempotency_key="k")
 	assert offset == 1
 	assert json.loads(listener.next())["offset"] == 1
 	assert call.publish(channel, "1", idempotency_key="k") == [1, epoch, b"cached"]
 	assert call.history(channel, limit=5)[1] == 1
-	assert call("history_remove", channel) == 1
+	call("presence_update", channel, "a1", "", "0", "", "+", "client", "user", "{}")
+	assert call("presence_stats", channel) == [1, b"a1", 1]
 	slot = cluster.call("CLUSTER", "KEYSLOT", f"fanfare:{channel}")
-	keys = [key for key in cluster.call("KEYS", "*") if cluster.call("CLUSTER", "KEYSLOT", key) == slot]
-	assert len(keys) == 2
-
-
-@pytest.mark.parametrize("channel", ["kept:a}b", "kept:a{}b"])
-def test_a_cluster_refuses_history_for_a_name_without_a_slot_of_its_own(cluster, channel):
-	call = Caller(cluster, "FCALL", None)
-	before = state(cluster)
-	with pytest.raises(RedisError, match="do not hash to the same slot"):
-		call.publish(channel, "1")
-	assert state(cluster) == before
-	assert call.publish(channel, "1", skip_history="true") == [0, b""]
+	keys = set(cluster.call("KEYS", "*")) - before
+	assert len(keys) == 6 and {cluster.call("CLUSTER", "KEYSLOT", key) for key in keys} == {slot}, keys
+	assert all(key.startswith((b"fanfare:", b"{fanfare:")) for key in keys), "users of Redis may do no more than that"
+	assert call("history_remove", channel) == 1

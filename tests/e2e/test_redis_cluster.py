@@ -134,11 +134,25 @@ def test_history_and_recovery_on_all_masters(broker, cluster):
 
 
 def test_all_keys_of_a_channel_are_in_its_slot(broker, cluster):
-	for channel in ("keys", "keys{1}", "a:b{c}d"):
+	for channel in ("keys", "keys{1}", "a:b{c}d", "keys}", "{}keys"):
 		fcall(cluster, "fanfare_publish", channel, "1", "idempotency_key", "k", "history_size", 5, "history_ttl", 60)
 		slot = slot_of(f"fanfare:{channel}")
 		keys = cluster.owner_of_slot(slot).call("CLUSTER", "GETKEYSINSLOT", slot, 10)
 		assert len([key for key in keys if channel.encode() in key]) == 3, keys
+
+
+def test_channels_whose_names_no_hash_tag_can_hold_have_history_and_presence(broker, cluster):
+	for end in "}", "{}", "}{", "a}b{}c{d}":
+		with Client(broker.port) as client:
+			epoch = client.call("subscribe", {"channel": f"odd{end}"})["epoch"]
+			client.publish(f"odd{end}", 1)
+			assert client.push()["pub"]["offset"] == 1
+			client.subscribe(f"room:{end}")
+			assert client.push()["join"]["info"]["client"] == client.hello["client"]
+			assert client.call("presence", {"channel": f"room:{end}"})["presence"].keys() == {client.hello["client"]}
+		with Client(broker.port) as client:
+			answer = client.call("subscribe", {"channel": f"odd{end}", "recover": True, "epoch": epoch, "offset": 0})
+			assert answer["recovered"] and [p["data"] for p in answer["publications"]] == [1]
 
 
 def test_who_is_there_is_known_and_told_on_all_masters(broker, cluster):

@@ -17,7 +17,7 @@
 -- Nothing is written before everything that can be refused was checked, and a write that Redis may refuse for
 -- want of memory comes first: a call succeeds, or it has done nothing.
 
-local VERSION = 3
+local VERSION = 4
 
 local EXACT_MAX = 9007199254740991 -- 2^53 - 1: numbers of Lua are exact up to here
 local SECONDS_MAX = 1000000000
@@ -291,15 +291,61 @@ end
 
 -- --- keys ---
 
+-- CRC16 of a text, as the slots of Redis Cluster are made: half a byte at a time, by what each adds.
+local CRC16 = {
+	[0] = 0, 4129, 8258, 12387, 16516, 20645, 24774, 28903, 33032, 37161, 41290, 45419, 49548, 53677, 57806, 61935,
+}
+
+local function crc16_step(crc, half)
+	return bit.bxor(bit.band(bit.lshift(crc, 4), 65535), CRC16[bit.bxor(bit.rshift(crc, 12), half)])
+end
+
+local function crc16(text)
+	local crc = 0
+	for i = 1, #text do
+		local byte = text:byte(i)
+		crc = crc16_step(crc16_step(crc, bit.rshift(byte, 4)), bit.band(byte, 15))
+	end
+	return crc
+end
+
+-- Which bits of four letters from @ (0) to O (15), the last letter's last, to turn so that one bit of the slot turns, and
+-- no other: that works since what a bit of a text does to its CRC does not depend on the others.
+local SLOT_BITS = {6906, 1773, 10107, 4364, 10897, 14784, 8035, 10111, 4356, 8712, 7146, 1229, 9019, 6540}
+
+-- A text in the same slot, without braces: how the channel begins, and four letters.
+local function neighbour(channel)
+	local head, letters = channel:match('^[^{}]*'), 0
+	local wrong = bit.bxor(crc16(channel), crc16(head .. '@@@@'))
+	for i, bits in ipairs(SLOT_BITS) do
+		if bit.band(bit.rshift(wrong, i - 1), 1) == 1 then
+			letters = bit.bxor(letters, bits)
+		end
+	end
+	for shift = 12, 0, -4 do
+		head = head .. string.char(64 + bit.band(bit.rshift(letters, shift), 15))
+	end
+	return head
+end
+
 -- A hash tag makes Redis Cluster choose the slot by what is in it, so that all keys of a channel are where the
 -- channel is. A name that has one keeps it. One without is put between braces as a whole, which does that unless
--- it has a } in it: {fanfare:a}b}.stream belongs to the slot of fanfare:a. For those names a Cluster refuses
--- history (CROSSSLOT); elsewhere they are as good as any. Names begin with the prefix, never with a brace, and what
--- is put behind has a fixed length or end, so no two channels share a key.
-local function keys_of(channel)
+-- it has a } in it: {fanfare:a}b}.stream belongs to the slot of fanfare:a. In a Cluster such a name has a neighbour put
+-- before it: {fanfare:aMGKB}}fanfare:a}b.stream. Names begin with the prefix, never with a brace, and what is
+-- put behind has a fixed length or end, and never begins with a brace, so no two channels share a key.
+local function base_of(channel)
 	local open = channel:find('{', 1, true)
 	local close = open and channel:find('}', open + 1, true)
-	local base = close and close > open + 1 and channel or '{' .. channel .. '}'
+	if close and close > open + 1 then
+		return channel
+	elseif POLICY.sharded and channel:find('}', 1, true) then
+		return '{' .. neighbour(channel) .. '}}' .. channel
+	end
+	return '{' .. channel .. '}'
+end
+
+local function keys_of(channel)
+	local base = base_of(channel)
 	return {
 		channel = channel, meta = base .. '.meta', stream = base .. '.stream', idempotency = base .. '.idem.',
 		presence = base .. '.presence',
@@ -921,9 +967,6 @@ end
 -- node finds out by asking for two keys of which one does not exist: that is allowed only in a slot that stands still.
 local function check_slot(channel)
 	local keys = keys_of(channel)
-	if channel:find('}', 1, true) and keys.meta:sub(1, 1) == '{' then
-		return -- its keys are in another slot, and a call that needs them is refused
-	end
 	local answer = redis.pcall('EXISTS', keys.meta, keys.meta .. '.none')
 	if type(answer) == 'table' and answer.err then
 		error({refusal = 'TRYAGAIN the slot of the channel is moving to another node'}, 0)

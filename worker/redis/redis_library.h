@@ -17,7 +17,7 @@ extern const unsigned char functions_lua[];
 extern const size_t functions_lua_len;
 
 /* A configuration has at most 1000 namespaces, with names of 64 bytes. */
-enum { LIBRARY_VERSION = 3, LIBRARY_MAX = 1 << 20 };
+enum { LIBRARY_VERSION = 4, LIBRARY_MAX = 1 << 20 };
 
 /* Of two, the greater one is to be in force; the members count in this order. So all brokers of all versions
  * agree, whichever comes last. */
