@@ -80,7 +80,8 @@ struct tls_client_options {
 };
 
 struct config {
-	uint64_t loaded_ms; /* Unix time at which it was loaded: of two, the later one is the newer */
+	uint64_t loaded_ms; /* by clock_ms(), when it was loaded: of two, the later one is the newer */
+	char host[65];      /* the name of the host where that was */
 	bool dev;
 	struct strings listen; /* "ADDR:PORT", "[v6]:PORT", ":PORT" or "unix:/path", words before it */
 	int workers;           /* 0: as many as this process may use CPUs */

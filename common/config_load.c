@@ -207,7 +207,9 @@ struct config *config_load(const struct config_sources *sources, struct buf *err
 	loader_read_environment(&l);
 	loader_read_flags(&l);
 	l.config->dev = dev;
-	l.config->loaded_ms = clock_unix_ms();
+	l.config->loaded_ms = clock_ms();
+	if (gethostname(l.config->host, sizeof(l.config->host) - 1) < 0)
+		l.config->host[0] = '\0';
 	set_runtime_dir(&l);
 	check_together(&l);
 	if (has_file)

@@ -3,12 +3,15 @@
 import os
 import re
 import signal
+import socket
+import time
 
 import pytest
 
 from lib import process
 from lib.broker import Broker, run
 from lib.client import Client
+from lib.clock import Clock
 from lib.redis_server import RedisError, RedisServer
 from test_functions import KEPT, OPEN_TO_ALL, library_text
 
@@ -111,6 +114,8 @@ def test_of_two_policies_that_of_the_configuration_loaded_later_wins(redis):
 			of_second = version(redis)
 			assert of_second[1] > of_first[1] and of_second[2] != of_first[2]
 			assert publish(redis, "second:a")[0] == 1
+			told = f"is not ours, but that of {socket.gethostname()}, loaded "
+			process.wait_until(lambda: told in first.log(), "the other one says whose policy it is", LOOK_S + 10)
 			with pytest.raises(RedisError, match="namespace first is not configured"):
 				publish(redis, "first:a")
 
@@ -120,14 +125,54 @@ def test_of_two_policies_that_of_the_configuration_loaded_later_wins(redis):
 			process.wait_until(lambda: first.worker_pids() not in ([], [old]), "another worker")
 			first.wait_ready()
 			assert version(redis) == of_second
+			assert first.log().count(told) == 2, "once for each worker"
 
 
-def test_the_same_policy_of_a_broker_that_started_later_counts_as_later(redis):
+def test_the_same_policy_is_not_loaded_again_but_counts_as_that_of_the_last_who_has_it(redis):
+	with Broker(config("kept"), redis=redis, workers=2) as one, Broker(config("kept"), redis=redis) as last:
+		between = with_policy_of_another(library_text(redis), version(redis)[1])
+		assert one.log().count("loaded the function library") + last.log().count("loaded the function library") == 1
+		redis.call("FUNCTION", "LOAD", "REPLACE", between)
+		process.wait_until(lambda: policy_is_of(redis, "kept"), "the last one says how it is", LOOK_S + 10)
+
+
+def with_policy_of_another(text, stamp):
+	changed, count = re.subn(rb"stamp=\d+,digest='\w+'", b"stamp=%d,digest='another'" % stamp, text)
+	assert count == 1
+	return changed.replace(b"kept", b"other")
+
+
+def policy_is_of(redis, name):
+	try:
+		return publish(redis, f"{name}:a")[0] > 0
+	except RedisError:
+		return False
+
+
+def test_a_policy_from_the_future_is_replaced_and_told(redis):
+	with Broker(config("kept"), redis=redis) as broker:
+		text = library_text(redis)
+		for stamp in (time.time() + 600, 1e11):
+			redis.call("FUNCTION", "LOAD", "REPLACE", with_policy_of_another(text, int(1000 * stamp)))
+			assert policy_is_of(redis, "other")
+			process.wait_until(lambda: policy_is_of(redis, "kept"), "ours is in force again", LOOK_S + 10)
+		assert broker.log().count("from now: it is replaced") == 2
+	redis.call("FUNCTION", "LOAD", "REPLACE", with_policy_of_another(text, int(1000 * (time.time() + 600))))
 	with Broker(config("kept"), redis=redis):
-		first = version(redis)
-		with Broker(config("kept"), redis=redis):
-			second = version(redis)
-			assert second[1] > first[1] and second[2] == first[2]
+		assert policy_is_of(redis, "kept")
+
+
+@pytest.mark.parametrize("seconds", [3600, -3600])
+def test_the_clock_of_a_host_need_not_be_right(redis, tmp_path, seconds):
+	clock = Clock(tmp_path)
+	clock.jump(seconds)
+	with Broker(config("first"), redis=redis, env=clock.environment) as first:
+		with Broker(config("second"), redis=redis):
+			assert policy_is_of(redis, "second")
+			process.wait_until(lambda: "is not ours" in first.log(), "the first one has looked again", LOOK_S + 10)
+			assert policy_is_of(redis, "second")
+			with Broker(config("third"), redis=redis, env=clock.environment):
+				assert policy_is_of(redis, "third")
 
 
 def restricted(redis, *rules):

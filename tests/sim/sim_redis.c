@@ -231,6 +231,8 @@ static void run(struct redis_conn *c, const struct bytes *args, unsigned count)
 		say(c, "*2\r\n$4\r\nmode\r\n$10\r\nstandalone\r\n");
 	} else if (is(args[0], "PING")) {
 		say(c, "+PONG\r\n");
+	} else if (is(args[0], "TIME")) {
+		say(c, "*2\r\n$10\r\n1700000000\r\n$1\r\n0\r\n");
 	} else if (is(args[0], "FCALL")) {
 		call_function(c, args, count);
 	} else {

@@ -258,7 +258,7 @@ static void history_is_on_when_it_has_a_size_and_a_time(void **state)
 	assert_int_equal(c->channel.namespaces[0].force_recovery_mode, RECOVERY_CACHE);
 	assert_int_equal(c->client.history_max_publication_limit, 300);
 	assert_int_equal(c->client.recovery_max_publication_limit, 300);
-	assert_int_equal(c->loaded_ms, clock_unix_ms());
+	assert_int_equal(c->loaded_ms, clock_ms());
 	config_free(&c);
 }
 

@@ -1,6 +1,6 @@
-/* redis_functions.c and redis_library.c: calls of functions are answered once and in order while the library
- * is being loaded, is lost, or cannot be had; by functions and by scripts; and of two texts all agree which
- * is the newer. */
+/* redis_functions.c, redis_loader.c and redis_library.c: calls of functions are answered once and in order
+ * while the library is being loaded, is lost, or cannot be had; by functions and by scripts; and of two texts
+ * all agree which is the newer. */
 #include "redis_library.h"
 #include "redis_mock.h"
 
@@ -314,39 +314,168 @@ static void calls_that_wait_for_the_library_have_a_deadline(void **state)
 
 /* --- the text --- */
 
+static bool has(const struct buf *text, const char *part)
+{
+	return memmem(text->data, text->len, part, strlen(part)) != NULL;
+}
+
 static void the_policy_is_code_of_nobody_else(void **state)
 {
 	char prefix[] = "a']]\n\\0", name[] = "x'y\xff-1.z";
 	struct channel_options spaces[] = {{.name = name, .history_size = 7, .history_ttl_ms = 1001}};
-	struct config config = {.loaded_ms = 1700000000000,
+	struct config config = {.host = "me'\n",
 	                        .redis.prefix = prefix,
 	                        .channel = {.namespaces = spaces, .namespace_count = 1}};
 	struct library l;
-	const char *line;
+	struct buf text;
 
 	library_init(&l, &config);
-	assert_memory_equal(l.text.data, "#!lua name=fanfare\n", l.script);
-	line = l.text.data + l.script;
-	assert_memory_equal(line, "local POLICY={stamp=1700000000000,digest='", 41);
-	line = memchr(line, 'p', 100);
-	assert_non_null(line);
-	assert_non_null(memmem(l.text.data, l.text.len,
-	                       "prefix='a\\039\\093\\093\\010\\0920',namespaces={['']={0,0,0},", 56));
-	assert_non_null(memmem(l.text.data, l.text.len, "['x\\039y\\255-1.z']={7,2,0},}}\n", 30));
+	l.stamp.loaded_ms = 1700000000000;
+	library_functions(&l, &text);
+	assert_true(has(&text, "#!lua name=fanfare\nlocal POLICY={stamp=1700000000000,digest='"));
+	assert_true(
+		has(&text,
+	            "',host='me\\039\\010',prefix='a\\039\\093\\093\\010\\0920',namespaces={['']={0,0,0},"));
+	assert_true(has(&text, "['x\\039y\\255-1.z']={7,2,0},}}\n"));
+	buf_free(&text);
 	library_free(&l);
 }
 
-static void of_two_libraries_all_agree_which_is_newer(void **state)
+/* So that Redis keeps one for all of them. */
+static void the_script_is_the_same_for_all_who_have_the_same_policy(void **state)
 {
-	static const struct library_stamp ascending[] = {{0, 9, "f"}, {1, 0, "0"},         {1, 0, "1"},
-	                                                 {1, 1, "0"}, {1, INT64_MAX, "0"}, {2, 0, "0"}};
+	char prefix[] = "p:";
+	struct config one = {.host = "one", .loaded_ms = 1, .redis.prefix = prefix}, two = one;
+	struct library first, second;
+	struct buf a, b;
 
-	for (size_t i = 0; i < ARRAY_LEN(ascending); i++) {
-		for (size_t j = 0; j < ARRAY_LEN(ascending); j++) {
-			int order = library_compare(&ascending[i], &ascending[j]);
+	snprintf(two.host, sizeof(two.host), "two");
+	two.loaded_ms = 2;
+	library_init(&first, &one);
+	library_init(&second, &two);
+	library_date(&first, 1700000000000);
+	library_script(&first, false, &a);
+	library_script(&second, false, &b);
+	assert_int_equal(a.len, b.len);
+	assert_memory_equal(a.data, b.data, a.len);
+	buf_free(&b);
+	library_script(&first, true, &b);
+	assert_memory_equal(b.data, "#!lua flags=allow-oom\n", 22);
+	assert_memory_equal(b.data + 22, a.data, a.len);
+	buf_free(&a);
+	buf_free(&b);
+	library_free(&first);
+	library_free(&second);
+}
 
-			assert_int_equal((order > 0) - (order < 0), (i > j) - (i < j));
+/* functions.lua says which functions go on when Redis is full; of these, those that write need leave for it.
+ */
+static void scripts_run_when_redis_is_full_where_functions_do(void **state)
+{
+	struct bytes rest = {(const char *)functions_lua, functions_lua_len};
+	const char *row;
+	int found = 0;
+
+	while ((row = memmem(rest.ptr, rest.len, "\tfanfare_", 9)) != NULL) {
+		const char *end;
+		char name[64], line[256];
+
+		rest = bytes_skip(rest, (size_t)(row + 1 - rest.ptr));
+		end = memchr(rest.ptr, '\n', rest.len);
+		snprintf(line, sizeof(line), "%.*s", (int)(end - rest.ptr), rest.ptr);
+		if (strstr(line, "= {run =") == NULL)
+			continue;
+		snprintf(name, sizeof(name), "%.*s", (int)strcspn(line, " "), line);
+		assert_int_equal(library_runs_when_full(name),
+		                 strstr(line, "'allow-oom'") != NULL && strstr(line, "'no-writes'") == NULL);
+		found++;
+	}
+	assert_int_equal(found, 8);
+}
+
+static void what_is_there_is_replaced_by_what_is_newer_and_no_clock_is_believed(void **state)
+{
+	enum { NOW = 1700000000 };
+	const struct library_stamp ours = {.version = 2, .loaded_ms = NOW - 50000, .digest = "5"};
+	static const struct {
+		struct library_stamp there;
+		enum library_verdict verdict;
+	} cases[] = {
+		{{.version = 1, .loaded_ms = NOW, .digest = "9"}, LIBRARY_OLDER},
+		{{.version = 1, .loaded_ms = INT64_MAX, .digest = "5"}, LIBRARY_OLDER},
+		{{.version = 3, .loaded_ms = 0, .digest = "0"}, LIBRARY_NEWER},
+		{{.version = INT64_MAX, .loaded_ms = INT64_MIN, .digest = "0"}, LIBRARY_NEWER},
+		{{.version = 2, .loaded_ms = NOW - 50001, .digest = "9"}, LIBRARY_OLDER},
+		{{.version = 2, .loaded_ms = NOW - 49999, .digest = "0"}, LIBRARY_NEWER},
+		{{.version = 2, .loaded_ms = NOW - 50000, .digest = "4"}, LIBRARY_OLDER},
+		{{.version = 2, .loaded_ms = NOW - 50000, .digest = "6"}, LIBRARY_NEWER},
+		{{.version = 2, .loaded_ms = NOW - 50000, .digest = "5"}, LIBRARY_OURS},
+		{{.version = 2, .loaded_ms = NOW - 59999, .digest = "5"}, LIBRARY_OURS},
+		{{.version = 2, .loaded_ms = NOW - 40001, .digest = "5"}, LIBRARY_OURS},
+		{{.version = 2, .loaded_ms = NOW - 60000, .digest = "5"}, LIBRARY_OLDER},
+		{{.version = 2, .loaded_ms = NOW - 40000, .digest = "5"}, LIBRARY_NEWER},
+		{{.version = 2, .loaded_ms = NOW + 60000, .digest = "0"}, LIBRARY_NEWER},
+		{{.version = 2, .loaded_ms = NOW + 60001, .digest = "0"}, LIBRARY_AHEAD},
+		{{.version = 2, .loaded_ms = NOW + 60001, .digest = "5"}, LIBRARY_AHEAD},
+		{{.version = 2, .loaded_ms = INT64_MAX, .digest = "0"}, LIBRARY_AHEAD},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+		assert_int_equal(library_judge(&cases[i].there, &ours, NOW), cases[i].verdict);
+}
+
+static void a_policy_is_dated_by_the_clock_of_redis(void **state)
+{
+	char prefix[] = "p:";
+	struct config config = {.loaded_ms = 5000, .redis.prefix = prefix};
+	struct library l;
+
+	library_init(&l, &config);
+	clock_freeze(8000, 1);
+	library_date(&l, 1700000000000);
+	assert_int_equal(l.stamp.loaded_ms, 1700000000000 - 3000);
+	clock_freeze(18000, 1);
+	library_date(&l, 1700000000000 + 19999);
+	assert_int_equal(l.stamp.loaded_ms, 1700000000000 - 3000);
+	library_date(&l, 1600000000000);
+	assert_int_equal(l.stamp.loaded_ms, 1600000000000 - 13000);
+	library_date(&l, 0);
+	assert_int_equal(l.stamp.loaded_ms, 0);
+	library_free(&l);
+}
+
+/* Workers of several brokers look in any order, and each is answered more or less late. */
+static void brokers_agree_on_the_policy_that_was_loaded_last(void **state)
+{
+	enum { WORKERS = 12, BROKERS = 4, TURNS = 2000, CALM = 1000 };
+
+	srand(1);
+	for (int round = 0; round < 200; round++) {
+		struct library_stamp workers[WORKERS] = {{.version = 1}}, there = {.version = 1};
+		int64_t now = 1700000000000;
+		int newest = 0;
+		int64_t begun[BROKERS];
+
+		for (int b = 0; b < BROKERS; b++) {
+			begun[b] = now - 1000 * (rand() % 100) - 100 * b;
+			newest = begun[b] > begun[newest] ? b : newest;
 		}
+		for (int i = 0; i < WORKERS; i++) {
+			workers[i] = (struct library_stamp){.version = 1,
+			                                    .loaded_ms = begun[i % BROKERS] - rand() % 40};
+			workers[i].digest[0] = (char)('a' + (i % BROKERS * 7 + round) % 5);
+		}
+		there.loaded_ms = round % 2 == 0 ? 0 : now + LIBRARY_AHEAD_MS + 1;
+		for (int turn = 0; turn < TURNS; turn++) {
+			const struct library_stamp *w = &workers[rand() % WORKERS];
+			enum library_verdict verdict = library_judge(&there, w, now);
+
+			if (verdict != LIBRARY_OLDER && verdict != LIBRARY_AHEAD)
+				continue;
+			assert_true(turn < CALM);
+			there = *w;
+		}
+		assert_string_equal(there.digest, workers[newest].digest);
 	}
 }
 
@@ -367,7 +496,11 @@ int main(void)
 		LIVE(a_library_that_cannot_be_had_is_a_reason_only_where_it_is_needed),
 		LIVE(calls_that_wait_for_the_library_have_a_deadline),
 		cmocka_unit_test(the_policy_is_code_of_nobody_else),
-		cmocka_unit_test(of_two_libraries_all_agree_which_is_newer),
+		cmocka_unit_test(the_script_is_the_same_for_all_who_have_the_same_policy),
+		cmocka_unit_test(scripts_run_when_redis_is_full_where_functions_do),
+		cmocka_unit_test(what_is_there_is_replaced_by_what_is_newer_and_no_clock_is_believed),
+		cmocka_unit_test(brokers_agree_on_the_policy_that_was_loaded_last),
+		cmocka_unit_test(a_policy_is_dated_by_the_clock_of_redis), /* stops the clock */
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -956,7 +956,7 @@ local function workers(key, args)
 end
 
 local function version()
-	return {VERSION, POLICY.stamp, POLICY.digest}
+	return {VERSION, POLICY.stamp, POLICY.digest, POLICY.host}
 end
 
 -- --- in a cluster ---

@@ -1,7 +1,6 @@
 #include "redis_functions.h"
 
 #include <assert.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -145,22 +144,16 @@ static bool is_missing(const struct redis_reply *reply)
 	       (reply->type == REDIS_ERROR && bytes_start_with(reply->text, BYTES("ERR Function not found")));
 }
 
-static void look(struct redis_functions *f);
-
 static void on_missing(struct function_call *call)
 {
 	struct redis_functions *f = call->functions;
 
 	call->again = true;
 	hold(call);
-	f->look_again = f->step != NULL;
-	if (f->phase != FUNCTIONS_READY)
-		return;
-	log_info("Redis at %s has lost the function library", place(f));
+	if (f->phase == FUNCTIONS_READY)
+		log_info("Redis at %s has lost the function library", place(f));
 	f->phase = FUNCTIONS_LOADING;
-	f->sha[0] = '\0';
-	if (f->step == NULL)
-		look(f);
+	redis_loader_missing(&f->loader);
 }
 
 static bool may_hold(const struct redis_functions *f)
@@ -183,15 +176,16 @@ static void on_reply(void *arg, const struct redis_reply *reply)
 static void send_call(struct function_call *call)
 {
 	struct redis_functions *f = call->functions;
+	const char *sha = redis_loader_script(&f->loader, call->function);
 	struct bytes function = BYTES_OF_STR(call->function);
 	struct bytes argv[ARGS_MAX + 4];
 	size_t argc = 0;
 
-	argv[argc++] = f->as_script ? BYTES("EVALSHA") : BYTES("FCALL");
-	argv[argc++] = f->as_script ? BYTES_OF_STR(f->sha) : function;
+	argv[argc++] = sha != NULL ? BYTES("EVALSHA") : BYTES("FCALL");
+	argv[argc++] = sha != NULL ? BYTES_OF_STR(sha) : function;
 	argv[argc++] = BYTES("1");
 	argv[argc++] = call->argv[0];
-	if (f->as_script)
+	if (sha != NULL)
 		argv[argc++] = function;
 	for (size_t i = 1; i < call->argc; i++)
 		argv[argc++] = call->argv[i];
@@ -202,31 +196,34 @@ static void send_call(struct function_call *call)
 
 /* --- the library --- */
 
-static void set_look(struct redis_functions *f, uint64_t delay_ms)
+static void on_loaded(void *ctx)
 {
-	timer_start(f->loop, &f->look, delay_ms);
-}
-
-static void become_ready(struct redis_functions *f)
-{
+	struct redis_functions *f = ctx;
 	struct function_call *call;
 
 	f->phase = FUNCTIONS_READY;
 	f->why[0] = '\0';
 	f->was_ready = true;
-	set_look(f, FUNCTIONS_LOOK_MS);
 	while ((call = first(&f->held)) != NULL)
 		send_call(call);
 	arm(f);
 	f->on_change(f->ctx);
 }
 
-/* What is there goes on being used; without it, calls are refused until a later try. */
-static void become_failed(struct redis_functions *f, struct bytes why)
+static void on_lost(void *ctx)
 {
+	struct redis_functions *f = ctx;
+
+	if (f->phase == FUNCTIONS_READY)
+		f->phase = FUNCTIONS_LOADING;
+}
+
+/* What is there goes on being used; without it, calls are refused until a later try. */
+static void on_failed(void *ctx, struct bytes why)
+{
+	struct redis_functions *f = ctx;
 	char text[REDIS_ERROR_MAX];
 
-	set_look(f, f->needed ? FUNCTIONS_RETRY_MS : FUNCTIONS_LOOK_MS);
 	if (f->phase == FUNCTIONS_READY)
 		return;
 	snprintf(text, sizeof(text), "cannot load the function library into Redis at %s: %.*s", place(f),
@@ -240,158 +237,19 @@ static void become_failed(struct redis_functions *f, struct bytes why)
 	f->on_change(f->ctx);
 }
 
-static void become_failed_by(struct redis_functions *f, const struct redis_reply *reply)
-{
-	become_failed(f, reply == NULL ? BYTES("no answer") : reply->text);
-}
-
-/* True when the reply to the step under way is of no use: the link is down, which is told in a moment; or
- * since the step was sent a function was found missing. */
-static bool is_stale(struct redis_functions *f)
-{
-	f->step = NULL;
-	if (!redis_link_up(&f->calls->link))
-		return true;
-	if (!f->look_again)
-		return false;
-	f->look_again = false;
-	look(f);
-	return true;
-}
-
-static void on_script_loaded(void *arg, const struct redis_reply *reply)
-{
-	struct redis_functions *f = arg;
-
-	if (is_stale(f))
-		return;
-	if (reply == NULL || reply->type != REDIS_STRING || reply->text.len != sizeof(f->sha) - 1) {
-		become_failed_by(f, reply);
-		return;
-	}
-	snprintf(f->sha, sizeof(f->sha), "%.*s", BYTES_FMT(reply->text));
-	f->as_script = true;
-	become_ready(f);
-}
-
-/* Where functions do not do, the same text is a script. */
-static void load_script(struct redis_functions *f, struct bytes why)
-{
-	const struct bytes argv[] = {BYTES("SCRIPT"), BYTES("LOAD"),
-	                             bytes_skip(buf_bytes(&f->library.text), f->library.script)};
-
-	if (f->as_script && f->sha[0] != '\0') {
-		become_ready(f);
-		return;
-	}
-	if (!f->as_script)
-		log_info("Redis at %s lets us have no functions, scripts take their place: %.*s", place(f),
-		         BYTES_FMT(bytes_first(why, REDIS_ERROR_SHOWN)));
-	f->step = redis_calls_send(f->calls, argv, ARRAY_LEN(argv), on_script_loaded, f);
-}
-
-static void on_functions_loaded(void *arg, const struct redis_reply *reply)
-{
-	struct redis_functions *f = arg;
-
-	if (is_stale(f))
-		return;
-	if (reply == NULL) {
-		become_failed_by(f, reply);
-		return;
-	}
-	if (reply->type == REDIS_ERROR) {
-		load_script(f, reply->text);
-		return;
-	}
-	log_info("loaded the function library, version %" PRId64 ", into Redis at %s",
-	         f->library.stamp.version, place(f));
-	f->as_script = false;
-	become_ready(f);
-}
-
-static void load_functions(struct redis_functions *f)
-{
-	const struct bytes argv[] = {BYTES("FUNCTION"), BYTES("LOAD"), BYTES("REPLACE"),
-	                             buf_bytes(&f->library.text)};
-
-	f->step = redis_calls_send(f->calls, argv, ARRAY_LEN(argv), on_functions_loaded, f);
-}
-
-static void compare_with(struct redis_functions *f, const struct library_stamp *there)
-{
-	if (library_compare(there, &f->library.stamp) < 0) {
-		load_functions(f);
-		return;
-	}
-	if (there->version > f->library.stamp.version && there->version != f->newer)
-		log_info("Redis at %s has version %" PRId64 " of the function library, newer than ours, "
-		         "version %" PRId64,
-		         place(f), there->version, f->library.stamp.version);
-	f->newer = there->version;
-	f->as_script = false;
-	become_ready(f);
-}
-
-static bool are_not_allowed(const struct redis_reply *reply)
-{
-	return resp_is_error(reply, "NOPERM") || bytes_start_with(reply->text, BYTES("ERR unknown command"));
-}
-
-static void on_look_reply(void *arg, const struct redis_reply *reply)
-{
-	struct redis_functions *f = arg;
-	struct library_stamp there;
-
-	if (is_stale(f))
-		return;
-	if (reply == NULL) {
-		become_failed_by(f, reply);
-	} else if (library_read_stamp(reply, &there)) {
-		compare_with(f, &there);
-	} else if (reply->type != REDIS_ERROR || is_missing(reply)) {
-		if (f->phase == FUNCTIONS_READY && !f->as_script)
-			f->phase = FUNCTIONS_LOADING;
-		load_functions(f);
-	} else if (are_not_allowed(reply)) {
-		load_script(f, reply->text);
-	} else {
-		become_failed_by(f, reply);
-	}
-}
-
-static void look(struct redis_functions *f)
-{
-	const struct bytes argv[] = {BYTES("FCALL"), BYTES("fanfare_version"), BYTES("0")};
-
-	f->step = redis_calls_send(f->calls, argv, ARRAY_LEN(argv), on_look_reply, f);
-}
-
-static void on_look(struct timer *t)
-{
-	struct redis_functions *f = container_of(t, struct redis_functions, look);
-
-	if (f->step == NULL)
-		look(f);
-}
-
 /* --- the link --- */
 
 static void link_up(struct redis_functions *f)
 {
 	f->phase = FUNCTIONS_LOADING;
 	f->was_ready = false;
-	f->as_script = false;
-	f->look_again = false;
-	f->sha[0] = '\0';
-	look(f);
+	redis_loader_up(&f->loader);
 }
 
 static void link_down(struct redis_functions *f)
 {
 	f->phase = FUNCTIONS_AWAY;
-	redis_call_cancel(&f->step);
-	timer_stop(&f->look);
+	redis_loader_down(&f->loader);
 	answer_all(&f->held);
 	arm(f);
 }
@@ -478,11 +336,16 @@ void redis_functions_init(struct redis_functions *f, struct loop *loop, struct r
 	                  config_any_channel(config, config_has_presence),
 		.answer_refused.run = on_answer_refused,
 		.deadline.fire = on_deadline,
-		.look.fire = on_look,
 		.on_change = on_change,
 		.ctx = ctx,
 	};
-	library_init(&f->library, config);
+	redis_loader_init(&f->loader, loop, calls, config, f->needed,
+	                  &(struct redis_loader_events){
+				  .loaded = on_loaded,
+				  .lost = on_lost,
+				  .failed = on_failed,
+				  .ctx = f,
+			  });
 	list_init(&f->held);
 	list_init(&f->sent);
 	list_init(&f->refused);
@@ -491,9 +354,7 @@ void redis_functions_init(struct redis_functions *f, struct loop *loop, struct r
 void redis_functions_free(struct redis_functions *f)
 {
 	assert(f->count == 0);
-	redis_call_cancel(&f->step);
-	timer_stop(&f->look);
+	redis_loader_free(&f->loader);
 	timer_stop(&f->deadline);
 	task_cancel(&f->answer_refused);
-	library_free(&f->library);
 }

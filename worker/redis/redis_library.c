@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "ascii.h"
+#include "clock.h"
 #include "config.h"
 
 /* --- the stamp --- */
@@ -13,15 +14,6 @@
 static int compare(int64_t a, int64_t b)
 {
 	return (a > b) - (a < b);
-}
-
-int library_compare(const struct library_stamp *a, const struct library_stamp *b)
-{
-	int order = compare(a->version, b->version);
-
-	if (order == 0)
-		order = compare(a->loaded_ms, b->loaded_ms);
-	return order != 0 ? order : strcmp(a->digest, b->digest);
 }
 
 bool library_read_stamp(const struct redis_reply *reply, struct library_stamp *out)
@@ -34,7 +26,35 @@ bool library_read_stamp(const struct redis_reply *reply, struct library_stamp *o
 		.loaded_ms = reply->elements[1]->integer,
 	};
 	snprintf(out->digest, sizeof(out->digest), "%.*s", BYTES_FMT(reply->elements[2]->text));
+	if (reply->count > 3 && reply->elements[3]->type == REDIS_STRING)
+		snprintf(out->host, sizeof(out->host), "%.*s", BYTES_FMT(reply->elements[3]->text));
 	return true;
+}
+
+/* The same policy is not loaded once more for a few seconds: each worker of a broker dates it a little
+ * differently. Should another one come in between, it does not stay, as ours is the later one. */
+static bool is_ours(const struct library_stamp *there, const struct library_stamp *ours)
+{
+	return strcmp(there->digest, ours->digest) == 0 &&
+	       there->loaded_ms > ours->loaded_ms - LIBRARY_SLACK_MS &&
+	       there->loaded_ms < ours->loaded_ms + LIBRARY_SLACK_MS;
+}
+
+enum library_verdict library_judge(const struct library_stamp *there, const struct library_stamp *ours,
+                                   int64_t now_ms)
+{
+	int order = compare(there->version, ours->version);
+
+	if (order != 0)
+		return order < 0 ? LIBRARY_OLDER : LIBRARY_NEWER;
+	if (there->loaded_ms > now_ms + LIBRARY_AHEAD_MS)
+		return LIBRARY_AHEAD;
+	if (is_ours(there, ours))
+		return LIBRARY_OURS;
+	order = compare(there->loaded_ms, ours->loaded_ms);
+	if (order == 0)
+		order = strcmp(there->digest, ours->digest);
+	return order < 0 ? LIBRARY_OLDER : LIBRARY_NEWER;
 }
 
 /* FNV-1a: tells one policy from another, and need not withstand anybody. */
@@ -93,26 +113,58 @@ static void put_policy(struct buf *out, const struct config *config)
 
 void library_init(struct library *l, const struct config *config)
 {
-	struct buf policy;
-
-	*l = (struct library){.stamp = {.version = LIBRARY_VERSION, .loaded_ms = (int64_t)config->loaded_ms}};
-	buf_init(&l->text, LIBRARY_MAX);
-	buf_init(&policy, LIBRARY_MAX);
-	put_policy(&policy, config);
-	digest(buf_bytes(&policy), l->stamp.digest);
-	assert(buf_ok(&policy));
-	buf_puts(&l->text, "#!lua name=fanfare\n");
-	l->script = l->text.len;
-	buf_putf(&l->text, "local POLICY={stamp=%" PRId64 ",digest='%s',", l->stamp.loaded_ms,
-	         l->stamp.digest);
-	buf_put_bytes(&l->text, buf_bytes(&policy));
-	buf_puts(&l->text, "}\n");
-	buf_put(&l->text, functions_lua, functions_lua_len);
-	buf_free(&policy);
-	assert(buf_ok(&l->text));
+	*l = (struct library){.loaded_ms = config->loaded_ms, .stamp.version = LIBRARY_VERSION};
+	buf_init(&l->policy, LIBRARY_MAX);
+	put_policy(&l->policy, config);
+	digest(buf_bytes(&l->policy), l->stamp.digest);
+	snprintf(l->stamp.host, sizeof(l->stamp.host), "%s", config->host);
+	assert(buf_ok(&l->policy));
 }
 
 void library_free(struct library *l)
 {
-	buf_free(&l->text);
+	buf_free(&l->policy);
+}
+
+void library_date(struct library *l, int64_t now_ms)
+{
+	int64_t age_ms = clock_ms() > l->loaded_ms ? (int64_t)(clock_ms() - l->loaded_ms) : 0;
+	int64_t loaded_ms = now_ms > age_ms ? now_ms - age_ms : 0;
+
+	if (loaded_ms > l->stamp.loaded_ms - LIBRARY_SLACK_MS &&
+	    loaded_ms < l->stamp.loaded_ms + LIBRARY_SLACK_MS)
+		return;
+	l->stamp.loaded_ms = loaded_ms;
+}
+
+static void put_text(const struct library *l, int64_t loaded_ms, const char *host, struct buf *out)
+{
+	buf_putf(out, "local POLICY={stamp=%" PRId64 ",digest='%s',host=", loaded_ms, l->stamp.digest);
+	put_string(out, host);
+	buf_putc(out, ',');
+	buf_put_bytes(out, buf_bytes(&l->policy));
+	buf_puts(out, "}\n");
+	buf_put(out, functions_lua, functions_lua_len);
+	assert(buf_ok(out));
+}
+
+void library_functions(const struct library *l, struct buf *out)
+{
+	buf_init(out, LIBRARY_MAX);
+	buf_puts(out, "#!lua name=fanfare\n");
+	put_text(l, l->stamp.loaded_ms, l->stamp.host, out);
+}
+
+void library_script(const struct library *l, bool runs_when_full, struct buf *out)
+{
+	buf_init(out, LIBRARY_MAX);
+	if (runs_when_full)
+		buf_puts(out, "#!lua flags=allow-oom\n");
+	put_text(l, 0, "", out);
+}
+
+bool library_runs_when_full(const char *function)
+{
+	return strcmp(function, "fanfare_history") == 0 || strcmp(function, "fanfare_history_remove") == 0 ||
+	       strcmp(function, "fanfare_workers") == 0;
 }
