@@ -1,5 +1,6 @@
 """Brokers see to it that the function library is in Redis: the newest, with the newest policy, and whatever becomes of it."""
 
+import contextlib
 import os
 import re
 import signal
@@ -10,7 +11,7 @@ import pytest
 
 from lib import process
 from lib.broker import Broker, run
-from lib.client import Client
+from lib.client import Client, ErrorReply
 from lib.clock import Clock
 from lib.redis_server import RedisError, RedisServer
 from test_functions import KEPT, OPEN_TO_ALL, library_text
@@ -187,6 +188,38 @@ def test_where_functions_are_not_allowed_a_script_takes_their_place(redis):
 			assert broker.ready()[0] == 200
 			with pytest.raises(RedisError, match="Function not found"):
 				publish(redis, "kept:a")
+
+
+@contextlib.contextmanager
+def full(redis):
+	redis.call("CONFIG", "SET", "maxmemory", 1)
+	yield
+	redis.call("CONFIG", "SET", "maxmemory", 0)
+
+
+@pytest.mark.parametrize("rules", [[], ["-fcall", "-function"]], ids=["functions", "scripts"])
+def test_when_redis_is_out_of_memory_history_is_read_and_begun(redis, rules):
+	with Broker(with_presence("kept", force_recovery=True), redis=restricted(redis, *rules)) as broker:
+		with Client(broker.port) as client:
+			epoch = client.call("subscribe", {"channel": "kept:a"})["epoch"]
+			client.publish("kept:a", 1)
+			assert client.publication() == ("kept:a", 1)
+		leases = redis.call("HGETALL", "{fanfare:}workers")
+		with full(redis), Client(broker.port) as client:
+			answer = client.call("subscribe", {"channel": "kept:a", "recover": True, "epoch": epoch, "offset": 0})
+			assert answer["recovered"] and [p["data"] for p in answer["publications"]] == [1]
+			assert len(client.call("history", {"channel": "kept:a", "limit": 5})["publications"]) == 1
+			assert client.call("subscribe", {"channel": "kept:new"})["epoch"]
+			with pytest.raises(ErrorReply) as refused:
+				client.publish("kept:a", 2)
+			assert refused.value.code == 100
+			process.wait_until(lambda: redis.call("HGETALL", "{fanfare:}workers") != leases, "the lease of the worker is renewed")
+
+
+def with_presence(*names, **more):
+	told = {"presence": True, "allow_history_for_client": True, "allow_history_for_anonymous": True, **more}
+	spaces = config(*names)["channel"]["namespaces"]
+	return {"channel": {"namespaces": [{**space, **told} for space in spaces]}}
 
 
 def test_another_library_that_has_our_names_is_left_alone(redis):
