@@ -270,7 +270,7 @@ def test_the_own_join_comes_behind_the_answer_and_once(shared, connect, channel)
 	assert client.quiet(0.2)
 
 
-def test_leaving_and_coming_back_at_once_is_told_in_order(shared, connect, channel):
+def test_leaving_and_coming_back_at_once_is_told_in_order(shared, shared_redis, connect, channel):
 	a, b = connect(shared), connect(shared)
 	subscribe_all([a, b], channel)
 	rounds = 10
@@ -278,6 +278,9 @@ def test_leaving_and_coming_back_at_once_is_told_in_order(shared, connect, chann
 		for i, what in enumerate(["unsubscribe", "subscribe"] * rounds)))
 	assert heard(a, channel, 2 * rounds) == [("leave", me(b)), ("join", me(b))] * rounds
 	assert members(a, channel) == {me(a), me(b)}
+	shared_redis.publish(channel, "1")
+	while "pub" not in (push := b.push()):
+		assert event(push, channel) == ("join", me(b)), "nobody hears his own leave, not even that of before"
 
 
 def test_many_who_come_and_go_at_once_are_told_once_each(shared, connect, channel):

@@ -6,6 +6,7 @@
 #include "config.h"
 #include "deflate.h"
 #include "envelope.h"
+#include "hub_internal.h"
 #include "log.h"
 #include "metrics.h"
 #include "ws_frame.h"
@@ -145,9 +146,23 @@ static struct frame *frame_for(struct delivery *d, const struct subscription *s)
 	return frame;
 }
 
+/* Nobody hears his own leave (client protocol 8.3): who is back at once would hear that of before, behind the
+ * answer to his subscribe. */
+static bool is_his_own_leave(const struct delivery *d, const struct subscription *s)
+{
+	struct member m = {.client = ""};
+
+	if (d->push->kind != PUSH_LEAVE)
+		return false;
+	d->channel->hub->events.describe(s, &m);
+	return bytes_eq(m.info.client, d->push->info->client);
+}
+
 static bool is_for(const struct delivery *d, const struct subscription *s)
 {
-	return s != NULL && s->live && (d->push->kind == PUSH_PUBLICATION || s->hears_joins);
+	if (s == NULL || !s->live)
+		return false;
+	return d->push->kind == PUSH_PUBLICATION || (s->hears_joins && !is_his_own_leave(d, s));
 }
 
 /* Where there are thousands of subscribers, none of what a delivery needs is in a cache: it is asked for

@@ -114,7 +114,8 @@ struct hub_answer {
  * subscribe_result.publications for its wire form; without memory for it that has failed (buf_ok()). */
 void hub_begin(struct hub *h, struct subscription *s, struct hub_answer *answer, struct buf *publications);
 /* To be called behind hub_begin(), when the reply is written: the subscription becomes a member, and others
- * hear of it, where the channel is of that kind. */
+ * hear of it, where the channel is of that kind. That is how the protocol has it (8.2, step 8; 9): its own
+ * join comes behind its reply, and who was there shortly before may hear the join of then, too. */
 void hub_join(struct hub *h, struct subscription *s);
 /* Whether something is still to be told to Redis that must not be lost when the worker ends: who left. */
 bool hub_is_busy(const struct hub *h);
