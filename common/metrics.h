@@ -51,6 +51,8 @@
 	COUNTER(deliveries, "Publications handed to a connection")                                     \
 	COUNTER(bytes_received, "Bytes read from clients")                                             \
 	COUNTER(bytes_sent, "Bytes written to clients")                                                \
+	COUNTER(presence_updates_refused, "Times Redis refused to be told who is there")               \
+	COUNTER(presence_reads_refused, "Times Redis refused to say who is there")                     \
 	COUNTER(redis_connects, "Connections made to Redis")                                           \
 	COUNTER(redis_link_losses, "Connections to Redis that were lost or given up")                  \
 	COUNTER(redis_call_failures, "Calls to Redis that failed or were not answered in time")        \

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import time
 
@@ -510,6 +511,73 @@ def test_while_redis_is_away_an_error_is_answered(broker, redis, connect, channe
 		with pytest.raises(ErrorReply) as failed:
 			client.call(command, {"channel": channel}, timeout=10)
 		assert failed.value.code == 100
+
+
+def metric(broker, name):
+	return int(re.search(rf"^fanfare_{name}_total (\d+)$", broker.get("/metrics")[1], re.MULTILINE)[1])
+
+
+@contextlib.contextmanager
+def out_of_memory(redis, channel):
+	redis.call("CONFIG", "SET", "maxmemory", 1)
+	yield "OOM"
+	redis.call("CONFIG", "SET", "maxmemory", 0)
+
+
+@contextlib.contextmanager
+def not_permitted(redis, channel):
+	redis.call("ACL", "SETUSER", "default", "-hset")
+	yield "can't run this command"
+	redis.call("ACL", "SETUSER", "default", "+hset")
+
+
+@contextlib.contextmanager
+def of_another_kind(redis, channel):
+	key = "{fanfare:%s}.presence.users" % channel
+	redis.call("SET", key, "x")
+	yield "WRONGTYPE"
+	redis.call("DEL", key)
+
+
+@pytest.mark.parametrize("trouble", [out_of_memory, not_permitted, of_another_kind])
+def test_whom_redis_refuses_stays_subscribed_and_comes_in_later_and_it_is_told(redis, connect, channel, trouble):
+	with Broker(CONFIG, redis, workers=1, dev=True) as broker:
+		asker, client = connect(broker), connect(broker)
+		assert members(asker, channel) == set()  # the worker has a lease
+		with trouble(redis, channel) as reason:
+			client.subscribe(channel)
+			for command in "presence", "presence_stats":
+				with pytest.raises(ErrorReply) as failed:
+					asker.call(command, {"channel": channel})
+				assert failed.value.code == 100
+			[line, *_] = [line for line in broker.log().splitlines() if "cannot tell Redis who is there" in line]
+			assert f"fanfare:{channel}:" in line and reason in line, line
+			assert metric(broker, "presence_updates_refused") > 0
+			redis.publish(channel, "1")
+			assert client.publication() == (channel, 1)
+		assert heard(client, channel, 1) == [("join", me(client))]
+		wait_for_members(asker, channel, {me(client)}, "it has come in")
+
+
+def test_a_worker_that_redis_gives_no_lease_does_not_say_that_nobody_is_there(redis, connect, channel):
+	with not_permitted(redis, channel), Broker(CONFIG, redis) as broker:
+		client = connect(broker).subscribe(channel)
+		with pytest.raises(ErrorReply) as failed:
+			client.call("presence", {"channel": channel})
+		assert failed.value.code == 100
+		process.wait_until(lambda: "cannot renew the lease of this worker" in broker.log(), "it is told")
+
+
+def test_a_question_that_redis_refuses_is_told(redis, connect, channel):
+	with Broker(CONFIG, redis, workers=1, dev=True) as broker:
+		client = connect(broker)
+		redis.call("SET", "{fanfare:%s}.presence" % channel, "of another kind")
+		for command in "presence", "presence_stats":
+			with pytest.raises(ErrorReply) as failed:
+				client.call(command, {"channel": channel})
+			assert failed.value.code == 100
+		assert re.search(f"cannot read who is there in fanfare:{channel}: .*WRONGTYPE", broker.log())
+		assert metric(broker, "presence_reads_refused") == 2
 
 
 def test_what_others_put_into_redis_is_left_out(broker, redis, connect, channel):

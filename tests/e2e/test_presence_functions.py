@@ -370,6 +370,18 @@ def test_a_call_that_is_refused_has_done_nothing(presence, server):
 	assert presence.stats() == (0, 0)
 
 
+@pytest.mark.parametrize("end", ["", f".of.{ALPHA}", ".users", ".left", ".due"])
+def test_keys_of_another_kind_refuse_all_of_a_call(presence, server, end):
+	server.call("SET", presence.key + end, "x")
+	before = server.call("KEYS", presence.key + "*")
+	with pytest.raises(RedisError, match="WRONGTYPE"):
+		presence.update(ALPHA, came("c1", "ann"))
+	assert server.call("KEYS", presence.key + "*") == before
+	server.call("DEL", presence.key + end)
+	presence.update(ALPHA, came("c1", "ann"))
+	assert presence.told() == [("join", "c1")] and presence.stats() == (1, 1)
+
+
 def test_a_member_that_somebody_else_put_there_does_not_make_the_channel_useless(presence, server):
 	presence.update(ALPHA, came("c1", "ann"))
 	server.call("HSET", f"{presence.key}.of.{ALPHA}", "c9", "garbage")

@@ -15,6 +15,7 @@
 #include "deflate.h"
 #include "fake_redis.h"
 #include "hub.h"
+#include "metrics.h"
 
 enum { CLIENTS = 200, LEASE_MS = 20000, CHECK_MS = 27000, GRACE_MS = 5000, TICK_MS = 250 };
 static char prefix[] = "pre:";
@@ -326,6 +327,60 @@ static void a_question_waits_no_longer_than_redis_is_there(void **state)
 	assert_int_equal(t.answers, 1);
 }
 
+static const struct redis_reply out_of_memory = {.type = REDIS_ERROR,
+                                                 .text = BYTES("OOM command not allowed")};
+
+static void expect_answer(unsigned answers, enum error_code error)
+{
+	assert_int_equal(t.answers, answers);
+	assert_int_equal(t.error, error);
+}
+
+static void answer_stats(int64_t clients)
+{
+	const struct redis_reply node = {.type = REDIS_STRING, .text = BYTES("node")};
+	const struct redis_reply *all[] = {integer(clients), &node, integer(clients)};
+
+	assert_non_null(strstr(fake_redis_call(), "fanfare_presence_stats"));
+	fake_redis_answer(&(struct redis_reply){.type = REDIS_ARRAY, .elements = all, .count = 3});
+}
+
+/* What Redis says meanwhile lacks somebody. */
+static void while_redis_refuses_a_member_questions_are_answered_by_an_error(void **state)
+{
+	uint64_t refused = metrics_mine->values[METRIC_presence_updates_refused];
+
+	join(0);
+	assert_non_null(hub_presence(t.hub, BYTES("news"), true, on_presence, NULL));
+	fake_redis_answer(&out_of_memory);
+	answer_stats(0);
+	expect_answer(1, ERROR_INTERNAL);
+	assert_non_null(hub_presence(t.hub, BYTES("news"), true, on_presence, NULL));
+	later(TICK_MS);
+	fake_redis_answer(&out_of_memory);
+	answer_stats(0);
+	expect_answer(2, ERROR_INTERNAL);
+	assert_int_equal(metrics_mine->values[METRIC_presence_updates_refused], refused + 2);
+	assert_true(t.clients[0].s.live);
+	later(TICK_MS);
+	assert_int_equal(steps('+'), 1);
+	answer_update(1, "", -1);
+	assert_non_null(hub_presence(t.hub, BYTES("news"), true, on_presence, NULL));
+	answer_stats(1);
+	expect_answer(3, ERROR_NONE);
+	assert_int_equal(t.num_clients, 1);
+}
+
+static void a_question_that_redis_refuses_is_counted(void **state)
+{
+	uint64_t refused = metrics_mine->values[METRIC_presence_reads_refused];
+
+	assert_non_null(hub_presence(t.hub, BYTES("news"), true, on_presence, NULL));
+	fake_redis_answer(&out_of_memory);
+	expect_answer(1, ERROR_INTERNAL);
+	assert_int_equal(metrics_mine->values[METRIC_presence_reads_refused], refused + 1);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -341,6 +396,8 @@ int main(void)
 		TEST(the_rest_of_a_dead_worker_is_taken_away_soon),
 		TEST(a_question_waits_until_redis_was_told),
 		TEST(a_question_waits_no_longer_than_redis_is_there),
+		TEST(while_redis_refuses_a_member_questions_are_answered_by_an_error),
+		TEST(a_question_that_redis_refuses_is_counted),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,6 +10,7 @@
 #include "log.h"
 #include "mem.h"
 #include "message_json.h"
+#include "metrics.h"
 #include "redis.h"
 #include "redis_args.h"
 #include "workers.h"
@@ -57,6 +58,7 @@ struct presence {
 	uint8_t renewals;     /* that did not help */
 	bool check;           /* to be compared */
 	bool checking;        /* by the call */
+	bool refused;         /* the last call was */
 	uint64_t checked_ms;
 	struct redis_call *call;
 	struct list node;    /* in all->queue or all->failed */
@@ -319,7 +321,10 @@ static bool take_reply(struct presence *p, const struct redis_reply *reply)
 	    reply->elements[0]->type == REDIS_INTEGER && reply->elements[1]->type == REDIS_ARRAY &&
 	    reply->elements[2]->type == REDIS_INTEGER)
 		return true;
-	if (reply != NULL && log_allowed(&limit))
+	if (reply == NULL)
+		return false;
+	metrics_inc(presence_updates_refused);
+	if (log_allowed(&limit))
 		log_error("cannot tell Redis who is there in %.*s: %.*s", BYTES_FMT(name_of(p)),
 		          BYTES_FMT(reply->text));
 	return false;
@@ -332,7 +337,8 @@ static void on_reply(void *arg, const struct redis_reply *reply)
 
 	p->call = NULL;
 	all->in_flight--;
-	if (!take_reply(p, reply)) {
+	p->refused = !take_reply(p, reply);
+	if (p->refused) {
 		p->left = p->left_before;
 		p->check = p->check || p->checking;
 		p->sent = 0;
@@ -505,6 +511,13 @@ bool presence_wait(struct presences *all, struct bytes redis_name, struct presen
 	wait->mark = p->taken + p->steps.len;
 	list_append(&p->readers, &wait->node);
 	return true;
+}
+
+bool presence_is_refused(const struct presences *all, struct bytes redis_name)
+{
+	const struct presence *p = map_get(&all->by_name, redis_name);
+
+	return p != NULL && (p->refused || !all->workers->registered) && (p->steps.len > 0 || p->renewing);
 }
 
 void presence_forget(struct presence_wait *wait)

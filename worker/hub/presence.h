@@ -1,7 +1,13 @@
 /* What Redis knows of the members of the channels here (functions.lua, fanfare_presence_update): who came and
  * left is told there, in order, a call of a channel at a time with all that has gathered meanwhile. Nothing
  * is kept for a member; what Redis has is compared with what is here each now and then, and said anew as a
- * whole when it is not the same: after Redis lost it, or when this worker was taken for dead. */
+ * whole when it is not the same: after Redis lost it, or when this worker was taken for dead.
+ *
+ * A subscriber has its answer before Redis is told. When Redis refuses to take it in (out of memory, no
+ * permission), it stays subscribed all the same, since the protocol has no word for that but to end the
+ * subscription (3004), over and over, and what is published matters more. It comes in, and its join is told,
+ * as soon as Redis lets it. Until then the refusals are logged and counted, and who asks this worker for the
+ * presence of that channel is not answered with a list that lacks somebody, but with an error. */
 #pragma once
 
 #include <stdbool.h>
@@ -65,5 +71,8 @@ void presence_leave(struct presence *p, struct subscription *s);
  * was, or could not be, unless presence_forget() comes first; a call that is made then is carried out behind
  * it. */
 bool presence_wait(struct presences *all, struct bytes redis_name, struct presence_wait *wait) MUST_CHECK;
+/* Whether Redis has not taken what it was told of the channel last, so that what is read there is not true.
+ */
+bool presence_is_refused(const struct presences *all, struct bytes redis_name) MUST_CHECK;
 /* Accepts one that does not wait. */
 void presence_forget(struct presence_wait *wait);

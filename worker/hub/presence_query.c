@@ -1,5 +1,6 @@
 /* What clients ask of presence: one read each, of what Redis has of all workers. Members of a worker that is
- * not alive are left out. But who is not known may be new: then it is asked who is alive, and read again. */
+ * not alive are left out. But who is not known may be new: then it is asked who is alive, and read again.
+ * What Redis has is not true, and is not passed on, where it has refused what was told to it before. */
 #include <string.h>
 
 #include "buf.h"
@@ -7,6 +8,7 @@
 #include "hub_internal.h"
 #include "log.h"
 #include "mem.h"
+#include "metrics.h"
 #include "workers.h"
 
 enum { READS_MAX = 3 };
@@ -24,6 +26,11 @@ struct hub_presence {
 	size_t name_len;
 	char name[];
 };
+
+static struct bytes name_of(const struct hub_presence *q)
+{
+	return (struct bytes){q->name, q->name_len};
+}
 
 static void answer(struct hub_presence *q, enum error_code error, const struct presence_result *result,
                    const struct presence_stats_result *stats)
@@ -161,15 +168,26 @@ static void answer_members(struct hub_presence *q, const struct redis_reply *rep
 
 static void read_again(struct workers_wait *wait);
 
+static bool are_too_many(const struct redis_reply *reply)
+{
+	return reply != NULL && reply->type == REDIS_ERROR &&
+	       memmem(reply->text.ptr, reply->text.len, "too many members", 16) != NULL;
+}
+
 static void refuse(struct hub_presence *q, const struct redis_reply *reply)
 {
 	static struct log_limit limit;
-	bool too_many = reply != NULL && reply->type == REDIS_ERROR &&
-	                memmem(reply->text.ptr, reply->text.len, "too many members", 16) != NULL;
 
-	if (reply != NULL && !too_many && log_allowed(&limit))
-		log_error("cannot read who is there: %.*s", BYTES_FMT(reply->text));
-	answer(q, too_many ? ERROR_LIMIT_EXCEEDED : ERROR_INTERNAL, NULL, NULL);
+	if (are_too_many(reply)) {
+		answer(q, ERROR_LIMIT_EXCEEDED, NULL, NULL);
+		return;
+	}
+	if (reply != NULL)
+		metrics_inc(presence_reads_refused);
+	if (reply != NULL && log_allowed(&limit))
+		log_error("cannot read who is there in %.*s: %.*s", BYTES_FMT(name_of(q)),
+		          BYTES_FMT(reply->text));
+	answer(q, ERROR_INTERNAL, NULL, NULL);
 }
 
 static void on_reply(void *arg, const struct redis_reply *reply)
@@ -179,6 +197,8 @@ static void on_reply(void *arg, const struct redis_reply *reply)
 	q->call = NULL;
 	if (!is_well_formed(reply, q->stats))
 		refuse(q, reply);
+	else if (presence_is_refused(&q->hub->presences, name_of(q)))
+		answer(q, ERROR_INTERNAL, NULL, NULL);
 	else if (!all_are_alive(q, reply) && ++q->reads < READS_MAX)
 		workers_ask(&q->hub->workers, &q->wait);
 	else if (q->stats)
@@ -189,15 +209,22 @@ static void on_reply(void *arg, const struct redis_reply *reply)
 
 static void read(struct hub_presence *q)
 {
-	const struct bytes argv[] = {{q->name, q->name_len}};
+	const struct bytes argv[] = {name_of(q)};
 
 	q->call = redis_fcall(q->hub->redis, q->stats ? "fanfare_presence_stats" : "fanfare_presence", argv,
 	                      1, on_reply, q);
 }
 
+/* Behind what is known here and Redis was not told yet. */
+static void read_in_turn(struct hub_presence *q)
+{
+	if (!presence_wait(&q->hub->presences, name_of(q), &q->told))
+		read(q);
+}
+
 static void read_again(struct workers_wait *wait)
 {
-	read(container_of(wait, struct hub_presence, wait));
+	read_in_turn(container_of(wait, struct hub_presence, wait));
 }
 
 static void on_told(struct presence_wait *told)
@@ -226,8 +253,10 @@ struct hub_presence *hub_presence(struct hub *h, struct bytes channel, bool stat
 	};
 	memcpy(q->name, h->prefix.ptr, h->prefix.len);
 	memcpy(q->name + h->prefix.len, channel.ptr, channel.len);
-	if (!presence_wait(&h->presences, (struct bytes){q->name, q->name_len}, &q->told))
-		read(q);
+	if (h->workers.registered)
+		read_in_turn(q);
+	else
+		workers_ask(&h->workers, &q->wait);
 	return q;
 }
 

@@ -832,6 +832,17 @@ local function see_to_worker(call, keys, count)
 	end
 end
 
+-- An error if one is something else, before anything was written: who is half there is not told when he comes.
+local function check_kinds(call, keys)
+	for _, hash in ipairs({keys.workers, keys.users, keys.left}) do
+		redis.call('HLEN', hash)
+	end
+	if not has(call.flags, 'c') then
+		redis.call('HLEN', keys.of .. call.worker)
+	end
+	redis.call('ZRANGE', keys.due, 0, 0)
+end
+
 local function expire(call, keys)
 	for _, key in ipairs({keys.workers, keys.of .. call.worker, keys.users, keys.left, keys.due}) do
 		redis.call('EXPIRE', key, PRESENCE_TTL)
@@ -853,6 +864,7 @@ local function presence_update(channel, args)
 	check_steps(args)
 	local keys = presence_keys_of(channel)
 	check_may_send(call, channel)
+	check_kinds(call, keys)
 	local since = redis.call('HGET', keys.workers, call.worker)
 	call.was_reaped = since and since:sub(1, 1) == '-'
 	local miscounted = has(call.flags, 'c') or users_do_not_fit(call, keys, since)
