@@ -9,7 +9,7 @@
 enum control_kind {
 	CONTROL_READY = 1, /* worker: listening and serving */
 	CONTROL_DRAIN,     /* master: close clients with 3001, spread over the drain time, and exit 0 */
-	CONTROL_STOP,      /* master: exit now */
+	CONTROL_STOP,      /* master: exit now, but for one word to Redis */
 	/* master: use these files for TLS from now on; comes with a descriptor, see tls_bundle.h */
 	CONTROL_TLS_FILES,
 };

@@ -48,6 +48,7 @@ struct worker {
 	struct timer redis_wait; /* armed until the worker serves */
 	struct timer hub_tick;
 	struct timer farewell;
+	struct timer resigning;
 	uint64_t farewell_until_ms;
 };
 
@@ -55,8 +56,9 @@ struct worker {
  * sockets of the master, and then find a worker that can do what they ask for. */
 enum { REDIS_WAIT_MS = 1000, HUB_TICK_MS = 250 };
 
-/* How long a worker whose clients are gone waits until Redis knows it, and how often it looks. */
-enum { FAREWELL_MS = 1000, FAREWELL_LOOK_MS = 10 };
+/* How long a worker whose clients are gone waits until Redis knows it, and how often it looks; and how long
+ * one that ends waits until Redis knows that, which is one call. */
+enum { FAREWELL_MS = 1000, FAREWELL_LOOK_MS = 10, RESIGN_MS = 200 };
 
 static void on_request(void *ctx, struct conn *c, const struct http1_request *req)
 {
@@ -72,6 +74,30 @@ static void on_accept(void *ctx, int fd, const struct address *peer)
 	conns_accept(e->worker->conns, fd, peer, &e->door);
 }
 
+static void on_resigned(void *ctx)
+{
+	struct worker *w = ctx;
+
+	loop_stop(w->loop);
+}
+
+static void on_resign_over(struct timer *t)
+{
+	on_resigned(container_of(t, struct worker, resigning));
+}
+
+/* Once, whoever comes first. */
+static void resign(struct worker *w)
+{
+	if (timer_armed(&w->resigning))
+		return;
+	timer_stop(&w->farewell);
+	if (hub_resign(w->hub, on_resigned, w))
+		timer_start(w->loop, &w->resigning, RESIGN_MS);
+	else
+		loop_stop(w->loop);
+}
+
 static void on_farewell(struct timer *t)
 {
 	struct worker *w = container_of(t, struct worker, farewell);
@@ -79,7 +105,7 @@ static void on_farewell(struct timer *t)
 	if (hub_is_busy(w->hub) && clock_ms() < w->farewell_until_ms)
 		timer_start(w->loop, t, FAREWELL_LOOK_MS);
 	else
-		loop_stop(w->loop);
+		resign(w);
 }
 
 static void on_drained(void *ctx)
@@ -134,7 +160,7 @@ static void on_message(struct worker *w, enum control_kind kind, int file)
 {
 	switch (kind) {
 	case CONTROL_DRAIN: drain(w, "told to stop"); return;
-	case CONTROL_STOP: loop_stop(w->loop); return;
+	case CONTROL_STOP: resign(w); return;
 	case CONTROL_TLS_FILES: worker_take_tls(w->args->config, w->args->tls, file); return;
 	case CONTROL_READY: return;
 	}
@@ -269,6 +295,7 @@ static void build(struct worker *w)
 	timer_start(w->loop, &w->redis_wait, REDIS_WAIT_MS);
 	w->hub_tick.fire = on_hub_tick;
 	w->farewell.fire = on_farewell;
+	w->resigning.fire = on_resign_over;
 	timer_start(w->loop, &w->hub_tick, HUB_TICK_MS);
 	w->entrances = mem_alloc(args->listen_count * sizeof(struct entrance));
 	ev_io_init(&w->control, on_control, args->control_fd, EV_READ);
@@ -285,6 +312,7 @@ static void take_down(struct worker *w)
 	timer_stop(&w->redis_wait);
 	timer_stop(&w->hub_tick);
 	timer_stop(&w->farewell);
+	timer_stop(&w->resigning);
 	stop_listening(w);
 	conns_free(&w->conns);
 	mem_free(w->entrances);

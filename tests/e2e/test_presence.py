@@ -444,6 +444,31 @@ def test_who_leaves_because_the_broker_stops_is_told(redis, connect, channel):
 		assert members(a, channel) == {me(a)} and a.quiet(LEASE_S)
 
 
+LONG_LEASE = merge(CONFIG, {"redis": {"presence_ttl": "10m"}})
+
+
+def leases(redis):
+	return {name for name in redis.call("HKEYS", "{fanfare:}workers") if name != b".seen"}
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGQUIT])
+def test_a_broker_that_stops_gives_its_leases_back_and_its_members_vanish(redis, connect, channel, how):
+	with Broker(LONG_LEASE, redis) as staying:
+		a = connect(staying).subscribe(channel)
+		assert heard(a, channel, 1) == [("join", me(a))]
+		before = leases(redis)
+		with Broker(LONG_LEASE, redis, workers=2) as stopping:
+			others = {me(connect(stopping).subscribe(channel)) for _ in range(10)}
+			assert set(heard(a, channel, 10)) == {("join", b) for b in others}
+			process.wait_until(lambda: len(leases(redis) - before) == 2, "both workers have leases")
+			stopping.process.send_signal(how)
+			assert stopping.process.wait(process.patience(15)) == 0
+			assert leases(redis) == before
+			wait_for_members(a, channel, {me(a)}, "they have vanished", timeout=10)
+			assert sorted(heard(a, channel, 10)) == sorted(("leave", b) for b in others)
+			assert a.quiet(1.5)
+
+
 def test_a_stop_does_not_wait_for_a_redis_that_is_gone(redis, connect, channel):
 	with Broker(CONFIG, redis) as broker:
 		connect(broker).subscribe(channel)

@@ -439,6 +439,15 @@ def test_who_is_called_dead_by_his_successor_is_dead_at_once(leases):
 	assert leases.renew(ALPHA)[0] is False, "and if it lives all the same, it is told so"
 
 
+def test_a_lease_that_is_given_back_is_over_at_once(leases):
+	leases.renew(ALPHA)
+	assert leases.renew(BETA)[2] == {ALPHA, BETA}
+	leases.call("workers", ALPHA, 0, "", key=leases.key)
+	assert leases.renew(BETA)[2] == {BETA}
+	leases.call("workers", ALPHA, 0, "", key=leases.key)
+	assert leases.renew(ALPHA)[0] is False
+
+
 def test_whose_lease_ends_is_dead(leases, server):
 	leases.renew(ALPHA, lease_ms=1)
 	process.wait_until(lambda: leases.renew(BETA)[2] == {BETA}, "the end of the lease")
@@ -469,7 +478,7 @@ def test_nobody_is_dead_because_redis_was_away(leases, server, lease_s):
 	assert leases.renew(BETA, 1000 * lease_s)[::2] == (True, {ALPHA, BETA})
 
 
-@pytest.mark.parametrize("arguments", [[], ["a1"], ["a1", "0", ""], ["a1", "x", ""], ["x y", "1", ""]], ids=str)
+@pytest.mark.parametrize("arguments", [[], ["a1"], ["a1", "-1", ""], ["a1", "x", ""], ["x y", "1", ""]], ids=str)
 def test_what_is_no_renewal_is_refused(leases, arguments):
 	with pytest.raises(RedisError, match="fanfare_workers"):
 		leases.call("workers", *arguments, key=leases.key)

@@ -381,6 +381,29 @@ static void a_question_that_redis_refuses_is_counted(void **state)
 	assert_int_equal(metrics_mine->values[METRIC_presence_reads_refused], refused + 1);
 }
 
+static void on_resigned(void *ctx)
+{
+	++*(int *)ctx;
+}
+
+static void a_worker_that_ends_gives_its_lease_back_and_says_nothing_more(void **state)
+{
+	int resigned = 0;
+
+	join(0);
+	answer_update(1, "", -1);
+	later(LEASE_MS);
+	assert_true(hub_resign(t.hub, on_resigned, &resigned));
+	assert_int_equal(resigned, 0);
+	assert_string_equal(fake_redis_call(), "FCALL fanfare_workers 1 {pre:}workers node 0 ");
+	fake_redis_answer(NULL);
+	assert_int_equal(resigned, 1);
+	leave(0);
+	later(2 * CHECK_MS);
+	assert_int_equal(fake_redis_calls(), 0);
+	assert_false(hub_resign(t.hub, on_resigned, &resigned));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -398,6 +421,7 @@ int main(void)
 		TEST(a_question_waits_no_longer_than_redis_is_there),
 		TEST(while_redis_refuses_a_member_questions_are_answered_by_an_error),
 		TEST(a_question_that_redis_refuses_is_counted),
+		TEST(a_worker_that_ends_gives_its_lease_back_and_says_nothing_more),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

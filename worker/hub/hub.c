@@ -286,6 +286,11 @@ bool hub_is_busy(const struct hub *h)
 	return presences_are_busy(&h->presences);
 }
 
+bool hub_resign(struct hub *h, void (*done)(void *ctx), void *ctx)
+{
+	return workers_resign(&h->workers, done, ctx);
+}
+
 void hub_unsubscribe(struct hub *h, struct subscription *s)
 {
 	struct channel *ch = s->channel;

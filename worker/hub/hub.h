@@ -119,6 +119,10 @@ void hub_begin(struct hub *h, struct subscription *s, struct hub_answer *answer,
 void hub_join(struct hub *h, struct subscription *s);
 /* Whether something is still to be told to Redis that must not be lost when the worker ends: who left. */
 bool hub_is_busy(const struct hub *h);
+/* The last that a worker does, when it ends for good and not only its clients move on: members of whom Redis
+ * was not told that they left vanish with its lease. done is called once, not from within, when Redis knows,
+ * or does not answer; false: it need not know. Nothing that was not told before is told behind it. */
+bool hub_resign(struct hub *h, void (*done)(void *ctx), void *ctx) MUST_CHECK;
 /* To be called several times a second: what failed is tried again. */
 void hub_tick(struct hub *h);
 /* Also while it is not confirmed yet; no callback follows. Not subscribed: nothing. */

@@ -263,12 +263,36 @@ static void renew(struct workers *w)
 		{w->digest, w->digest_len},
 	};
 
+	if (w->on_resigned != NULL)
+		return;
 	list_for_each (node, &w->waiting)
 		container_of(node, struct workers_wait, node)->asked = true;
 	w->suspects_asked = w->suspect_count;
 	if (w->dead_id != NULL)
 		argv[4] = BYTES_OF_STR(w->dead_id);
 	w->call = redis_fcall(w->redis, "fanfare_workers", argv, w->dead_id != NULL ? 5 : 4, on_reply, w);
+}
+
+static void on_resigned(void *arg, const struct redis_reply *reply)
+{
+	struct workers *w = arg;
+
+	w->call = NULL;
+	w->on_resigned(w->resigned_ctx);
+}
+
+bool workers_resign(struct workers *w, void (*done)(void *ctx), void *ctx)
+{
+	const struct bytes argv[] = {BYTES_OF_STR(w->key), BYTES_OF_STR(w->id), BYTES("0"), BYTES("")};
+
+	if (!w->registered)
+		return false;
+	w->registered = false;
+	w->on_resigned = done;
+	w->resigned_ctx = ctx;
+	redis_call_cancel(&w->call);
+	w->call = redis_fcall(w->redis, "fanfare_workers", argv, ARRAY_LEN(argv), on_resigned, w);
+	return true;
 }
 
 void workers_tick(struct workers *w)

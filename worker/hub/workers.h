@@ -31,8 +31,10 @@ struct workers {
 	uint64_t lease_ms;
 	uint64_t due_ms; /* when the lease is to be renewed */
 	struct redis_call *call;
-	bool needed;         /* some channel has presence */
-	bool registered;     /* others can know of us */
+	bool needed;                    /* some channel has presence */
+	bool registered;                /* others can know of us */
+	void (*on_resigned)(void *ctx); /* NULL: we go on */
+	void *resigned_ctx;
 	struct buf alive;    /* text of the names */
 	struct bytes *names; /* sorted */
 	size_t count;
@@ -63,6 +65,10 @@ void workers_init(struct workers *w, struct redis *redis, const struct config *c
 void workers_free(struct workers *w);
 /* Several times a second. */
 void workers_tick(struct workers *w);
+/* Gives the lease back, as this worker ends: what it has not told Redis any more, others find out. done is
+ * called once, not from within, when Redis has answered, or does not; then nothing is renewed any more. False
+ * when there is no lease: done is not called. */
+bool workers_resign(struct workers *w, void (*done)(void *ctx), void *ctx) MUST_CHECK;
 /* As was true a lease ago at most. */
 bool workers_are_alive(const struct workers *w, struct bytes id) MUST_CHECK;
 /* Asks Redis now; done is called once, not from within, also when it did not answer; not after

@@ -926,6 +926,7 @@ end
 -- dead. When nobody has renewed for half a lease (each does so far more often), it was Redis
 -- that was away, and nobody is dead for it. Answers whether the
 -- worker had a lease, the digest of the names that are alive, and these if they are others than the worker knows.
+-- With 0 ms it gives its lease back, as it ends.
 local SEEN = '.seen'
 
 local function read_leases(key, lease, now)
@@ -940,8 +941,10 @@ end
 
 local function workers(key, args)
 	local worker, lease, known, now = args[1] or '', tonumber(args[2] or ''), args[3], now_ms()
-	if not worker:find(WORKER) or not lease or lease < 1 or not known then
+	if not worker:find(WORKER) or not lease or lease < 0 or not known then
 		refuse('needs a worker, a lease, and what is known')
+	elseif lease == 0 then
+		return {redis.call('HDEL', key, worker), known, {}, now}
 	end
 	local leases, silent = read_leases(key, lease, now)
 	local had, names = leases[worker] and 1 or 0, {}
