@@ -1,6 +1,7 @@
 """Redis Cluster: channels live on all its masters, and follow their slots through whatever happens to those."""
 
 import contextlib
+import itertools
 import os
 import re
 import shlex
@@ -9,7 +10,7 @@ import subprocess
 import pytest
 
 from lib import broker as command
-from lib import process, readme
+from lib import process, readme, rights
 from lib.broker import HISTORY, OPEN, Broker, merge
 from lib.client import Client, ErrorReply
 from lib.load import Follower, HistoryLoad
@@ -217,9 +218,9 @@ RIGHTS = merge(OPEN, {
 	"redis": {"user": "fanfare", "password": "PASSWORD", "unsubscribe_linger": "10ms"}})
 
 
-def give_rights(cluster, user, *rights):
+def give_rights(cluster, user, *words):
 	for node in cluster.nodes:
-		node.call("ACL", "SETUSER", user, *rights)
+		node.call("ACL", "SETUSER", user, *words)
 		node.call("ACL", "LOG", "RESET")
 
 
@@ -238,11 +239,44 @@ def publish_as_backend(cluster, *words):
 		client.close()
 
 
+def test_users_need_each_right_that_readme_names_for_a_cluster(cluster):
+	more, number = readme.more_rights(), itertools.count()
+	basic = {user: words[5:] for user, words in readme.users().items()}
+
+	def stir(broker):
+		turn = next(number)
+		channel = f"rights{turn}"
+		with contextlib.suppress(AssertionError, OSError), Client(broker.port) as client:
+			client.send("subscribe", {"channel": channel})
+			client.send("publish", {"channel": channel, "data": 1})
+			client.call("unsubscribe", {"channel": channel}, timeout=1)
+		if turn % 5 > 0:
+			return
+		for node in cluster.nodes:
+			node.call("CLIENT", "KILL", "USER", "fanfare")
+		with contextlib.suppress(process.Timeout):
+			process.wait_until(lambda: broker.ready()[0] == 200, "the broker is back", 1)
+
+	def publish():
+		for words in ("FCALL", "fanfare_publish", 1, f"fanfare:{next(number)}", "1"), ("SPUBLISH", "fanfare:a", "1"):
+			with contextlib.suppress(RedisError):
+				publish_as_backend(cluster, *words)
+
+	try:
+		rights.give(cluster.nodes, "fanfare", [*basic["fanfare"], *more["cluster"]])
+		with Broker(RIGHTS, cluster) as broker:
+			rights.expect_each_is_needed(cluster.nodes, "backend", more["backend"], publish, beside=basic["backend"])
+			rights.expect_each_is_needed(cluster.nodes, "fanfare", more["cluster"], lambda: stir(broker), beside=basic["fanfare"])
+	finally:
+		for node in cluster.nodes:
+			node.call("ACL", "DELUSER", *basic)
+
+
 def test_tls_nodes_and_users_who_may_do_what_readme_names_and_no_more(redis_ca):
 	more = readme.more_rights()
 	with RedisCluster(authority=redis_ca) as cluster:
-		for user, (_, _, _, *rights) in readme.users().items():
-			give_rights(cluster, user, *rights, *more["cluster" if user == "fanfare" else user])
+		for user, (_, _, _, *words) in readme.users().items():
+			give_rights(cluster, user, *words, *more["cluster" if user == "fanfare" else user])
 		with Broker(RIGHTS, cluster, workers=2) as broker, Client(broker.port) as client:
 			source, to, _ = cluster.masters()
 			channels = channels_everywhere(cluster, "tls")

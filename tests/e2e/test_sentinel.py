@@ -12,6 +12,7 @@ from lib.client import Client
 from lib.load import Follower, HistoryLoad, follow_to_the_end
 from lib.redis_sentinel import RedisSentinels
 from lib.redis_server import RedisError
+from lib.rights import expect_each_is_needed
 
 CONFIG = merge(merge(OPEN, HISTORY), {"client": {"ping_interval": "0s"}})
 WORKERS = 2
@@ -255,6 +256,12 @@ def test_the_example_of_readme_does_what_it_says(tmp_path):
 		with Broker(arguments=("--config", file), dev=True) as broker:
 			assert len(links(redis.master())) >= 2
 			process.wait_until(lambda: "fanfare_redis_sentinels 3" in broker.get("/metrics")[1], "all answer")
+
+			def reconnect():
+				for sentinel in redis.sentinels:
+					sentinel.call("CLIENT", "KILL", "USER", "reader")
+			words = [f">{password}", *rights.split()]
+			expect_each_is_needed(redis.sentinels, "reader", words[1:], reconnect, beside=words[:1])
 
 
 # --- the command line ---

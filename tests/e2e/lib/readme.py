@@ -20,8 +20,10 @@ def users():
 
 
 def more_rights():
-	"""What users need beyond that: {"presence": rights of the broker, "cluster": the same, "backend": its own in a cluster}."""
-	presence, cluster, *backend = re.findall(r"`('?\+[^`]*)`", section("Users of Redis").split("Presence, joins")[1])
+	"""What users need beyond that: {"history": rights of the backend, "scripts" and "functions": what the broker needs instead of
+	the other, "presence": rights of the broker, "cluster": the same, "backend": its own in a cluster}."""
+	text = section("Users of Redis").split("A backend that calls")[1]
+	history, scripts, functions, presence, cluster, *backend = map(shlex.split, re.findall(r"`('?\+[^`]*)`", text))
 	return {
-		"presence": shlex.split(presence), "cluster": shlex.split(cluster),
-		"backend": [right for rights in backend for right in shlex.split(rights)]}
+		"history": history, "scripts": scripts, "functions": functions, "presence": presence, "cluster": cluster,
+		"backend": [right for rights in backend for right in rights]}

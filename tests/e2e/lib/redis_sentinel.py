@@ -11,7 +11,7 @@ MASTER_NAME = "main"
 
 # What a client of sentinels must be allowed.
 MINIMAL_RIGHTS = (
-	"resetchannels &* -@all +auth +client|setname +ping +role +subscribe +sentinel|myid +sentinel|master "
+	"resetchannels &* -@all +client|setname +ping +role +subscribe +sentinel|myid +sentinel|master "
 	"+sentinel|get-master-addr-by-name +sentinel|sentinels")
 
 
