@@ -132,7 +132,7 @@ def test_of_two_policies_that_of_the_configuration_loaded_later_wins(redis):
 def test_the_same_policy_is_not_loaded_again_but_counts_as_that_of_the_last_who_has_it(redis):
 	with Broker(config("kept"), redis=redis, workers=2) as one, Broker(config("kept"), redis=redis) as last:
 		between = with_policy_of_another(library_text(redis), version(redis)[1])
-		assert one.log().count("loaded the function library") + last.log().count("loaded the function library") == 1
+		assert "loaded the function library" in one.log() and "loaded the function library" not in last.log()
 		redis.call("FUNCTION", "LOAD", "REPLACE", between)
 		process.wait_until(lambda: policy_is_of(redis, "kept"), "the last one says how it is", LOOK_S + 10)
 
@@ -214,6 +214,17 @@ def test_when_redis_is_out_of_memory_history_is_read_and_begun(redis, rules):
 				client.publish("kept:a", 2)
 			assert refused.value.code == 100
 			process.wait_until(lambda: redis.call("HGETALL", "{fanfare:}workers") != leases, "the lease of the worker is renewed")
+
+
+def test_a_redis_that_is_out_of_memory_and_takes_no_functions_has_scripts_until_it_does(redis):
+	with full(redis), Broker(config("kept"), redis=redis) as broker:
+		assert "scripts take their place: OOM" in broker.log()
+		with Client(broker.port) as client:
+			client.subscribe("kept:a")
+			redis.call("CONFIG", "SET", "maxmemory", 0)
+			process.wait_until(lambda: is_loaded(redis), "functions take the place of scripts", LOOK_S + 10)
+			assert publish(redis, "kept:a")[0] == 1
+			assert client.publication() == ("kept:a", 1)
 
 
 def with_presence(*names, **more):

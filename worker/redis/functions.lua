@@ -1,5 +1,5 @@
 -- The function library `fanfare`: what has to happen in Redis in one piece when a publication goes into the
--- history of a channel, or is read from there. The worker puts POLICY before it and loads it (redis_functions.c),
+-- history of a channel, or is read from there. The worker puts POLICY before it and loads it (redis_loader.c),
 -- as a library of functions, or as a script for EVALSHA whose first argument is the name of the function.
 --
 -- Each function has one key, the Redis channel, e.g. fanfare:news. What it keeps stands beside it:
