@@ -467,6 +467,7 @@ def test_a_broker_that_stops_gives_its_leases_back_and_its_members_vanish(redis,
 			wait_for_members(a, channel, {me(a)}, "they have vanished", timeout=10)
 			assert sorted(heard(a, channel, 10)) == sorted(("leave", b) for b in others)
 			assert a.quiet(1.5)
+			a.close()
 
 
 def test_a_stop_does_not_wait_for_a_redis_that_is_gone(redis, connect, channel):
@@ -582,6 +583,8 @@ def test_whom_redis_refuses_stays_subscribed_and_comes_in_later_and_it_is_told(r
 			assert client.publication() == (channel, 1)
 		assert heard(client, channel, 1) == [("join", me(client))]
 		wait_for_members(asker, channel, {me(client)}, "it has come in")
+		asker.close()
+		client.close()
 
 
 def test_a_worker_that_redis_gives_no_lease_does_not_say_that_nobody_is_there(redis, connect, channel):
@@ -591,6 +594,7 @@ def test_a_worker_that_redis_gives_no_lease_does_not_say_that_nobody_is_there(re
 			client.call("presence", {"channel": channel})
 		assert failed.value.code == 100
 		process.wait_until(lambda: "cannot renew the lease of this worker" in broker.log(), "it is told")
+		client.close()
 
 
 def test_a_question_that_redis_refuses_is_told(redis, connect, channel):
@@ -603,6 +607,7 @@ def test_a_question_that_redis_refuses_is_told(redis, connect, channel):
 			assert failed.value.code == 100
 		assert re.search(f"cannot read who is there in fanfare:{channel}: .*WRONGTYPE", broker.log())
 		assert metric(broker, "presence_reads_refused") == 2
+		client.close()
 
 
 def test_what_others_put_into_redis_is_left_out(broker, redis, connect, channel):
