@@ -1,5 +1,5 @@
-/* redis_resp.c: replies and failure are the same whole, byte by byte and in pieces; and a command made of the
- * input reads back as it was. */
+/* redis_resp.c: replies and failure are the same whole, where pushes take the fast path, byte by byte, where
+ * it is hiredis that reads all, and in pieces; and a command made of the input reads back as it was. */
 #include "fuzz.h"
 
 #include "redis_resp.h"
@@ -62,6 +62,22 @@ static void check_all_cuts(const uint8_t *data, size_t size)
 	buf_free(&pieces);
 }
 
+/* The input behind a push, in it, and before one. */
+static void check_pushes(const uint8_t *data, size_t size)
+{
+	struct bytes input = {(const char *)data, size};
+	struct bytes argv[] = {BYTES("message"), input, bytes_first(input, size / 2)};
+	struct buf stream;
+
+	buf_init(&stream, FUZZ_BUF_MAX);
+	resp_put_command(&stream, argv, 3);
+	buf_put_bytes(&stream, input);
+	resp_put_command(&stream, argv, 3);
+	CHECK(buf_ok(&stream));
+	check_all_cuts((const uint8_t *)stream.data, stream.len);
+	buf_free(&stream);
+}
+
 /* The input up to each blank is an argument. */
 static size_t arguments(const char *text, size_t size, struct bytes argv[ARGS_MAX])
 {
@@ -104,6 +120,7 @@ static void check_command(const uint8_t *data, size_t size)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	check_all_cuts(data, size);
+	check_pushes(data, size);
 	check_command(data, size);
 	return 0;
 }

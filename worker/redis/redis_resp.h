@@ -1,7 +1,7 @@
 /* RESP2, the protocol of Redis (https://redis.io/docs/reference/protocol-spec/): commands into a buffer,
  * replies out of bytes as they arrive. Reading is hiredis' redisReader with object functions of our own,
- * which build a reply in memory that is used again for the next one, so that a message costs no allocation.
- * Knows no sockets.
+ * which build a reply in memory that is used again for the next one, so that a message costs no allocation;
+ * a message that is there as a whole is not even copied. Knows no sockets.
  *
  * Redis is not trusted: a reply is refused when it nests deeper than 7 arrays, an array has more than
  * RESP_ARRAY_MAX elements, or a reply as a whole needs more than RESP_REPLY_MAX bytes. Memory for strings is
