@@ -95,6 +95,7 @@ static const struct {
 	{BYTES("{\"fanfare\":1,\"data\":1"), "{\"data\":\"{\\\"fanfare\\\":1,\\\"data\\\":1\"}"},
 	{BYTES("{\"fanfare\":1,offset:1,\"data\":1}"),
          "{\"data\":\"{\\\"fanfare\\\":1,offset:1,\\\"data\\\":1}\"}"},
+	{BYTES("{\"fanfare\":1,\"data\" 1}"), "{\"data\":\"{\\\"fanfare\\\":1,\\\"data\\\" 1}\"}"},
 	{BYTES("{\"fanfare\":2,\"data\":x}"), "envelope of another version"},
 	{BYTES("{\"fanfare\":2,\"data\":1}"), "envelope of another version"},
 	{BYTES("{\"fanfare\":1.0,\"data\":1}"), "envelope of another version"},

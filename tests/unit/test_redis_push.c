@@ -7,12 +7,12 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 #include <hiredis/hiredis.h>
 
 #include "buf.h"
+#include "guarded.h"
 #include "redis_resp.h"
 
 enum { ROUNDS = 300, TEXT_MAX = 1 << 20 };
@@ -282,7 +282,6 @@ static void long_strings_are_read(void **state)
 
 int main(void)
 {
-	const char *given = getenv("TEST_SEED");
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(random_streams_are_read_as_hiredis_reads_them),
 		cmocka_unit_test(hostile_lengths_are_read_as_hiredis_reads_them),
@@ -290,7 +289,6 @@ int main(void)
 		cmocka_unit_test(long_strings_are_read),
 	};
 
-	seed = given != NULL ? (unsigned)strtoul(given, NULL, 10) : (unsigned)getpid();
-	print_message("TEST_SEED=%u\n", seed);
+	seed = guarded_seed();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,13 +8,15 @@
 
 #define FIRST_KEY "fanfare"
 
-/* An envelope as it stands. `info` is the one of struct envelope, tags follow when all else was right. */
+/* What stands in front of an envelope's data; absent and null are the same. Nothing but their names is known
+ * of the members: it may be no envelope. */
 struct members {
 	struct json_value version;
-	uint64_t offset;
-	struct bytes epoch;
+	struct json_value offset;
+	struct json_value epoch;
 	struct json_value tags;
 	struct json_value info;
+	bool twice; /* one of them occurred again */
 };
 
 /* An envelope without data. */
@@ -27,15 +29,15 @@ struct news {
 
 /* A payload that is an envelope, taken apart. */
 struct parts {
-	struct json_value version;
-	struct bytes header; /* the members before data, from behind the brace */
+	struct members members;
+	struct bytes header; /* where the members stand, from behind the brace */
 	struct bytes data;   /* whatever it is */
 };
 
 static const struct json_field members_fields[] = {
 	{FIRST_KEY, offsetof(struct members, version), json_read_value},
-	{"offset", offsetof(struct members, offset), json_read_uint64},
-	{"epoch", offsetof(struct members, epoch), json_read_string},
+	{"offset", offsetof(struct members, offset), json_read_value},
+	{"epoch", offsetof(struct members, epoch), json_read_value},
 	{"tags", offsetof(struct members, tags), json_read_value},
 	{"info", offsetof(struct members, info), json_read_value},
 };
@@ -79,32 +81,26 @@ static bool take_brace(struct bytes *text)
 	return take_char(text, '{');
 }
 
-/* A name and the colon; the key is without its quotes. */
-static bool take_key(struct bytes *text, struct bytes *key)
-{
-	struct json_value name;
-
-	if (json_take(text, &name) != JSON_GOOD || name.type != JSON_VALUE_STRING)
-		return false;
-	*key = (struct bytes){name.text.ptr + 1, name.text.len - 2};
-	return take_char(text, ':');
-}
-
 /* The first key counts only when written exactly so, on both ways: what envelope_encode() lets pass bare is
  * never taken for an envelope. */
 static bool begins_envelope(struct bytes text)
 {
 	struct bytes key;
 
-	return take_brace(&text) && take_key(&text, &key) && bytes_eq(key, BYTES(FIRST_KEY));
+	if (!take_brace(&text))
+		return false;
+	/* Most that is bare is known by the first letter of its first name. */
+	if (text.len >= 2 && text.ptr[0] == '"' && text.ptr[1] != FIRST_KEY[0])
+		return false;
+	return json_take_name(&text, &key) && bytes_eq(key, BYTES(FIRST_KEY));
 }
 
 /* The next member before data; false when that is next, with the text at its value, or if this is not JSON.
  */
 static bool take_member(struct bytes *text, struct bytes *key, struct json_value *value)
 {
-	return take_key(text, key) && !json_key_is(*key, "data") && json_take(text, value) == JSON_GOOD &&
-	       take_char(text, ',');
+	return json_take_name(text, key) && !json_key_is(*key, "data") &&
+	       json_take(text, value) == JSON_GOOD && take_char(text, ',');
 }
 
 static bool take_data(struct bytes text, struct bytes *data)
@@ -117,21 +113,32 @@ static bool take_data(struct bytes text, struct bytes *data)
 	return true;
 }
 
-/* False when it is no envelope, or one without data. */
-static bool split(struct bytes payload, struct parts *out)
+/* Takes the members before data off the front. False when this is not JSON, or there is no data. */
+static bool take_members(struct bytes *text, struct members *out)
 {
 	struct json_value value;
-	struct bytes text = payload;
 	struct bytes key = BYTES_NONE;
+	uint32_t seen = 0;
 
-	if (!begins_envelope(payload) || !take_brace(&text))
+	*out = (struct members){0};
+	while (take_member(text, &key, &value)) {
+		if (!json_read_member(key, value, &members_struct, &seen, NULL, out))
+			out->twice = true;
+	}
+	return json_key_is(key, "data");
+}
+
+/* Takes a payload that begins like an envelope apart, and notes its members as it goes: to read over them a
+ * second time, for what is in them, made a message of 128 bytes with offset and epoch cost 5,420 instructions
+ * here in place of 3,530. False when it is none, or one without data. */
+static bool split(struct bytes payload, struct parts *out)
+{
+	struct bytes text = payload;
+
+	if (!take_brace(&text))
 		return false;
 	out->header = text;
-	if (!take_member(&text, &key, &out->version))
-		return false;
-	while (take_member(&text, &key, &value))
-		;
-	if (!json_key_is(key, "data"))
+	if (!take_members(&text, &out->members))
 		return false;
 	out->header.len = (size_t)(text.ptr - out->header.ptr);
 	return take_data(text, &out->data);
@@ -191,19 +198,12 @@ static const char *read_info(struct json_value info, struct buf *scratch, struct
 	return NULL;
 }
 
-static const char *read_members(struct bytes header, struct buf *scratch, struct members *out)
+/* Where the publication stands in the history. */
+static bool read_place(const struct members *m, struct buf *scratch, struct publication *out)
 {
-	struct json_value value;
-	struct bytes key;
-	uint32_t seen = 0;
-
-	if (!utf8_valid(header))
-		return "invalid UTF-8";
-	while (take_member(&header, &key, &value)) {
-		if (!json_read_member(key, value, &members_struct, &seen, scratch, out))
-			return "malformed envelope";
-	}
-	return NULL;
+	if (m->offset.text.ptr != NULL && !json_uint(m->offset, UINT64_MAX, &out->offset))
+		return false;
+	return m->epoch.text.ptr == NULL || json_read_string(m->epoch, scratch, &out->epoch);
 }
 
 /* Nothing in scratch may move any more, and neither resolving escapes nor dropping newlines makes a header
@@ -224,24 +224,28 @@ static bool is_our_version(struct json_value version)
 
 static const char *read_header(const struct parts *parts, struct buf *scratch, struct envelope *out)
 {
-	struct members m = {0};
-	const char *reason;
+	const struct members *m = &parts->members;
+	struct publication place = {0};
+	const char *reason = NULL;
 
-	if (!is_our_version(parts->version))
+	if (!is_our_version(m->version))
 		return "envelope of another version";
 	if (!reserve_scratch(scratch, parts->header))
 		return "too large";
-	reason = read_members(parts->header, scratch, &m);
-	if (reason == NULL && m.info.text.ptr != NULL) {
-		reason = read_info(m.info, scratch, &out->info);
+	if (!utf8_valid(parts->header))
+		return "invalid UTF-8";
+	if (m->twice || !read_place(m, scratch, &place))
+		return "malformed envelope";
+	if (m->info.text.ptr != NULL) {
+		reason = read_info(m->info, scratch, &out->info);
 		out->publication.info = reason == NULL ? &out->info : NULL;
 	}
-	if (reason == NULL && m.tags.text.ptr != NULL)
-		reason = read_tags(m.tags, scratch, out);
+	if (reason == NULL && m->tags.text.ptr != NULL)
+		reason = read_tags(m->tags, scratch, out);
 	if (reason != NULL)
 		return reason;
-	out->publication.offset = m.offset;
-	out->publication.epoch = m.epoch;
+	out->publication.offset = place.offset;
+	out->publication.epoch = place.epoch;
 	return NULL;
 }
 
@@ -326,9 +330,11 @@ static const char *decode(struct bytes payload, struct buf *scratch, struct enve
 	struct parts parts;
 	struct json_value value;
 
+	if (!begins_envelope(payload))
+		return decode_bare(payload, scratch, out);
 	if (split(payload, &parts))
 		return decode_envelope(&parts, scratch, out);
-	if (begins_envelope(payload) && json_parse(payload, &value))
+	if (json_parse(payload, &value))
 		return decode_news(value, scratch, out);
 	return decode_bare(payload, scratch, out);
 }

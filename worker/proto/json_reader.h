@@ -41,6 +41,9 @@ bool json_parse(struct bytes text, struct json_value *value) MUST_CHECK;
 /* Takes one value off the front of a text of which nothing is known, not even whether it is UTF-8, and the
  * white space before and behind it. Not JSON_GOOD: then *text and *value are as they were. */
 enum json_verdict json_take(struct bytes *text, struct json_value *value) MUST_CHECK;
+/* Takes a member's name and its colon in the same way, and the white space before each of them; the name is
+ * raw, without its quotes. False: they are not there, and nothing was taken. */
+bool json_take_name(struct bytes *text, struct bytes *name) MUST_CHECK;
 
 /* Walks the members of an object, or the elements of an array, that json_parse() or another walk has given:
  *     struct json_iter it = json_iter(value);
