@@ -46,6 +46,7 @@
 	COUNTER(publications_invalid, "Messages from Redis that were no publication and were dropped") \
 	COUNTER(publications_repeated, "Publications that came from Redis once more and were dropped") \
 	COUNTER(publications_filled, "Publications read from the history because they were missed")    \
+	COUNTER(publications_shed, "Publications dropped because more came than could be delivered")   \
 	COUNTER(positions_lost, "Losses of publications that the history could not make good")         \
 	COUNTER(publications_sent, "Publications published into Redis for clients")                    \
 	COUNTER(deliveries, "Publications handed to a connection")                                     \

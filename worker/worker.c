@@ -47,6 +47,7 @@ struct worker {
 	struct timer drain_over;
 	struct timer redis_wait; /* armed until the worker serves */
 	struct timer hub_tick;
+	struct task hub_turn;
 	struct timer farewell;
 	struct timer resigning;
 	uint64_t farewell_until_ms;
@@ -256,6 +257,21 @@ static void on_hub_tick(struct timer *t)
 	timer_start(w->loop, t, HUB_TICK_MS);
 }
 
+static void on_turn_began(void *ctx)
+{
+	struct worker *w = ctx;
+
+	loop_defer(w->loop, &w->hub_turn);
+}
+
+static void end_hub_turn(struct task *t)
+{
+	struct worker *w = container_of(t, struct worker, hub_turn);
+
+	if (hub_end_turn(w->hub))
+		loop_defer_next(w->loop, t);
+}
+
 static void build(struct worker *w)
 {
 	const struct worker_args *args = w->args;
@@ -266,6 +282,7 @@ static void build(struct worker *w)
 				 .subscribed = session_subscribed,
 				 .lost = session_lost,
 				 .describe = session_describe,
+				 .turn_began = on_turn_began,
 				 .ready = on_ready,
 				 .ctx = w,
 			 });
@@ -286,6 +303,7 @@ static void build(struct worker *w)
 		.on_drained = on_drained,
 		.ctx = w,
 	});
+	w->hub_turn.run = end_hub_turn;
 	w->spare_fd = dup(args->control_fd);
 	w->tls_keys.fire = on_tls_keys_due;
 	if (args->tls != NULL)
@@ -311,6 +329,7 @@ static void take_down(struct worker *w)
 	timer_stop(&w->drain_over);
 	timer_stop(&w->redis_wait);
 	timer_stop(&w->hub_tick);
+	task_cancel(&w->hub_turn);
 	timer_stop(&w->farewell);
 	timer_stop(&w->resigning);
 	stop_listening(w);

@@ -67,6 +67,11 @@ static void on_ready(void *ctx, bool ready, const char *reason)
 {
 }
 
+/* Each test is one turn. */
+static void on_turn_began(void *ctx)
+{
+}
+
 static void set_up(bool uni)
 {
 	static const struct http1_request request;
@@ -75,6 +80,7 @@ static void set_up(bool uni)
 		.subscribed = session_subscribed,
 		.lost = session_lost,
 		.describe = session_describe,
+		.turn_began = on_turn_began,
 		.ready = on_ready,
 	};
 

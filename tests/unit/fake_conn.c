@@ -146,6 +146,11 @@ void conn_count_command(struct conn *c)
 	c->counted++;
 }
 
+bool conn_is_tired(const struct conn *c)
+{
+	return c->share > 0 && c->counted >= c->share;
+}
+
 bool conn_held_back(const struct conn *c)
 {
 	return c->held_back;

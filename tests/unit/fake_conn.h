@@ -17,6 +17,7 @@ struct conn {
 	bool deaf; /* conn_stop_reading() */
 	bool held_back;
 	unsigned counted; /* conn_count_command() */
+	unsigned share;   /* of a turn, so counted; 0: any */
 	uint16_t code;    /* of the close */
 	const char *reason;
 	unsigned pings;     /* WebSocket pings sent */

@@ -9,6 +9,7 @@
 #include "loop.h"
 
 static struct list tasks = {&tasks, &tasks};
+static struct list next = {&next, &next};
 static struct list frees = {&frees, &frees};
 static struct list timers = {&timers, &timers};
 
@@ -16,6 +17,12 @@ void loop_defer(struct loop *l, struct task *t)
 {
 	if (!list_linked(&t->node))
 		list_append(&tasks, &t->node);
+}
+
+void loop_defer_next(struct loop *l, struct task *t)
+{
+	if (!list_linked(&t->node))
+		list_append(&next, &t->node);
 }
 
 void loop_defer_free(struct loop *l, struct task *t)
@@ -63,6 +70,7 @@ void fake_loop_turn(void)
 	run(&tasks);
 	run(&frees);
 	assert(list_empty(&tasks));
+	list_move_all(&tasks, &next);
 }
 
 static struct timer *nearest(void)

@@ -288,6 +288,29 @@ static void what_was_read_before_a_pause_is_delivered_after_it_and_nothing_meanw
 	assert_string_equal(heard(), "a|b|cd|");
 }
 
+/* All of it is there at once, and would be worked off in one turn; pings need not even be told to anybody. */
+static void who_sends_much_at_once_has_his_share_of_each_turn(void **state)
+{
+	enum { FRAMES = 3000, SHARE = 256 };
+	char input[FRAMES * 8];
+	size_t len = 0;
+	unsigned before = 0, turns = 0;
+
+	handshake();
+	for (int i = 0; i < FRAMES; i++)
+		len += masked_frame(input + len, i % 2 ? WS_PING : WS_TEXT, true, "x", 1);
+	assert_int_equal(send(t.peer, input, len, 0), len);
+	for (; t.messages < FRAMES / 2; turns++) {
+		turn();
+		assert_in_range(t.messages - before, 0, SHARE);
+		before = t.messages;
+	}
+	assert_true(turns <= FRAMES / SHARE + 2);
+	say(WS_TEXT, "y");
+	settle();
+	assert_int_equal(t.messages, FRAMES / 2 + 1);
+}
+
 static void the_peer_that_closes_is_answered_with_its_code_and_then_the_socket_ends(void **state)
 {
 	handshake();
@@ -769,6 +792,7 @@ int main(void)
 		TEST(frames_behind_the_request_are_not_lost_however_the_bytes_are_cut),
 		TEST(a_byte_at_a_time_is_the_same_as_all_at_once),
 		TEST(what_was_read_before_a_pause_is_delivered_after_it_and_nothing_meanwhile),
+		TEST(who_sends_much_at_once_has_his_share_of_each_turn),
 		TEST(the_peer_that_closes_is_answered_with_its_code_and_then_the_socket_ends),
 		TEST(our_close_waits_for_the_answer_and_delivers_nothing_more),
 		TEST(the_last_word_of_the_app_stands_before_the_close_frame),

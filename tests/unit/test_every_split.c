@@ -77,6 +77,11 @@ static void on_ready(void *ctx, bool ready, const char *reason)
 {
 }
 
+/* Each test is one turn. */
+static void on_turn_began(void *ctx)
+{
+}
+
 #define EVERYBODY                                                                 \
 	"allow_subscribe_for_client: true, allow_subscribe_for_anonymous: true, " \
 	"allow_publish_for_client: true, allow_publish_for_anonymous: true"
@@ -126,6 +131,7 @@ static void build(const char *profile)
 		.subscribed = session_subscribed,
 		.lost = session_lost,
 		.describe = session_describe,
+		.turn_began = on_turn_began,
 		.ready = on_ready,
 	};
 

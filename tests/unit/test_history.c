@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "backlog.h"
 #include "buf.h"
 #include "clock.h"
 #include "config.h"
@@ -110,6 +111,11 @@ static void on_lost(struct subscription *s)
 }
 
 static void on_ready(void *ctx, bool ready, const char *reason)
+{
+}
+
+/* Each test is one turn. */
+static void on_turn_began(void *ctx)
 {
 }
 
@@ -249,6 +255,7 @@ static int setup(void **state)
 		.deliver = on_deliver,
 		.subscribed = on_subscribed,
 		.lost = on_lost,
+		.turn_began = on_turn_began,
 		.ready = on_ready,
 		.ctx = &t,
 	};
@@ -1119,6 +1126,39 @@ static void nothing_is_lost_at_random(void **state)
 	}
 }
 
+/* So much comes in one turn that the rest waits, and what is beyond its ceiling is dropped; the last messages
+ * are, so that nothing that comes would tell. */
+static void what_more_comes_than_can_be_delivered_is_read_again(void **state)
+{
+	enum { SIZE = 1 << 20 };
+	struct client *c = &t.clients[0];
+	char *plain = mem_alloc(SIZE + 1);
+	uint64_t shed;
+
+	go_live(c);
+	publish_many(10);
+	arrive_all();
+	memset(plain, ' ', SIZE);
+	plain[0] = '1';
+	for (int i = 0; i < BACKLOG_CHANNEL / BACKLOG_MESSAGE; i++)
+		fake_redis_message("pre:news", "1");
+	for (int i = 0; i < BACKLOG_BYTES / SIZE; i++)
+		fake_redis_message("pre:news", plain);
+	mem_free(plain);
+	shed = metrics_sum(metrics_mine, 1, METRIC_publications_shed);
+	publish_many(2000);
+	arrive_all();
+	assert_true(metrics_sum(metrics_mine, 1, METRIC_publications_shed) > shed);
+	assert_true(c->position < t.top);
+	while (hub_end_turn(t.hub))
+		continue;
+	assert_int_equal(fake_redis_calls(), 1);
+	t.first = 1;
+	answer_all();
+	assert_int_equal(c->position, t.top);
+	assert_false(c->lost);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1126,6 +1166,7 @@ int main(void)
 		TEST(the_first_subscriber_learns_the_position),
 		TEST(what_comes_during_the_first_read_is_delivered_once),
 		TEST(a_repeated_publication_is_dropped),
+		TEST(what_more_comes_than_can_be_delivered_is_read_again),
 		TEST(a_gap_is_filled_before_what_follows),
 		TEST(a_quiet_channel_is_read_after_a_loss_of_the_link),
 		TEST(a_link_lost_during_a_read_is_followed_by_another_read),

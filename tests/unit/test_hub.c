@@ -72,10 +72,18 @@ static void on_ready(void *ctx, bool ready, const char *reason)
 	t.ready = ready;
 }
 
+/* Each test is one turn. */
+static void on_turn_began(void *ctx)
+{
+}
+
 static int setup(void **state)
 {
-	const struct hub_events events = {
-		.deliver = on_deliver, .subscribed = on_subscribed, .ready = on_ready, .ctx = &t};
+	const struct hub_events events = {.deliver = on_deliver,
+	                                  .subscribed = on_subscribed,
+	                                  .turn_began = on_turn_began,
+	                                  .ready = on_ready,
+	                                  .ctx = &t};
 
 	memset(&t, 0, sizeof(t));
 	t.config.redis.prefix = prefix;

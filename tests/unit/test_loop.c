@@ -68,10 +68,43 @@ static void what_has_come_goes_before_deadlines(void **state)
 	loop_free(&l);
 }
 
+static struct loop *rest_loop;
+static unsigned rest;
+
+static void on_rest(struct task *t)
+{
+	if (--rest > 0)
+		loop_defer_next(rest_loop, t);
+	else
+		loop_stop(rest_loop);
+}
+
+/* Nothing else happens, so a loop that slept would sleep for ever. */
+static void the_rest_of_a_turn_does_not_wait_for_anything(void **state)
+{
+	struct task task = {.run = on_rest};
+	int fds[2];
+	struct stream s;
+
+	rest_loop = loop_new();
+	rest = 3;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+	stream_init(&s, rest_loop, &events);
+	stream_attach(&s, fds[0]);
+	loop_defer_next(rest_loop, &task);
+	assert_int_equal(rest, 3);
+	loop_run(rest_loop);
+	assert_int_equal(rest, 0);
+	stream_close(&s, false);
+	close(fds[1]);
+	loop_free(&rest_loop);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_has_come_goes_before_deadlines),
+		cmocka_unit_test(the_rest_of_a_turn_does_not_wait_for_anything),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

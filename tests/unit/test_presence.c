@@ -47,6 +47,11 @@ static void on_ready(void *ctx, bool ready, const char *reason)
 {
 }
 
+/* Each test is one turn. */
+static void on_turn_began(void *ctx)
+{
+}
+
 static void on_describe(const struct subscription *s, struct member *m)
 {
 	snprintf(m->client, sizeof(m->client), "%036d", (int)(container_of(s, struct client, s) - t.clients));
@@ -120,6 +125,7 @@ static int setup(void **state)
 	const struct hub_events events = {
 		.deliver = on_deliver,
 		.subscribed = on_subscribed,
+		.turn_began = on_turn_began,
 		.ready = on_ready,
 		.describe = on_describe,
 	};

@@ -62,6 +62,11 @@ static void on_ready(void *ctx, bool ready, const char *reason)
 {
 }
 
+/* Each test is one turn. */
+static void on_turn_began(void *ctx)
+{
+}
+
 static void open_conn(struct conn *c, const struct session_params *params)
 {
 	static const struct http1_request request;
@@ -77,6 +82,7 @@ static int setup(void **state)
 		.subscribed = session_subscribed,
 		.lost = session_lost,
 		.describe = session_describe,
+		.turn_began = on_turn_began,
 		.ready = on_ready,
 	};
 
@@ -821,6 +827,60 @@ static void all_commands_of_a_message_but_the_first_are_counted_once(void **stat
 	assert_int_equal(t.conn.counted, 4);
 }
 
+static void check_answers(const char *heard, unsigned id, unsigned count)
+{
+	char start[32];
+
+	for (; count > 0; count--, id++) {
+		snprintf(start, sizeof(start), "{\"id\":%u,\"error\":", id);
+		heard = strstr(heard, start);
+		assert_non_null(heard);
+	}
+}
+
+/* A message of many commands is worked off in pieces, in order, and what others ask comes between them. */
+static void a_message_without_end_lets_others_have_their_turn(void **state)
+{
+	enum { COMMANDS = 10000, SHARE = 100, LINE = 32 };
+	struct conn other;
+	char *text = test_malloc(COMMANDS * LINE);
+	size_t len = 0;
+	unsigned turns = 0;
+
+	open_conn(&other, &(struct session_params){0});
+	connect_client();
+	for (unsigned id = 2; id < COMMANDS + 2; id++)
+		len += (size_t)snprintf(text + len, LINE, "{\"id\":%u,\"rpc\":{}}\n", id);
+	t.conn.share = SHARE;
+	t.conn.counted = 0;
+	fake_conn_say(&t.conn, text);
+	assert_int_equal(t.conn.counted, SHARE);
+	fake_conn_say(&other, "{\"id\":1,\"connect\":{}}");
+	assert_string_equal(fake_conn_heard(&other), CONNECTED);
+	for (; t.conn.paused; turns++) {
+		t.conn.counted = 0;
+		fake_loop_turn();
+		assert_true(t.conn.counted <= SHARE);
+	}
+	assert_in_range(turns, COMMANDS / SHARE - 1, COMMANDS / SHARE + 1);
+	check_answers(fake_conn_heard(&t.conn), 2, COMMANDS);
+	assert_true(t.conn.open);
+	fake_conn_free(&other);
+	test_free(text);
+}
+
+/* It goes in the middle of it. */
+static void whoever_leaves_takes_the_rest_of_his_message_along(void **state)
+{
+	connect_client();
+	t.conn.share = 1;
+	fake_conn_say(&t.conn, "{\"id\":2,\"rpc\":{}}\n{\"id\":3,\"rpc\":{}}\n{\"id\":4,\"rpc\":{}}");
+	assert_true(t.conn.paused);
+	conn_close(&t.conn, 0, "", "gone");
+	fake_loop_turn();
+	fake_loop_turn();
+}
+
 /* The whole process was stopped, over the moment at which the pong was due. */
 static void a_pong_is_not_missed_while_we_were_stopped(void **state)
 {
@@ -968,6 +1028,8 @@ int main(void)
 		TEST(a_pong_that_is_held_back_is_not_missed),
 		TEST(a_pong_that_waits_at_a_limit_is_not_missed),
 		TEST(all_commands_of_a_message_but_the_first_are_counted_once),
+		TEST(a_message_without_end_lets_others_have_their_turn),
+		TEST(whoever_leaves_takes_the_rest_of_his_message_along),
 		TEST(a_pong_is_not_missed_while_we_were_stopped),
 		TEST(native_pings_ask_for_nothing),
 		TEST(without_pings_there_is_no_timer),

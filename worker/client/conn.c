@@ -255,14 +255,18 @@ static void on_timer(struct timer *t)
 static void conn_turn(struct task *t)
 {
 	struct conn *c = container_of(t, struct conn, turn);
+	bool tired = conn_is_tired(c);
 
-	if (conn_may_read_again(c))
+	conn_rest(c);
+	if (!tired && conn_may_read_again(c))
 		conn_go_on_reading(c);
 	/* A full socket says when it takes more; asking it for each message costs a system call. */
 	if (!stream_wants_write(&c->stream))
 		conn_flush(c);
+	if (tired && c->phase != PHASE_DEAD)
+		loop_defer_next(c->set->params.loop, t);
 	/* Responses that were sent made room for the next. */
-	if (conn_may_read_again(c))
+	else if (conn_may_read_again(c))
 		conn_wake(c);
 }
 

@@ -69,6 +69,9 @@ void conn_read_behind(struct conn *c, uint32_t bytes);
  * about: at more, nothing is delivered until the client has waited; who would wait too long is disconnected
  * (3013). */
 void conn_count_command(struct conn *c);
+/* Whether it has had its share of this turn of the loop, in commands and frames. Then nothing more is
+ * delivered until the next; who works off what had been delivered is to go on in the next turn, too. */
+bool conn_is_tired(const struct conn *c);
 /* Whether it waits at such a limit: what it sent may be there, unread. */
 bool conn_held_back(const struct conn *c);
 /* Stops delivering messages, and reading, until turned on again; messages then come from the loop, not from

@@ -56,13 +56,15 @@ static void drop_spent(struct conn *c)
 		conn_drop_input(c);
 }
 
-/* Else reading stops, so that the peer's own queue fills up: during a pause, at a limit, and while a client
- * that only gets answers does not read them. */
+/* Else reading stops, so that the peer's own queue fills up: during a pause, at a limit, for the rest of a
+ * turn that was others' turn, too, and while a client that only gets answers does not read them. */
 bool conn_may_read(const struct conn *c)
 {
 	switch ((enum phase)c->phase) {
 	case PHASE_HTTP: return c->out.bytes < c->read_behind;
-	case PHASE_WEBSOCKET: return !c->paused && !c->deaf && !c->held_back && c->out.bytes < c->read_behind;
+	case PHASE_WEBSOCKET:
+		return !c->paused && !c->deaf && !c->held_back && !conn_is_tired(c) &&
+		       c->out.bytes < c->read_behind;
 	case PHASE_CLOSING: return true;
 	case PHASE_DEAD: return false;
 	}

@@ -68,6 +68,7 @@ struct conn {
 	struct peer peer; /* the client, as far as it is known */
 	struct rate bytes_in;
 	struct rate commands;
+	uint16_t worked; /* commands and frames of this turn */
 };
 
 struct conns {
@@ -121,6 +122,8 @@ bool conn_take_request(struct conn *c, const char *data, size_t len, size_t *use
 /* Counts what came, and holds the client back if that was too much (conn_limits.c). */
 void conn_count_bytes(struct conn *c, size_t len);
 void conn_count_frames(struct conn *c, uint32_t count);
+/* Its share of a turn begins anew. */
+void conn_rest(struct conn *c);
 /* Whether what comes is of use now. */
 bool conn_may_read(const struct conn *c);
 /* Takes frames, as long as they may be taken; returns the bytes consumed. */

@@ -1,12 +1,16 @@
-/* How fast a WebSocket may be sent to us. Who is too fast is not read for a while: what it sends fills its
- * own queue, and then its writes block, so that nothing is lost and a client that only came in a rush does
- * not notice. Frames count as commands do, whatever is in them: pings and empty ones cost us as much. */
+/* How fast a WebSocket may be sent to us, and how much of it is looked at in one turn. Who is too fast is not
+ * read for a while: what it sends fills its own queue, and then its writes block, so that nothing is lost and
+ * a client that only came in a rush does not notice. Frames count as commands do, whatever is in them: pings
+ * and empty ones cost us as much. */
 #include "clock.h"
 #include "codes.h"
 #include "conn_internal.h"
 #include "metrics.h"
 
 enum {
+	/* Commands and frames of a turn. A client that sends without end, all in one piece even, has the
+	 * others wait for so many; it costs itself a turn more for so many. */
+	WORK_MAX = 256,
 	NAP_MS = 100,        /* so that a flood wakes us no more often */
 	PATIENCE_MS = 10000, /* a client that gets no answers for longer than that takes us for dead */
 };
@@ -50,11 +54,30 @@ void conn_count_bytes(struct conn *c, size_t len)
 		metrics_inc(held_back_bytes);
 }
 
+/* It goes on by its task, whether it has something to send or not. */
+static void count_work(struct conn *c, uint32_t count)
+{
+	c->worked = (uint16_t)(c->worked + count < WORK_MAX ? c->worked + count : WORK_MAX);
+	if (conn_is_tired(c) && c->phase == PHASE_WEBSOCKET)
+		conn_wake(c);
+}
+
+bool conn_is_tired(const struct conn *c)
+{
+	return c->worked == WORK_MAX;
+}
+
+void conn_rest(struct conn *c)
+{
+	c->worked = 0;
+}
+
 void conn_count_frames(struct conn *c, uint32_t count)
 {
 	uint64_t per_s = (uint64_t)c->set->params.config->limits.commands_per_second;
 	bool before = c->held_back;
 
+	count_work(c, count);
 	if (count == 0 || !is_limited(c, per_s))
 		return;
 	rate_add(&c->commands, clock_ms(), count, per_s);

@@ -24,6 +24,7 @@ enum { OUT_MAX = 64 << 20, BUFFER_KEEP = 64 << 10 };
 struct held {
 	struct list node; /* in clients->resumable, when its turn has come */
 	struct session *session;
+	size_t done; /* of the data: it was held before */
 	size_t len;
 	bool first; /* nothing of the message was taken yet */
 	char data[];
@@ -185,20 +186,33 @@ void session_lost(struct subscription *subscription)
 
 /* --- in --- */
 
+static struct held *held_new(struct session *s, struct bytes data)
+{
+	struct held *held = mem_try_alloc(sizeof(*held) + data.len);
+
+	if (held == NULL)
+		return NULL;
+	list_init(&held->node);
+	held->session = s;
+	held->len = data.len;
+	if (data.len > 0)
+		memcpy(held->data, data.ptr, data.len);
+	return held;
+}
+
+/* What is the end of a message that had been held is not copied again: it may be long, and be held often. */
 static void hold(struct session *s, struct bytes rest, bool first)
 {
-	struct held *held = mem_try_alloc(sizeof(*held) + rest.len);
+	struct held *held = s->clients->resumed;
 
+	if (held == NULL)
+		held = held_new(s, rest);
 	if (held == NULL) {
 		session_disconnect(s, DISCONNECT_INTERNAL_ERROR, "no memory for what has to wait");
 		return;
 	}
-	list_init(&held->node);
-	held->session = s;
-	held->len = rest.len;
+	held->done = held->len - rest.len;
 	held->first = first;
-	if (rest.len > 0)
-		memcpy(held->data, rest.ptr, rest.len);
 	s->held = held;
 	conn_pause(s->conn, true);
 }
@@ -248,12 +262,27 @@ static bool take(struct session *s, struct bytes *rest, bool first, bool *end)
 	return true;
 }
 
+/* What is held goes on in the next turn. */
+static void hold_for_others(struct session *s, struct bytes rest)
+{
+	hold(s, rest, false);
+	if (s->phase >= SESSION_REFUSED)
+		return;
+	list_append(&s->clients->resumable, &s->held->node);
+	loop_defer_next(s->clients->loop, &s->clients->resume);
+}
+
 static void take_all(struct session *s, struct bytes rest, bool first)
 {
 	bool end = false;
 
 	while (!end && s->phase < SESSION_REFUSED) {
 		struct bytes here = rest;
+
+		if (!first && rest.len > 0 && conn_is_tired(s->conn)) {
+			hold_for_others(s, rest);
+			break;
+		}
 
 		if (!take(s, &rest, first, &end)) {
 			hold(s, here, first);
@@ -286,9 +315,14 @@ void session_go_on(struct session *s)
 static void resume_one(struct held *held)
 {
 	struct session *s = held->session;
+	struct clients *clients = s->clients;
 
 	s->held = NULL;
-	take_all(s, (struct bytes){held->data, held->len}, held->first);
+	clients->resumed = held;
+	take_all(s, (struct bytes){held->data + held->done, held->len - held->done}, held->first);
+	clients->resumed = NULL;
+	if (s->phase < SESSION_CLOSED && s->held == held)
+		return;
 	mem_free(held);
 	if (s->phase < SESSION_REFUSED && s->held == NULL)
 		conn_pause(s->conn, false);
@@ -297,9 +331,13 @@ static void resume_one(struct held *held)
 static void resume(struct task *t)
 {
 	struct clients *clients = container_of(t, struct clients, resume);
+	struct list now;
 	struct list *node;
 
-	while ((node = list_pop(&clients->resumable)) != NULL)
+	/* Those that are held again wait for the next turn. */
+	list_init(&now);
+	list_move_all(&now, &clients->resumable);
+	while ((node = list_pop(&now)) != NULL)
 		resume_one(container_of(node, struct held, node));
 }
 

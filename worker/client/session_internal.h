@@ -37,6 +37,7 @@ struct clients {
 	struct session *closed; /* to be freed by the task below */
 	struct task bury;
 	struct list resumable; /* held messages whose turn has come */
+	struct held *resumed;  /* the one that is worked off in this moment */
 	struct task resume;
 };
 

@@ -4,6 +4,7 @@
 
 #include <stdint.h>
 
+#include "backlog.h"
 #include "bytes.h"
 #include "hub.h"
 #include "list.h"
@@ -25,8 +26,9 @@ struct channel {
 	uint32_t count; /* of slots in use, gaps included */
 	uint32_t cap;
 	uint32_t gaps;
-	uint32_t waiting;   /* subscribers that wait for the confirmation */
-	uint32_t walks;     /* in progress */
+	uint32_t waiting; /* subscribers that wait for the confirmation */
+	uint32_t walks;   /* in progress */
+	struct backlog_share share;
 	struct list unsure; /* in the hub's list of channels with waiting subscribers */
 	uint32_t prefix_len;
 	uint32_t redis_len;

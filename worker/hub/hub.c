@@ -22,6 +22,7 @@ static void drop_if_empty(struct channel *ch)
 	redis_sub_close(&ch->sub);
 	history_free(&ch->history);
 	presence_close(&ch->presence);
+	backlog_forget(&h->backlog, ch);
 	channel_free(&ch);
 	metrics_set(channels, h->channels.count);
 }
@@ -51,13 +52,11 @@ static void take_news(struct channel *ch, const struct envelope *e)
 		history_removed(ch->history);
 }
 
-static void on_message(void *owner, struct bytes payload)
+static void take_message(struct channel *ch, struct bytes payload)
 {
-	struct channel *ch = owner;
 	struct hub *h = ch->hub;
 	struct envelope envelope;
 
-	metrics_inc(publications_received);
 	fanout_decode(&h->fanout, ch, payload, &envelope);
 	channel_walk_begin(ch);
 	if (envelope.news != NEWS_NONE)
@@ -68,6 +67,38 @@ static void on_message(void *owner, struct bytes payload)
 		fanout_publication(&h->fanout, ch, &envelope.publication, h->events.deliver);
 	hub_let_go(ch);
 }
+
+static void on_message(void *owner, struct bytes payload)
+{
+	struct channel *ch = owner;
+	struct hub *h = ch->hub;
+
+	metrics_inc(publications_received);
+	if (!h->turn_begun)
+		h->events.turn_began(h->events.ctx);
+	h->turn_begun = true;
+	if (backlog_admit(&h->backlog, ch))
+		take_message(ch, payload);
+	else
+		backlog_put(&h->backlog, ch, payload);
+}
+
+bool hub_end_turn(struct hub *h)
+{
+	h->turn_begun = backlog_end_turn(&h->backlog);
+	return h->turn_begun;
+}
+
+/* What was dropped may have been the last for long, or the news that the history was removed. */
+static void on_dropped(struct channel *ch)
+{
+	if (ch->history == NULL)
+		return;
+	history_removed(ch->history);
+	history_doubt(ch->history);
+}
+
+static const struct backlog_events backlog_events = {.take = take_message, .dropped = on_dropped};
 
 void channel_settled(struct channel *ch, struct subscription *s)
 {
@@ -150,6 +181,7 @@ struct hub *hub_new(struct loop *loop, const struct config *config, const struct
 	map_init(&h->channels);
 	list_init(&h->unsure);
 	fanout_init(&h->fanout, config, deflater);
+	backlog_init(&h->backlog, &backlog_events);
 	history_queries_init(&h->queries);
 	replays_init(&h->replays);
 	recent_pool_init(&h->recent, config->history.cache_size);

@@ -80,6 +80,8 @@ struct hub_events {
 	void (*lost)(struct subscription *s);
 	/* Who is it? */
 	void (*describe)(const struct subscription *s, struct member *member);
+	/* Publications came: hub_end_turn() is due at the end of this turn of the loop. */
+	void (*turn_began)(void *ctx);
 	/* hub_ready() changed. */
 	void (*ready)(void *ctx, bool ready, const char *reason);
 	void *ctx;
@@ -123,6 +125,9 @@ bool hub_is_busy(const struct hub *h);
  * was not told that they left vanish with its lease. done is called once, not from within, when Redis knows,
  * or does not answer; false: it need not know. Nothing that was not told before is told behind it. */
 bool hub_resign(struct hub *h, void (*done)(void *ctx), void *ctx) MUST_CHECK;
+/* To be called at the end of a turn in which hub_events.turn_began was called. True: publications still wait,
+ * and it is to be called at the end of the next turn, too, for which the loop does not sleep. */
+bool hub_end_turn(struct hub *h) MUST_CHECK;
 /* To be called several times a second: what failed is tried again. */
 void hub_tick(struct hub *h);
 /* Also while it is not confirmed yet; no callback follows. Not subscribed: nothing. */

@@ -1,6 +1,7 @@
 /* The inside of a hub, for the files of this folder that make it up. */
 #pragma once
 
+#include "backlog.h"
 #include "fanout.h"
 #include "history_query.h"
 #include "history_reads.h"
@@ -22,6 +23,8 @@ struct hub {
 	struct list unsure;  /* channels with waiting subscribers */
 	uint64_t channels_opened;
 	struct fanout fanout;
+	struct backlog backlog;
+	bool turn_begun; /* hub_end_turn() is due */
 	struct recent_pool recent;
 	struct replays replays;
 	struct history_reads reads;

@@ -12,8 +12,10 @@ struct loop {
 	struct ev_prepare before_sleep;
 	struct ev_check after_sleep;
 	struct ev_timer wheel_timer;
+	struct ev_idle no_sleep; /* while it is on, the loop polls; a timer of 0 s sleeps for a millisecond */
 	struct wheel wheel;
 	struct list tasks;
+	struct list next; /* tasks of the next turn */
 	struct list frees;
 	char *scratch;
 };
@@ -51,12 +53,18 @@ static void on_before_sleep(struct ev_loop *ev, struct ev_prepare *w, int events
 	run_tasks(&l->tasks);
 	run_tasks(&l->frees);
 	assert(list_empty(&l->tasks));
+	if (!list_empty(&l->next))
+		ev_idle_start(l->ev, &l->no_sleep);
+	list_move_all(&l->tasks, &l->next);
 	arm_wheel(l);
 }
 
 static void on_after_sleep(struct ev_loop *ev, struct ev_check *w, int events)
 {
+	struct loop *l = container_of(w, struct loop, after_sleep);
+
 	clock_refresh();
+	ev_idle_stop(ev, &l->no_sleep);
 }
 
 static void on_wheel_timer(struct ev_loop *ev, struct ev_timer *w, int events)
@@ -64,6 +72,11 @@ static void on_wheel_timer(struct ev_loop *ev, struct ev_timer *w, int events)
 	struct loop *l = container_of(w, struct loop, wheel_timer);
 
 	wheel_advance(&l->wheel, clock_ms());
+}
+
+/* It was all that is asked of it that the loop did not sleep. */
+static void on_no_sleep(struct ev_loop *ev, struct ev_idle *w, int events)
+{
 }
 
 struct loop *loop_new(void)
@@ -78,6 +91,7 @@ struct loop *loop_new(void)
 	clock_refresh();
 	wheel_init(&l->wheel, clock_ms());
 	list_init(&l->tasks);
+	list_init(&l->next);
 	list_init(&l->frees);
 	l->scratch = mem_alloc(LOOP_SCRATCH);
 	ev_prepare_init(&l->before_sleep, on_before_sleep);
@@ -85,6 +99,7 @@ struct loop *loop_new(void)
 	ev_check_init(&l->after_sleep, on_after_sleep);
 	ev_set_priority(&l->after_sleep, EV_MAXPRI);
 	ev_check_start(l->ev, &l->after_sleep);
+	ev_idle_init(&l->no_sleep, on_no_sleep);
 	ev_timer_init(&l->wheel_timer, on_wheel_timer, 0.0, 0.0);
 	ev_set_priority(&l->wheel_timer, EV_MINPRI);
 	return l;
@@ -94,10 +109,12 @@ void loop_free(struct loop **l)
 {
 	if (*l == NULL)
 		return;
+	list_move_all(&(*l)->tasks, &(*l)->next);
 	run_tasks(&(*l)->tasks);
 	run_tasks(&(*l)->frees);
 	ev_prepare_stop((*l)->ev, &(*l)->before_sleep);
 	ev_check_stop((*l)->ev, &(*l)->after_sleep);
+	ev_idle_stop((*l)->ev, &(*l)->no_sleep);
 	ev_timer_stop((*l)->ev, &(*l)->wheel_timer);
 	ev_loop_destroy((*l)->ev);
 	mem_free((*l)->scratch);
@@ -129,6 +146,12 @@ void loop_defer(struct loop *l, struct task *t)
 {
 	if (!list_linked(&t->node))
 		list_append(&l->tasks, &t->node);
+}
+
+void loop_defer_next(struct loop *l, struct task *t)
+{
+	if (!list_linked(&t->node))
+		list_append(&l->next, &t->node);
 }
 
 void loop_defer_free(struct loop *l, struct task *t)

@@ -32,7 +32,10 @@ struct task {
 /* Runs t->run before the loop sleeps, after all handlers of this turn. Queueing it again meanwhile does
  * nothing. A task that is queued while tasks run is run in the same pass. */
 void loop_defer(struct loop *l, struct task *t);
-/* The same, but after all deferred tasks: for freeing what others may still point to in this turn. */
+/* The same at the end of the next turn, before which the loop does not sleep: for the rest of what would take
+ * too much of this one. */
+void loop_defer_next(struct loop *l, struct task *t);
+/* As loop_defer(), but after all deferred tasks: for freeing what others may still point to in this turn. */
 void loop_defer_free(struct loop *l, struct task *t);
 void task_cancel(struct task *t);
 

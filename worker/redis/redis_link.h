@@ -35,7 +35,9 @@ struct redis_link_events {
 
 enum {
 	REDIS_LINK_READ = 16 << 10, /* bytes a read */
-	REDIS_LINK_READS = 4, /* reads a turn: the rest waits for the next one, others have their turn */
+	/* Reads a turn: the rest waits for the next one, others have their turn. Enough to look past a
+	 * channel of which more comes than can be delivered (hub/backlog.h) for what else there is. */
+	REDIS_LINK_READS = 16,
 };
 
 struct redis_link {

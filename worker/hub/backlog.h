@@ -1,0 +1,70 @@
+/* How a turn of the worker is shared among the channels. A publication is delivered as it comes, as long as
+ * its channel, and the turn as a whole, have not had their share; what comes beyond waits here, channel by
+ * channel, and is delivered in the next turns, each channel of them in rotation. So a channel that sends more
+ * than can be delivered has its own publications wait, not those of others, and not the commands of clients
+ * either.
+ *
+ * Work is counted, not timed, in units of one delivery. A turn that is full takes some 30 ms: 13 ms for the
+ * deliveries and the rest for a send to each of some thousand sockets. Smaller shares would make it shorter,
+ * but fewer publications would go together in one send, which is what a burst lives on: 50 messages to 1,000
+ * subscribers still fit into one turn.
+ *
+ * What waits has a ceiling, as Redis has one for a subscriber that does not read (32 MB for one channel here
+ * as there). What is beyond is dropped, counted and logged: where there is history, it is a gap, which is
+ * filled or told as any other. Knows nothing of what a publication is. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "bytes.h"
+#include "compiler.h"
+#include "list.h"
+
+struct channel;
+
+enum {
+	BACKLOG_MESSAGE = 8, /* the work of decoding and encoding, in deliveries */
+	BACKLOG_TURN = 128 << 10,
+	BACKLOG_CHANNEL = 64 << 10,       /* of a turn */
+	BACKLOG_VISIT = 8 << 10,          /* of a channel, when it is its turn among those that wait */
+	BACKLOG_LEAST = BACKLOG_TURN / 4, /* for what waits, even if what came in this turn took it all */
+	BACKLOG_BYTES = 64 << 20,         /* in all; of one channel no more than is left for all others */
+};
+
+struct backlog_events {
+	/* Delivers what had to wait. May drop the channel. */
+	void (*take)(struct channel *ch, struct bytes payload);
+	/* All that waited is delivered, but something in between was dropped. */
+	void (*dropped)(struct channel *ch);
+};
+
+/* Of all channels. */
+struct backlog {
+	const struct backlog_events *events;
+	struct list channels; /* struct backlog_queue, the next one to be visited first */
+	size_t bytes;
+	uint32_t turn;  /* its number; never 0 */
+	uint32_t spent; /* in this turn */
+};
+
+/* Of one channel, while something waits. */
+struct backlog_queue;
+
+/* The share of a channel. Zeroed at birth. */
+struct backlog_share {
+	struct backlog_queue *queue; /* NULL: nothing waits */
+	uint32_t turn;               /* in which it last had something delivered */
+	uint32_t spent;              /* in that turn */
+};
+
+void backlog_init(struct backlog *b, const struct backlog_events *events);
+/* Whether a publication may be delivered now; counts it if so. */
+bool backlog_admit(struct backlog *b, struct channel *ch) MUST_CHECK;
+/* It was not admitted: a copy waits, if there is room. */
+void backlog_put(struct backlog *b, struct channel *ch, struct bytes payload);
+/* The end of a turn: delivers what waits, as far as this turn goes. True: something still waits. */
+bool backlog_end_turn(struct backlog *b) MUST_CHECK;
+/* Drops what waits for the channel. */
+void backlog_forget(struct backlog *b, struct channel *ch);
