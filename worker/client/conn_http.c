@@ -133,10 +133,12 @@ static void find_client(struct conn *c, const struct http1_request *req)
 bool conn_admit(struct conn *c, const struct http1_request *req)
 {
 	enum refusal why;
+	bool counted;
 
 	if (c->counted || !c->by_proxy)
 		return true;
-	why = gate_admit(c->set->gate, &c->peer, &c->counted);
+	why = gate_admit(c->set->gate, &c->peer, &counted);
+	c->counted = counted;
 	if (why == REFUSED_NOT)
 		return true;
 	gate_refused(c->set->gate, why, conn_name(c));

@@ -45,19 +45,20 @@ struct conn {
 	uint8_t phase;        /* enum phase */
 	uint8_t deflate_bits; /* 0: compression was not agreed on */
 	uint8_t deflate_level;
-	bool paused;
-	bool deaf;           /* conn_stop_reading() */
-	bool announced;      /* the app was told that the close frame comes next */
-	bool head_begun;     /* part of a request head has come */
-	bool dropping;       /* what comes cannot, or need not, be understood any more */
-	bool peer_done;      /* in PHASE_CLOSING: the peer has closed, too; the end of the queue is the end */
-	bool shutdown_after; /* in PHASE_CLOSING: we end the stream, when the queue is empty */
-	bool kept_alive;     /* in PHASE_HTTP: waits for a request that need not come */
-	bool counted;        /* for its address: gate_leave() is due */
-	bool by_proxy;       /* the socket's peer is one whose X-Forwarded-For is believed */
-	bool deflate;        /* came in by a door where messages may be compressed */
-	bool limited;        /* the limits of commands and bytes hold */
-	bool held_back;      /* at one of them: nothing is read until the timer fires */
+	uint16_t worked; /* commands and frames of this turn */
+	bool paused : 1;
+	bool deaf : 1;       /* conn_stop_reading() */
+	bool announced : 1;  /* the app was told that the close frame comes next */
+	bool head_begun : 1; /* part of a request head has come */
+	bool dropping : 1;   /* what comes cannot, or need not, be understood any more */
+	bool peer_done : 1;  /* in PHASE_CLOSING: the peer has closed, too; the end of the queue is the end */
+	bool shutdown_after : 1; /* in PHASE_CLOSING: we end the stream, when the queue is empty */
+	bool kept_alive : 1;     /* in PHASE_HTTP: waits for a request that need not come */
+	bool counted : 1;        /* for its address: gate_leave() is due */
+	bool by_proxy : 1;       /* the socket's peer is one whose X-Forwarded-For is believed */
+	bool deflate : 1;        /* came in by a door where messages may be compressed */
+	bool limited : 1;        /* the limits of commands and bytes hold */
+	bool held_back : 1;      /* at one of them: nothing is read until the timer fires */
 	struct stream stream;
 	struct list node; /* in set->all */
 	struct timer timer;
@@ -68,7 +69,6 @@ struct conn {
 	struct peer peer; /* the client, as far as it is known */
 	struct rate bytes_in;
 	struct rate commands;
-	uint16_t worked; /* commands and frames of this turn */
 };
 
 struct conns {

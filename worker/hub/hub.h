@@ -54,12 +54,12 @@ struct subscription {
 	uint32_t index;          /* in the channel's dense array of subscribers */
 	uint8_t form;            /* enum wire_form, set by the owner before hub_subscribe() */
 	uint8_t deflate_bits;    /* likewise: the window of compressed frames; 0: frames are not compressed */
-	bool waiting;            /* for hub_events.subscribed; the hub's */
-	bool live;               /* publications are delivered; the hub's */
-	bool positioned;         /* as it wanted, while it is subscribed; the hub's */
-	bool hears_joins;        /* likewise */
-	bool is_member;          /* of the channel's presence; the hub's */
 	uint8_t flags;           /* the owner's; the hub does not look at them */
+	bool waiting : 1;        /* for hub_events.subscribed; the hub's */
+	bool live : 1;           /* publications are delivered; the hub's */
+	bool positioned : 1;     /* as it wanted, while it is subscribed; the hub's */
+	bool hears_joins : 1;    /* likewise */
+	bool is_member : 1;      /* of the channel's presence; the hub's */
 };
 
 /* A subscriber as the presence of the channel has it. */
