@@ -7,7 +7,12 @@
 #include "mem.h"
 #include "random.h"
 
-enum { MAP_FIRST = 16 };
+enum {
+	MAP_FIRST = 16,
+	/* Old slots a change: a table that halves has a sixteenth of its slots in changes until it halves
+	   again. */
+	MAP_MOVES = 32,
+};
 
 static uint64_t secret[2];
 
@@ -71,6 +76,7 @@ void map_init(struct map *m)
 void map_free(struct map *m)
 {
 	mem_free(m->slots);
+	mem_free(m->old);
 	map_init(m);
 }
 
@@ -87,37 +93,79 @@ static struct map_slot *map_find(const struct map *m, uint64_t hash, struct byte
 	}
 }
 
+/* The value of what was moved, or removed, in the old table: others were pushed past it. */
+static char gone;
+
+/* Its key may be freed, and is not compared any more. */
+static void leave_gone(struct map_slot *slot)
+{
+	*slot = (struct map_slot){.key.len = SIZE_MAX, .value = &gone};
+}
+
+static bool is_there(const struct map_slot *slot)
+{
+	return slot->value != NULL && slot->value != &gone;
+}
+
+/* NULL when it is in neither table. */
+static struct map_slot *map_find_either(const struct map *m, uint64_t hash, struct bytes key)
+{
+	const struct map old = {.slots = m->old, .cap = m->old_cap};
+	struct map_slot *slot;
+
+	if (m->count == 0)
+		return NULL;
+	slot = map_find(m, hash, key);
+	if (slot->value == NULL && m->old != NULL)
+		slot = map_find(&old, hash, key);
+	return is_there(slot) ? slot : NULL;
+}
+
+static void map_move(struct map *m, size_t slots)
+{
+	for (; m->old != NULL && slots > 0; slots--) {
+		struct map_slot *slot = &m->old[m->moved++];
+
+		if (is_there(slot)) {
+			*map_find(m, slot->hash, slot->key) = *slot;
+			leave_gone(slot);
+		}
+		if (m->moved == m->old_cap) {
+			mem_free(m->old);
+			m->old = NULL;
+			m->old_cap = 0;
+		}
+	}
+}
+
 static void map_resize(struct map *m, size_t cap)
 {
-	struct map old = *m;
-
+	map_move(m, SIZE_MAX);
+	if (m->cap > 0) {
+		m->old = m->slots;
+		m->old_cap = m->cap;
+		m->moved = 0;
+	}
 	m->slots = mem_alloc(cap * sizeof(*m->slots));
 	m->cap = cap;
-	for (size_t i = 0; i < old.cap; i++) {
-		if (old.slots[i].value != NULL)
-			*map_find(m, old.slots[i].hash, old.slots[i].key) = old.slots[i];
-	}
-	mem_free(old.slots);
 }
 
 void *map_get(const struct map *m, struct bytes key)
 {
-	if (m->count == 0)
-		return NULL;
-	return map_find(m, map_hash(key), key)->value;
+	const struct map_slot *slot = map_find_either(m, map_hash(key), key);
+
+	return slot != NULL ? slot->value : NULL;
 }
 
 void map_add(struct map *m, struct bytes key, void *value)
 {
 	uint64_t hash = map_hash(key);
-	struct map_slot *slot;
 
-	assert(value != NULL);
+	assert(value != NULL && map_find_either(m, hash, key) == NULL);
+	map_move(m, MAP_MOVES);
 	if (m->cap == 0 || (m->count + 1) * 4 > m->cap * 3)
 		map_resize(m, m->cap ? m->cap * 2 : MAP_FIRST);
-	slot = map_find(m, hash, key);
-	assert(slot->value == NULL);
-	*slot = (struct map_slot){hash, key, value};
+	*map_find(m, hash, key) = (struct map_slot){hash, key, value};
 	m->count++;
 }
 
@@ -139,17 +187,18 @@ static void map_close_gap(struct map *m, size_t i)
 
 void *map_remove(struct map *m, struct bytes key)
 {
-	struct map_slot *slot;
+	struct map_slot *slot = map_find_either(m, map_hash(key), key);
 	void *value;
 
-	if (m->count == 0)
+	if (slot == NULL)
 		return NULL;
-	slot = map_find(m, map_hash(key), key);
 	value = slot->value;
-	if (value == NULL)
-		return NULL;
-	map_close_gap(m, (size_t)(slot - m->slots));
+	if (slot >= m->slots && slot < m->slots + m->cap)
+		map_close_gap(m, (size_t)(slot - m->slots));
+	else
+		leave_gone(slot);
 	m->count--;
+	map_move(m, MAP_MOVES);
 	if (m->count == 0)
 		map_free(m);
 	else if (m->cap > MAP_FIRST && m->count * 8 < m->cap)
@@ -159,10 +208,12 @@ void *map_remove(struct map *m, struct bytes key)
 
 void *map_next(const struct map *m, size_t *cursor)
 {
-	while (*cursor < m->cap) {
-		void *value = m->slots[(*cursor)++].value;
-		if (value != NULL)
-			return value;
+	while (*cursor < m->cap + m->old_cap) {
+		size_t at = (*cursor)++;
+		const struct map_slot *slot = at < m->cap ? &m->slots[at] : &m->old[at - m->cap];
+
+		if (is_there(slot))
+			return slot->value;
 	}
 	return NULL;
 }

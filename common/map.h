@@ -13,10 +13,15 @@ struct map_slot {
 	void *value;
 };
 
+/* A table that grows is moved into the next one some slots a change, so that a million entries stop nobody
+ * for the tenth of a second that it takes to move them all. */
 struct map {
 	struct map_slot *slots;
 	size_t cap;
-	size_t count;
+	size_t count;         /* in both tables */
+	struct map_slot *old; /* what is not moved yet; NULL: nothing */
+	size_t old_cap;
+	size_t moved; /* slots of the old table */
 };
 
 void map_init(struct map *m);

@@ -26,6 +26,15 @@ static struct bytes key_of(const struct item *item)
 	return (struct bytes){item->key, item->len};
 }
 
+static size_t count_by_walking(const struct map *m)
+{
+	size_t count = 0, cursor = 0;
+
+	while (map_next(m, &cursor) != NULL)
+		count++;
+	return count;
+}
+
 static void agrees_with_an_array_over_random_operations(void **state)
 {
 	static struct item items[KEYS];
@@ -53,10 +62,44 @@ static void agrees_with_an_array_over_random_operations(void **state)
 			item->present = 0;
 		}
 		assert_int_equal(m.count, present);
+		if (step % 97 == 0)
+			assert_int_equal(count_by_walking(&m), present);
 	}
 	for (int i = 0; i < KEYS; i++)
 		assert_ptr_equal(map_get(&m, key_of(&items[i])), items[i].present ? &items[i] : NULL);
 	map_free(&m);
+}
+
+/* A change moves some slots, not all: what is not moved yet is found all the same, may go, and may come back.
+ */
+static void a_table_that_grows_is_moved_bit_by_bit(void **state)
+{
+	enum { MANY = 10000 };
+	struct item *items = test_calloc(MANY, sizeof(*items));
+	unsigned changes_on_the_way = 0;
+	struct map m;
+
+	map_init(&m);
+	for (int i = 0; i < MANY; i++) {
+		items[i].len = (size_t)snprintf(items[i].key, sizeof(items[i].key), "%d", i);
+		map_add(&m, key_of(&items[i]), &items[i]);
+		if (m.old == NULL)
+			continue;
+		changes_on_the_way++;
+		assert_ptr_equal(map_get(&m, key_of(&items[i / 2])), &items[i / 2]);
+		assert_ptr_equal(map_remove(&m, key_of(&items[i / 3])), &items[i / 3]);
+		assert_null(map_get(&m, key_of(&items[i / 3])));
+		map_add(&m, key_of(&items[i / 3]), &items[i / 3]);
+	}
+	assert_true(changes_on_the_way > 100);
+	assert_int_equal(count_by_walking(&m), MANY);
+	for (int i = 0; i < MANY; i++) {
+		assert_ptr_equal(map_remove(&m, key_of(&items[i])), &items[i]);
+		items[i].key[0] = 'x';
+	}
+	assert_int_equal(m.count, 0);
+	map_free(&m);
+	test_free(items);
 }
 
 static void a_walk_meets_each_value_once(void **state)
@@ -142,6 +185,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(agrees_with_an_array_over_random_operations),
+		cmocka_unit_test(a_table_that_grows_is_moved_bit_by_bit),
 		cmocka_unit_test(a_walk_meets_each_value_once),
 		cmocka_unit_test(the_hash_depends_on_every_byte_and_on_the_length),
 		cmocka_unit_test(every_process_hashes_under_a_secret_of_its_own),
