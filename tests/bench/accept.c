@@ -27,7 +27,7 @@ void load_accept(const struct options *o)
 	struct cpu before, spent;
 	uint64_t own_ns, wall_ns;
 
-	plan_begin(&plan, (unsigned)o->channels, false);
+	plan_begin(&plan, (unsigned)o->first, (unsigned)o->channels, false);
 	open_others(o, &plan, &others);
 	before = meter_cpu(o->pids);
 	own_ns = meter_own_ns();

@@ -21,12 +21,16 @@ class Bench:
 		"""So many, or fewer when it shall be quick."""
 		return max(10, count // 4) if self.quick else count
 
-	def load(self, kind, server, **options):
-		"""Runs the generator against a server; returns what it says."""
+	def command(self, kind, server, options):
+		"""That runs the generator against a server."""
 		words = {
 			"dialect": server.dialect, "server": server.port, "feed": server.feed, "cpu": LOAD_CPU,
 			"pids": ",".join(map(str, server.pids)), "apart": ",".join(map(str, server.apart))} | options
-		command = [os.path.join(BUILD, "tests/bench/bench_load"), kind, *(f"{name}={value}" for name, value in words.items())]
+		return [os.path.join(BUILD, "tests/bench/bench_load"), kind, *(f"{name}={value}" for name, value in words.items())]
+
+	def load(self, kind, server, **options):
+		"""Runs the generator; returns what it says."""
+		command = self.command(kind, server, options)
 		said = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=600, check=False)
 		if said.returncode:
 			raise SystemExit(f"{' '.join(command)}: ended with {said.returncode}")

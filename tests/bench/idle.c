@@ -27,7 +27,7 @@ void load_idle(const struct options *o)
 	struct cpu before, opened, idle;
 	uint64_t started, memory;
 
-	plan_begin(&plan, (unsigned)o->channels, o->zipf);
+	plan_begin(&plan, (unsigned)o->first, (unsigned)o->channels, o->zipf);
 	crowd.plan = &plan;
 	open_first(o, &plan);
 	memory = meter_memory(o->pids);

@@ -21,6 +21,7 @@ static const struct {
 	{"publish", load_publish},
 	{"idle", load_idle},
 	{"accept", load_accept},
+	{"flood", load_flood},
 };
 
 #define OPTION(name)                                  \
@@ -33,9 +34,9 @@ static const struct name {
 	size_t offset;
 } texts[] = {OPTION(dialect), OPTION(server), OPTION(feed), OPTION(pids), OPTION(apart)},
   numbers[] = {
-	  OPTION(cpu),  OPTION(deflate), OPTION(clients),  OPTION(seats),   OPTION(channels),
-	  OPTION(zipf), OPTION(size),    OPTION(messages), OPTION(warmup),  OPTION(burst),
-	  OPTION(rate), OPTION(wait),    OPTION(seconds),  OPTION(at_once), OPTION(beside),
+	  OPTION(cpu),  OPTION(deflate), OPTION(clients),  OPTION(seats),  OPTION(channels), OPTION(first),
+	  OPTION(zipf), OPTION(size),    OPTION(messages), OPTION(warmup), OPTION(burst),    OPTION(rate),
+	  OPTION(wait), OPTION(seconds), OPTION(at_once),  OPTION(beside),
 };
 
 static void *find(struct options *o, const struct name *names, size_t count, const char *word)

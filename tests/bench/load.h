@@ -15,8 +15,9 @@ struct options {
 	uint64_t clients;
 	uint64_t seats; /* subscriptions of each */
 	uint64_t channels;
-	uint64_t zipf; /* 1: channels are not equally popular */
-	uint64_t size; /* bytes of the data of a message */
+	uint64_t first; /* number of the first channel */
+	uint64_t zipf;  /* 1: channels are not equally popular */
+	uint64_t size;  /* bytes of the data of a message */
 	uint64_t messages;
 	uint64_t warmup; /* messages before those that are measured */
 	uint64_t burst;  /* messages back to back */
@@ -33,3 +34,5 @@ void load_publish(const struct options *o);
 void load_idle(const struct options *o);
 /* Clients come, subscribe and go. */
 void load_accept(const struct options *o);
+/* One client sends commands as fast as they are taken. */
+void load_flood(const struct options *o);

@@ -15,9 +15,11 @@ static void *allocate(size_t count, size_t size)
 	return p;
 }
 
-void plan_begin(struct plan *p, unsigned channels, bool zipf)
+void plan_begin(struct plan *p, unsigned first, unsigned channels, bool zipf)
 {
-	*p = (struct plan){.channels = channels, .topics = allocate(channels, sizeof(*p->topics))};
+	*p = (struct plan){.first = first,
+	                   .channels = channels,
+	                   .topics = allocate(first + channels, sizeof(*p->topics))};
 	srand48(1);
 	if (!zipf)
 		return;
@@ -56,7 +58,7 @@ void plan_choose(struct plan *p, unsigned client, unsigned *chosen, unsigned cou
 	for (unsigned i = 0; i < count; i++) {
 		do {
 			chosen[i] = p->popularity != NULL ? draw_by_popularity(p)
-			                                  : (client * count + i) % p->channels;
+			                                  : p->first + (client * count + i) % p->channels;
 		} while (p->popularity != NULL && has(chosen, i, chosen[i]));
 		p->topics[chosen[i]].readers++;
 	}
@@ -72,11 +74,11 @@ void plan_end(struct plan *p, unsigned messages)
 	for (unsigned i = 0; i < messages; i++) {
 		struct message *m = &p->messages[i];
 
-		m->channel = p->popularity != NULL ? draw_by_popularity(p) : i % p->channels;
+		m->channel = p->popularity != NULL ? draw_by_popularity(p) : p->first + i % p->channels;
 		m->number = ++p->topics[m->channel].count;
 		m->readers_left = p->topics[m->channel].readers;
 	}
-	for (unsigned i = 0; i < p->channels; i++) {
+	for (unsigned i = p->first; i < p->first + p->channels; i++) {
 		p->topics[i].first = place;
 		place += p->topics[i].count;
 	}
@@ -89,7 +91,8 @@ void plan_end(struct plan *p, unsigned messages)
 
 struct message *plan_message(struct plan *p, unsigned channel, unsigned number)
 {
-	if (channel >= p->channels || number == 0 || number > p->topics[channel].count)
+	if (channel < p->first || channel >= p->first + p->channels || number == 0 ||
+	    number > p->topics[channel].count)
 		die("the server says a message that was not published");
 	return &p->messages[p->of_topic[p->topics[channel].first + number - 1]];
 }

@@ -29,7 +29,8 @@ struct message {
 };
 
 struct plan {
-	unsigned channels;
+	unsigned first;    /* number of the first channel; */
+	unsigned channels; /* so many from there */
 	unsigned count;
 	struct topic *topics;
 	struct message *messages;
@@ -37,8 +38,8 @@ struct plan {
 	double *popularity; /* sums of it; NULL: all channels are equal */
 };
 
-/* With zipf, the n-th channel is chosen 1/n as often as the first. */
-void plan_begin(struct plan *p, unsigned channels, bool zipf);
+/* With zipf, which begins with number 0, the n-th channel is chosen 1/n as often as the first. */
+void plan_begin(struct plan *p, unsigned first, unsigned channels, bool zipf);
 /* Fills in different channels for one client, who is the n-th of all. */
 void plan_choose(struct plan *p, unsigned client, unsigned *chosen, unsigned count);
 /* Draws the messages, when all have chosen. */

@@ -127,7 +127,7 @@ void load_publish(const struct options *o)
 
 	if (o->rate == 0 || o->burst == 0 || o->size < DATA_MIN || o->size > DATA_MAX)
 		die("these options do not go together");
-	plan_begin(&r.plan, (unsigned)o->channels, o->zipf);
+	plan_begin(&r.plan, (unsigned)o->first, (unsigned)o->channels, o->zipf);
 	r.crowd.plan = &r.plan;
 	crowd_open(&r.crowd, (unsigned)o->clients, (unsigned)o->seats);
 	plan_end(&r.plan, (unsigned)(o->warmup + o->messages));
