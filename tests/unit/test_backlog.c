@@ -22,7 +22,8 @@
 enum {
 	CROWD = 1000, /* subscribers of a hot channel */
 	HOT_MAX = 8,
-	HOT = BACKLOG_CHANNEL / (CROWD + BACKLOG_MESSAGE) + 1, /* its publications that fit into a turn */
+	WORK = CROWD + BACKLOG_MESSAGE,
+	HOT = (BACKLOG_CHANNEL + WORK - 1) / WORK, /* its publications that fit into a turn */
 };
 static char prefix[] = "pre:";
 

@@ -72,7 +72,7 @@ static void on_ready(void *ctx, bool ready, const char *reason)
 	t.ready = ready;
 }
 
-/* Each test is one turn. */
+/* A test is one turn, but for the long one. */
 static void on_turn_began(void *ctx)
 {
 }
@@ -426,6 +426,7 @@ static void random_coming_and_going(void **state)
 		}
 		for (int k = 0; k < CLIENTS; k++)
 			assert_int_equal(t.clients[k].frames, expected[k]);
+		assert_false(hub_end_turn(t.hub));
 	}
 }
 

@@ -25,7 +25,8 @@
 struct channel;
 
 enum {
-	BACKLOG_MESSAGE = 8, /* the work of decoding and encoding, in deliveries */
+	/* The work of decoding and encoding, and of a send that is for this message alone, in deliveries. */
+	BACKLOG_MESSAGE = 24,
 	BACKLOG_TURN = 128 << 10,
 	BACKLOG_CHANNEL = 64 << 10,       /* of a turn */
 	BACKLOG_VISIT = 8 << 10,          /* of a channel, when it is its turn among those that wait */

@@ -400,6 +400,7 @@ void redis_feed_init(struct redis_feed *f, unsigned slot, bool sharded, struct l
 	list_init(&f->dirty[0]);
 	list_init(&f->dirty[1]);
 	redis_link_init(&f->link, loop, endpoint, &link_events, name, connect_timeout_ms, REDIS_FEED_OUT_MAX);
+	f->link.reads = REDIS_FEED_READS;
 }
 
 void redis_feed_open(struct redis_feed *f)

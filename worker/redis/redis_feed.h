@@ -26,6 +26,10 @@ enum {
 	REDIS_FEED_BATCH_BYTES = 64 << 10,
 	REDIS_FEED_WINDOW = 4096, /* confirmations under way */
 	REDIS_FEED_OUT_MAX = 1 << 20,
+	/* A turn: 1 MiB. Faster than Redis sends, so that a quiet channel is heard behind a hot one, of which
+	 * more comes than can be delivered (hub/backlog.h bounds what a turn delivers), and Redis does not
+	 * give the connection up as too slow. */
+	REDIS_FEED_READS = 64,
 	REDIS_FEED_CHANNEL_MAX = 64 +
 	                         4096, /* of a full name: the longest prefix and name that options allow */
 };

@@ -274,7 +274,7 @@ static void on_readable(struct stream *s)
 {
 	struct redis_link *l = container_of(s, struct redis_link, stream);
 
-	for (int i = 0; i < REDIS_LINK_READS; i++) {
+	for (unsigned i = 0; i < l->reads; i++) {
 		ssize_t n = stream_read(s, l->in, REDIS_LINK_READ);
 
 		if (n == STREAM_AGAIN)
@@ -428,6 +428,7 @@ void redis_link_init(struct redis_link *l, struct loop *loop, const struct redis
 		.events = events,
 		.name = name,
 		.connect_timeout_ms = connect_timeout_ms,
+		.reads = REDIS_LINK_READS,
 		.flush.run = on_flush,
 		.deadline.fire = on_deadline,
 		.trouble = REDIS_CONNECTING,

@@ -35,9 +35,7 @@ struct redis_link_events {
 
 enum {
 	REDIS_LINK_READ = 16 << 10, /* bytes a read */
-	/* Reads a turn: the rest waits for the next one, others have their turn. Enough to look past a
-	 * channel of which more comes than can be delivered (hub/backlog.h) for what else there is. */
-	REDIS_LINK_READS = 16,
+	REDIS_LINK_READS = 4, /* reads a turn: the rest waits for the next one, others have their turn */
 };
 
 struct redis_link {
@@ -55,6 +53,7 @@ struct redis_link {
 	enum { LINK_DOWN, LINK_RESOLVING, LINK_CONNECTING, LINK_LOGIN, LINK_UP } phase;
 	struct resp *resp;
 	char *in;
+	unsigned reads; /* at most, in a turn; the owner may change it */
 	struct buf out;
 	size_t out_sent; /* bytes of out that are written */
 	struct task flush;
