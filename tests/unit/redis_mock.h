@@ -28,6 +28,7 @@ struct mock_conn {
 	char *channels[MOCK_CHANNELS];
 	size_t channel_count;
 	bool open;
+	bool blocked; /* a test holds a command back, and with it what follows on the connection */
 };
 
 struct mock {

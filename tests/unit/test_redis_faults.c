@@ -685,7 +685,9 @@ static void a_busy_redis_keeps_its_command_connection(void **state)
  * answered. */
 static bool hold_back_writes(struct mock_conn *c, const redisReply *command)
 {
-	return is_command(command, "PUBLISH") || is_command(command, "FCALL") || is_command(command, "ECHO");
+	c->blocked = c->blocked || is_command(command, "PUBLISH") || is_command(command, "FCALL") ||
+	             is_command(command, "ECHO");
+	return c->blocked;
 }
 
 static void a_redis_that_holds_back_writes_keeps_its_command_connection(void **state)
