@@ -238,6 +238,47 @@ def test_history_is_read_from_any_place_in_both_directions(call, name):
 	assert [json.loads(envelope)["data"] for _, envelope in call.history(name, limit=9)[2]] == [0, 1, 2, 3, 4]
 
 
+def test_a_piece_of_history_has_what_fits_and_says_whether_there_is_more(call, name):
+	def piece(size, **options):
+		_, _, flat, more = call("history", name, "piece", size, *itertools.chain(*options.items()))
+		return flat[::2], more
+
+	for size in (10, 10, 500, 10, 10):
+		call.publish(name, '"' + "x" * size + '"')
+	assert piece(10000, limit=9) == ([1, 2, 3, 4, 5], 0)
+	assert piece(10000, limit=3) == ([1, 2, 3], 0)
+	assert piece(10000, limit=0) == ([], 0)
+	assert piece(300, limit=9) == ([1, 2], 1)
+	assert piece(300, limit=2) == ([1, 2], 0)
+	assert piece(300, limit=9, since=2) == ([3, 4], 1)
+	assert piece(300, limit=9, since=3) == ([4, 5], 0)
+	assert piece(1, limit=9, since=5) == ([], 0)
+	assert piece(1, limit=9, reverse=1) == ([5, 4], 1)
+	assert piece(650, limit=9, reverse=1, since=5) == ([4, 3], 1)
+	assert piece(1, newest=9) == ([4, 5], 1)
+	assert piece(10000, newest=2, before=5) == ([3, 4], 0)
+	assert piece(1, newest=9, before=4) == ([2, 3], 1)
+	assert piece(1, newest=9, before=2) == ([1], 0)
+	assert piece(1, newest=9, before=1) == ([], 0)
+	assert piece(1, newest=9, before=3, since=1) == ([2], 0)
+
+
+def test_a_history_is_read_in_steps_that_grow_with_what_fits(call, server):
+	"""Counts what Redis looks up: neither each entry by itself, nor much that is not in the answer."""
+	def steps():
+		stats = server.call("INFO", "commandstats").decode()
+		return sum(int(n) for n in re.findall(r"cmdstat_xrange:calls=(\d+)", stats))
+
+	for size, most in ((10, 12), (30000, 12)):
+		name = f"plain:{call.kind}.{size}"
+		for n in range(300):
+			call.publish(name, '"' + "x" * size + '"', history_size=300, history_ttl=60)
+		before = steps()
+		_, _, flat, more = call("history", name, "piece", 1 << 20, "limit", 300)
+		assert steps() - before <= most
+		assert (len(flat) // 2, more) == ((300, 0) if size == 10 else (34, 1))
+
+
 def test_the_first_reader_makes_the_epoch_that_publications_keep(call, name):
 	epoch, top, entries = call.history(name, limit=5)
 	assert (top, entries) == (0, [])
@@ -326,6 +367,8 @@ def test_options_come_in_pairs_and_once(call, name, server):
 		call("publish", name, "")
 	with pytest.raises(RedisError, match="newest does not go together"):
 		call("history", name, "newest", 1, "limit", 1)
+	with pytest.raises(RedisError, match="before goes together with newest"):
+		call("history", name, "before", 1, "limit", 1)
 	with pytest.raises(RedisError, match="unknown option x"):
 		call("history_remove", name, "x", 1)
 	assert state(server) == before

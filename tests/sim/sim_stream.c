@@ -114,18 +114,27 @@ void sim_stream_read(const struct bytes *options, unsigned count, void (*say)(vo
 {
 	const struct answer a = {say, ctx};
 	uint64_t newest = option(options, count, "newest", 0), limit = option(options, count, "limit", 0);
-	uint64_t first = option(options, count, "since", 0) + 1, last = st.top;
+	uint64_t first = option(options, count, "since", 0) + 1;
+	uint64_t last = option(options, count, "before", st.top + 1) - 1;
+	bool cut;
 
 	if (first + SIZE <= st.top)
 		first = st.top - SIZE + 1;
-	if (newest > 0 && first + newest <= st.top)
-		first = st.top - newest + 1;
+	if (newest > 0 && first + newest <= last)
+		first = last - newest + 1;
 	if (newest == 0 && first + limit <= st.top + 1)
 		last = first + limit - 1;
-	put(&a, "*3\r\n");
+	/* As if they were large. */
+	cut = last > first + 2 && sim_chance(3000);
+	if (cut && newest > 0)
+		first = last - 1 - sim_below((uint32_t)(last - first - 1));
+	else if (cut)
+		last = first + 1 + sim_below((uint32_t)(last - first - 1));
+	put(&a, "*4\r\n");
 	put_epoch(&a);
 	put(&a, ":%llu\r\n*%llu\r\n", (unsigned long long)st.top,
 	    (unsigned long long)(last >= first ? 2 * (last - first + 1) : 0));
 	for (uint64_t offset = first; offset <= last; offset++)
 		put_entry(&a, offset);
+	put(&a, ":%d\r\n", cut);
 }

@@ -49,6 +49,8 @@ static struct {
 	uint64_t top;
 	uint64_t first;
 	unsigned written_by[STREAM_MAX]; /* writes_lost at the time */
+	size_t piece;                    /* publications that fit into one; 0: all */
+	unsigned reads;                  /* carried out */
 	char *link[LINK_MAX];
 	size_t link_from, link_to;
 } t;
@@ -206,24 +208,47 @@ static long long option(const char *name)
 	return n;
 }
 
+/* What the oldest read asks for, as far as it is there and fits: from *from to *to. True: something did not.
+ */
+static bool range(uint64_t *from, uint64_t *to)
+{
+	long long newest = option("newest"), since = option("since"), before = option("before");
+	uint64_t limit = (uint64_t)(newest >= 0 ? newest : option("limit"));
+	bool more;
+
+	*from = since >= 0 && (uint64_t)since >= t.first ? (uint64_t)since + 1 : t.first;
+	*to = before >= 0 ? (uint64_t)before - 1 : t.top;
+	if (newest >= 0 && *to + 1 > *from + limit)
+		*from = *to + 1 - limit;
+	if (newest < 0 && *to + 1 > *from + limit)
+		*to = *from + limit - 1;
+	assert_true(option("piece") > 0);
+	more = t.piece > 0 && *to + 1 > *from + t.piece;
+	if (more && newest >= 0)
+		*from = *to + 1 - t.piece;
+	else if (more)
+		*to = *from + t.piece - 1;
+	return more;
+}
+
 /* Carries the oldest read out, and answers it. */
 static void answer(void)
 {
-	long long newest = option("newest"), since = option("since"), limit = option("limit");
-	uint64_t from = since >= 0 ? (uint64_t)since + 1 : 1;
-	size_t count = 0, most = (size_t)(newest >= 0 ? newest : limit);
+	uint64_t from, to;
+	bool cut = range(&from, &to);
+	size_t count = 0, most = to + 1 > from ? (size_t)(to + 1 - from) : 0;
 	struct redis_reply epoch = {.type = REDIS_STRING, .text = BYTES_OF_STR(epoch_of(t.stream))};
 	struct redis_reply top = {.type = REDIS_INTEGER, .integer = (int64_t)t.top};
 	struct redis_reply *parts = mem_alloc((2 * most + 1) * sizeof(*parts));
 	const struct redis_reply **list = mem_alloc((2 * most + 1) * sizeof(*list));
 	struct redis_reply entries = {.type = REDIS_ARRAY, .elements = list};
-	const struct redis_reply *const three[] = {&epoch, &top, &entries};
-	const struct redis_reply reply = {.type = REDIS_ARRAY, .elements = three, .count = 3};
+	struct redis_reply more = {.type = REDIS_INTEGER, .integer = cut};
+	const struct redis_reply *const four[] = {&epoch, &top, &entries, &more};
+	const struct redis_reply reply = {.type = REDIS_ARRAY, .elements = four, .count = 4};
 
 	assert_non_null(strstr(fake_redis_call(), "FCALL fanfare_history 1 pre:news"));
-	if (newest >= 0 && t.top >= (uint64_t)newest)
-		from = t.top - (uint64_t)newest + 1;
-	for (uint64_t n = from > t.first ? from : t.first; n <= t.top && count / 2 < most; n++) {
+	t.reads++;
+	for (uint64_t n = from; n <= to; n++) {
 		char *payload;
 
 		parts[count] = (struct redis_reply){.type = REDIS_INTEGER, .integer = (int64_t)n};
@@ -266,6 +291,7 @@ static int setup(void **state)
 	t.first = 1;
 	t.config.redis.prefix = prefix;
 	t.config.history.cache_size = 1 << 20;
+	t.config.client.queue_max_size = 1 << 20;
 	t.config.client.recovery_max_publication_limit = LIMIT;
 	t.config.client.channel_position_check_delay_ms = CHECK_MS;
 	t.config.channel.without_namespace.history_size = 100;
@@ -319,8 +345,9 @@ static void go_live(struct client *c)
 
 /* --- tests --- */
 
-static struct hub_history *queries[6];
-static enum error_code outcomes[6]; /* of those that are over */
+enum { QUERIES = 24 };
+static struct hub_history *queries[QUERIES];
+static enum error_code outcomes[QUERIES]; /* of those that are over */
 
 static void on_queried(void *arg, enum error_code error, const struct history_result *result)
 {
@@ -332,15 +359,20 @@ static void on_queried(void *arg, enum error_code error, const struct history_re
 	outcomes[i] = error;
 }
 
-static void start_queries(void)
+static void start_query(int i, uint32_t limit, const char *epoch)
 {
 	const struct hub_history_query query = {
-		.options = &t.config.channel.without_namespace, .limit = 10, .epoch = BYTES("ep1")};
+		.options = &t.config.channel.without_namespace, .limit = limit, .epoch = BYTES_OF_STR(epoch)};
 
+	queries[i] = hub_history(t.hub, BYTES_OF_STR(channel), &query, on_queried, (void *)(intptr_t)i);
+}
+
+/* Each asks for something else. */
+static void start_queries(void)
+{
 	t.config.redis.call_timeout_ms = 5000;
 	for (int i = 0; i < 6; i++)
-		queries[i] = hub_history(t.hub, BYTES_OF_STR(channel), &query, on_queried,
-		                         (void *)(intptr_t)i);
+		start_query(i, 10 + (uint32_t)i, "ep1");
 }
 
 static void what_clients_ask_is_read_a_few_at_a_time(void **state)
@@ -353,12 +385,77 @@ static void what_clients_ask_is_read_a_few_at_a_time(void **state)
 	assert_int_equal(fake_redis_calls(), 4);
 	hub_history_cancel(&queries[0]);
 	assert_int_equal(fake_redis_calls(), 4);
-	assert_int_equal(option("limit"), 10);
+	assert_int_equal(option("limit"), 11);
 	answer_all();
 	for (int i = 1; i < 5; i++) {
 		assert_null(queries[i]);
 		assert_int_equal(outcomes[i], ERROR_NONE);
 	}
+}
+
+/* What is on its way may have been carried out before the question came. */
+static void who_asks_for_the_same_shares_what_was_not_sent_yet(void **state)
+{
+	publish_many(3);
+	lose_link();
+	t.config.redis.call_timeout_ms = 5000;
+	for (int i = 0; i < 16; i++)
+		start_query(i, 10, i == 5 ? "another" : "ep1");
+	assert_int_equal(fake_redis_calls(), 4);
+	hub_history_cancel(&queries[6]);
+	for (int i = 0; i < 4; i++)
+		answer();
+	assert_int_equal(fake_redis_calls(), 2);
+	answer();
+	assert_null(queries[11]);
+	assert_non_null(queries[12]);
+	hub_history_cancel(&queries[12]);
+	hub_history_cancel(&queries[13]);
+	answer();
+	assert_int_equal(fake_redis_calls(), 0);
+	for (int i = 0; i < 16; i++)
+		assert_null(queries[i]);
+	assert_int_equal(outcomes[5], ERROR_UNRECOVERABLE_POSITION);
+	assert_int_equal(outcomes[4], ERROR_NONE);
+	assert_int_equal(outcomes[15], ERROR_NONE);
+}
+
+static void cancel_all_but(void *arg, enum error_code error, const struct history_result *result)
+{
+	queries[(intptr_t)arg] = NULL;
+	for (int i = 0; i < QUERIES; i++)
+		hub_history_cancel(&queries[i]);
+}
+
+/* A session that ends as it is answered takes its others along; here all of them are one's. */
+static void who_is_answered_may_take_others_back(void **state)
+{
+	const struct hub_history_query query = {.options = &t.config.channel.without_namespace};
+
+	for (int i = 0; i < 12; i++)
+		queries[i] = hub_history(t.hub, BYTES_OF_STR(channel), &query, cancel_all_but,
+		                         (void *)(intptr_t)i);
+	answer_all();
+	for (int i = 0; i < 12; i++)
+		queries[i] = hub_history(t.hub, BYTES_OF_STR(channel), &query, cancel_all_but,
+		                         (void *)(intptr_t)i);
+	for (int i = 0; i < 4; i++)
+		hub_history_cancel(&queries[i]);
+	answer_all();
+	for (int i = 0; i < 12; i++)
+		assert_null(queries[i]);
+}
+
+static void what_clients_ask_for_is_no_more_than_a_piece(void **state)
+{
+	t.config.client.queue_max_size = 5000;
+	start_query(0, 300, "");
+	assert_int_equal(option("piece"), 5000);
+	answer_all();
+	t.config.client.queue_max_size = 1 << 30;
+	start_query(0, 300, "");
+	assert_int_equal(option("piece"), 1 << 20);
+	answer_all();
 }
 
 static void what_clients_ask_does_not_wait_for_ever(void **state)
@@ -762,6 +859,99 @@ static void recoveries_share_one_read(void **state)
 	}
 }
 
+/* The last begins while the pieces come, and lacks no more than they bring. */
+static void what_was_missed_is_read_in_pieces(void **state)
+{
+	struct want far = recover(1, "ep1"), near = recover(15, "ep1");
+
+	publish_many(20);
+	lose_link();
+	t.piece = 3;
+	assert_false(subscribe(&t.clients[0], &far));
+	assert_false(subscribe(&t.clients[1], &near));
+	fake_redis_confirm("pre:news");
+	assert_int_equal(option("newest"), LIMIT);
+	assert_int_equal(option("before"), -1);
+	answer();
+	assert_int_equal(option("newest"), LIMIT - 3);
+	assert_int_equal(option("before"), 18);
+	assert_false(subscribe(&t.clients[2], &far));
+	publish();
+	arrive_all();
+	answer();
+	assert_true(t.clients[1].told && !t.clients[0].told);
+	assert_true(begin(&t.clients[1]));
+	assert_int_equal(t.clients[1].count, 6);
+	answer_all();
+	assert_true(t.clients[0].told && t.clients[2].told);
+	assert_true(begin(&t.clients[0]));
+	assert_true(begin(&t.clients[2]));
+	assert_int_equal(t.clients[0].count, 20);
+	assert_int_equal(t.clients[2].count, 20);
+	assert_int_equal(t.reads, 7);
+}
+
+/* What is kept already is longer than the first piece. */
+static void pieces_go_on_before_what_is_kept(void **state)
+{
+	struct want far = recover(2, "ep1");
+
+	publish_many(8);
+	lose_link();
+	go_live(&t.clients[0]);
+	publish_many(8);
+	arrive_all();
+	t.piece = 3;
+	t.reads = 0;
+	assert_false(subscribe(&t.clients[1], &far));
+	answer();
+	assert_int_equal(option("before"), 9);
+	answer_all();
+	assert_true(begin(&t.clients[1]));
+	assert_int_equal(t.clients[1].count, 14);
+	assert_int_equal(t.reads, 3);
+}
+
+static void pieces_end_where_the_history_does(void **state)
+{
+	struct want far = recover(1, "ep1");
+
+	publish_many(12);
+	lose_link();
+	t.first = 6;
+	t.piece = 2;
+	assert_false(subscribe(&t.clients[0], &far));
+	fake_redis_confirm("pre:news");
+	answer_all();
+	assert_true(t.clients[0].told);
+	assert_false(begin(&t.clients[0]));
+	assert_int_equal(t.clients[0].position, 12);
+	assert_int_equal(t.reads, 4);
+}
+
+/* The stream parts, or is removed, between two pieces. */
+static void pieces_of_two_streams_are_not_put_together(void **state)
+{
+	struct want far = recover(1, "ep1");
+
+	publish_many(12);
+	lose_link();
+	t.piece = 3;
+	assert_false(subscribe(&t.clients[0], &far));
+	fake_redis_confirm("pre:news");
+	answer();
+	answer();
+	t.stream++;
+	t.top = 0;
+	t.first = 1;
+	publish_many(4);
+	lose_link();
+	answer_all();
+	assert_false(begin(&t.clients[0]));
+	assert_int_equal(t.clients[0].stream, 2);
+	assert_int_equal(t.clients[0].position, 4);
+}
+
 /* The channel is live, but began after what the client missed. */
 static void what_is_not_in_memory_is_read(void **state)
 {
@@ -949,8 +1139,9 @@ static void an_answer_of_another_kind_is_none(void **state)
 	struct redis_reply epoch = {.type = REDIS_STRING, .text = BYTES("")};
 	struct redis_reply top = {.type = REDIS_INTEGER, .integer = -4};
 	struct redis_reply none = {.type = REDIS_ARRAY};
-	const struct redis_reply *const three[] = {&epoch, &top, &none};
-	const struct redis_reply reply = {.type = REDIS_ARRAY, .elements = three, .count = 3};
+	struct redis_reply more = {.type = REDIS_INTEGER};
+	const struct redis_reply *const four[] = {&epoch, &top, &none, &more};
+	struct redis_reply reply = {.type = REDIS_ARRAY, .elements = four, .count = 4};
 
 	subscribe(&t.clients[0], &positioned);
 	fake_redis_confirm("pre:news");
@@ -964,6 +1155,14 @@ static void an_answer_of_another_kind_is_none(void **state)
 	hub_tick(t.hub);
 	epoch.text = BYTES("e");
 	top = (struct redis_reply){.type = REDIS_STRING, .text = BYTES("18446744073709551615")};
+	fake_redis_answer(&reply);
+	hub_tick(t.hub);
+	top = (struct redis_reply){.type = REDIS_INTEGER, .integer = 4};
+	reply.count = 3;
+	fake_redis_answer(&reply);
+	hub_tick(t.hub);
+	reply.count = 4;
+	more.type = REDIS_ARRAY;
 	fake_redis_answer(&reply);
 	hub_tick(t.hub);
 	assert_false(t.clients[0].told);
@@ -982,8 +1181,9 @@ static void what_others_put_into_the_stream_is_left_out(void **state)
 	struct redis_reply good = {.type = REDIS_STRING};
 	const struct redis_reply *const six[] = {&one, &good, &one, &garbage, &far, &garbage};
 	struct redis_reply entries = {.type = REDIS_ARRAY, .elements = six, .count = ARRAY_LEN(six)};
-	const struct redis_reply *const three[] = {&epoch, &top, &entries};
-	const struct redis_reply reply = {.type = REDIS_ARRAY, .elements = three, .count = 3};
+	struct redis_reply more = {.type = REDIS_INTEGER};
+	const struct redis_reply *const four[] = {&epoch, &top, &entries, &more};
+	const struct redis_reply reply = {.type = REDIS_ARRAY, .elements = four, .count = 4};
 	struct client *c = &t.clients[0];
 	char *payload;
 
@@ -1118,6 +1318,7 @@ static void nothing_is_lost_at_random(void **state)
 		random_state = seed;
 		t.config.channel.without_namespace.history_size = 5 + (int)dice(60);
 		t.config.history.cache_size = 200 + dice(20000);
+		t.piece = dice(3) == 0 ? 2 + dice(5) : 0;
 		for (int i = 0; i < 400; i++)
 			step();
 		come_to_rest();
@@ -1181,11 +1382,18 @@ int main(void)
 		TEST(a_stray_of_another_master_is_dropped),
 		TEST(what_clients_ask_is_read_a_few_at_a_time),
 		TEST(what_clients_ask_does_not_wait_for_ever),
+		TEST(who_asks_for_the_same_shares_what_was_not_sent_yet),
+		TEST(who_is_answered_may_take_others_back),
+		TEST(what_clients_ask_for_is_no_more_than_a_piece),
 		TEST(what_is_removed_while_it_is_read_does_not_come_back),
 		TEST(what_is_removed_while_messages_are_held_does_not_come_back),
 		TEST(publications_without_an_offset_keep_their_place),
 		TEST(recoveries_are_answered_from_memory),
 		TEST(recoveries_share_one_read),
+		TEST(what_was_missed_is_read_in_pieces),
+		TEST(pieces_go_on_before_what_is_kept),
+		TEST(pieces_end_where_the_history_does),
+		TEST(pieces_of_two_streams_are_not_put_together),
 		TEST(what_is_not_in_memory_is_read),
 		TEST(a_position_that_cannot_be_reached_is_not_recovered),
 		TEST(a_client_may_be_ahead_of_the_worker),

@@ -17,6 +17,8 @@
 
 /* What may be held of one channel, and of all of a worker. What is beyond is read from Redis instead. */
 enum { HELD_MAX = 4 << 20, HELD_MAX_OF_ALL = 64 << 20 };
+/* No more than that is read back for who missed more. */
+enum { RECOVERED_MAX = 32 << 20 };
 
 /* Owned by the list it is in. */
 struct held {
@@ -436,6 +438,17 @@ static bool somebody_lacks_recent(const struct history *h)
 	return false;
 }
 
+/* Where the piece before this one ended. */
+static uint64_t read_on_before(const struct history *h)
+{
+	const struct recent *recent = &h->recent;
+
+	if (!h->reading_on || recent->count == 0 || recent->count >= recent->most ||
+	    recent->last != h->position.offset)
+		return 0;
+	return recent_first(recent);
+}
+
 /* The read begins with the publication that was seen last, to see whether it is still the same. */
 void history_begin_read(struct history *h, struct history_read *read)
 {
@@ -454,6 +467,12 @@ void history_begin_read(struct history *h, struct history_read *read)
 	};
 	if (!is_known(h) && !read->newest)
 		read->limit = 0;
+	h->reading_before = read->newest ? read_on_before(h) : 0;
+	h->reading_on = false;
+	if (h->reading_before > 0) {
+		read->before = h->reading_before;
+		read->limit -= h->recent.count;
+	}
 }
 
 /* Redis holds another publication where we saw one, or less than it had told. */
@@ -554,6 +573,27 @@ static void forget_removed(struct history *h)
 	h->removed = !list_empty(&h->held);
 }
 
+/* What clients lack is read back piece by piece, until one of them brings nothing more, or all there is room
+ * for. */
+static bool is_read_on(const struct history *h, const struct history_reply *r)
+{
+	const struct recent *recent = &h->recent;
+
+	if (!r->more || h->removed || recent->count == 0 || recent->bytes >= RECOVERED_MAX)
+		return false;
+	if (h->reading_before > 0 && recent_first(recent) >= h->reading_before)
+		return false;
+	return somebody_lacks_recent(h);
+}
+
+/* The end of a read of the newest. */
+static void remember(struct history *h, const struct history_reply *r)
+{
+	h->reading_on = is_read_on(h, r);
+	if (!h->removed && !h->reading_on)
+		h->remembered = h->sent;
+}
+
 void history_take(struct history *h, const struct history_reply *r)
 {
 	assert(h->reading && r->epoch.len > 0 && r->epoch.len <= EPOCH_MAX);
@@ -568,8 +608,8 @@ void history_take(struct history *h, const struct history_reply *r)
 	}
 	h->answered = h->sent;
 	history_reads_verified(h);
-	if (h->reading_newest && !h->removed)
-		h->remembered = h->sent;
+	if (h->reading_newest)
+		remember(h, r);
 	if (!h->doubted) {
 		h->behind = false;
 		release_held(h);

@@ -58,6 +58,8 @@ struct history {
 	bool removed; /* while a read was on its way or messages were held: those bring back what is gone */
 	bool reading;
 	bool reading_newest;
+	bool reading_on; /* who comes back lacks what is before that which a read of the newest has brought */
+	uint64_t reading_before; /* with reading_newest: of those before this offset; 0: of all */
 };
 
 struct history *history_new(struct channel *ch, const struct channel_options *options,
@@ -86,9 +88,10 @@ void history_begin(struct history *h, struct subscription *s, struct hub_answer 
 /* A read. */
 enum { HISTORY_READ_MAX = 300 };
 struct history_read {
-	bool newest;    /* the last `limit`; else those after `since` */
-	uint64_t since; /* of use if limit is not 0 */
-	uint32_t limit; /* 0: the position alone */
+	bool newest;     /* the last `limit`; else those after `since` */
+	uint64_t before; /* of use if newest: the last before this offset; 0: of all */
+	uint64_t since;  /* of use if not, and limit is not 0 */
+	uint32_t limit;  /* 0: the position alone */
 };
 bool history_wants_read(const struct history *h);
 /* The read is sent. */

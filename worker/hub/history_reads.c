@@ -12,13 +12,13 @@
 #include "redis_args.h"
 
 /* On their way at once: enough to keep Redis busy over any distance, and few beside its other work. Redis
- * keeps the answers until we have read them, so where they are large, there are few: at first, and as long as
- * they are as large as they may be (functions.lua), four of them. */
-enum { READS_MAX = 64, ANSWER_MAX = 16 << 20, ANSWERS_MAX = 64 << 20 };
+ * carries out in one go what it finds on a link, and keeps the answers until we have read them, so where they
+ * are large, there are few: at first, and as long as they are whole pieces, four of them. */
+enum { READS_MAX = 64, ANSWERS_MAX = 4 * HISTORY_PIECE };
 
 void history_reads_init(struct history_reads *r, struct redis *redis, uint64_t check_delay_ms)
 {
-	*r = (struct history_reads){.redis = redis, .check_delay_ms = check_delay_ms, .large = ANSWER_MAX};
+	*r = (struct history_reads){.redis = redis, .check_delay_ms = check_delay_ms, .large = HISTORY_PIECE};
 	list_init(&r->queue);
 	list_init(&r->failed);
 	list_init(&r->verified);
@@ -94,9 +94,9 @@ static void put_option(struct bytes *argv, size_t *argc, const char *name, char 
 
 static void send(struct history_reads *r, struct history *h)
 {
-	char numbers[3][REDIS_NUMBER_MAX];
+	char numbers[4][REDIS_NUMBER_MAX];
 	struct history_read read;
-	struct bytes argv[7];
+	struct bytes argv[9];
 	size_t argc = 0;
 
 	history_begin_read(h, &read);
@@ -104,10 +104,13 @@ static void send(struct history_reads *r, struct history *h)
 	put_option(argv, &argc, "meta_ttl", numbers[0], h->options->history_meta_ttl_ms / 1000);
 	if (read.newest) {
 		put_option(argv, &argc, "newest", numbers[1], read.limit);
+		if (read.before > 0)
+			put_option(argv, &argc, "before", numbers[2], read.before);
 	} else {
 		put_option(argv, &argc, "limit", numbers[1], read.limit);
 		put_option(argv, &argc, "since", numbers[2], read.since);
 	}
+	put_option(argv, &argc, "piece", numbers[3], HISTORY_PIECE);
 	assert(argc <= ARRAY_LEN(argv));
 	r->in_flight++;
 	h->call = redis_fcall(r->redis, "fanfare_history", argv, argc, on_reply, h);

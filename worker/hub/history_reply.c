@@ -25,6 +25,12 @@ static bool follows(const struct history_entry *e, const struct history_entry *b
 	return reverse ? e->offset < before->offset : e->offset > before->offset;
 }
 
+static bool read_flag(const struct redis_reply *reply, bool *flag)
+{
+	*flag = reply->integer != 0;
+	return reply->type == REDIS_INTEGER;
+}
+
 /* Not one that the library has made. */
 static bool is_foreign(const struct history_reply *r, const struct history_entry *e)
 {
@@ -63,8 +69,9 @@ bool history_reply_read(const struct redis_reply *reply, bool reverse, struct hi
 	if (reply == NULL)
 		return false;
 	*reason = reply->type == REDIS_ERROR ? reply->text : BYTES("an answer of another kind");
-	if (reply->type != REDIS_ARRAY || reply->count != 3 || !is_text(reply->elements[0], 1, EPOCH_MAX) ||
-	    !read_number(reply->elements[1], &out->top) || out->top > OFFSET_MAX)
+	if (reply->type != REDIS_ARRAY || reply->count != 4 || !is_text(reply->elements[0], 1, EPOCH_MAX) ||
+	    !read_number(reply->elements[1], &out->top) || out->top > OFFSET_MAX ||
+	    !read_flag(reply->elements[3], &out->more))
 		return false;
 	out->epoch = reply->elements[0]->text;
 	if (read_entries(reply->elements[2], reverse, out))

@@ -10,6 +10,10 @@
 
 struct redis_reply;
 
+/* What is asked of Redis in one piece: large enough that a read takes few of them, and small enough that
+ * neither Redis nor a worker stands still for one. */
+enum { HISTORY_PIECE = 1 << 20 };
+
 /* No offset is larger: the library counts in numbers that are exact up to here. */
 #define OFFSET_MAX ((UINT64_C(1) << 53) - 1)
 
@@ -21,6 +25,7 @@ struct history_entry {
 struct history_reply {
 	struct bytes epoch; /* of 1 to EPOCH_MAX bytes */
 	uint64_t top;       /* the offset of the newest publication there ever was */
+	bool more;          /* some that were asked for are left out, as they did not fit into the piece */
 	struct history_entry *entries;
 	size_t count;
 };

@@ -202,6 +202,7 @@ void hub_free(struct hub **h)
 	redis_free(&(*h)->redis);
 	fanout_free(&(*h)->fanout);
 	map_free(&(*h)->channels);
+	history_queries_free(&(*h)->queries);
 	mem_free(*h);
 	*h = NULL;
 }

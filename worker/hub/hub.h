@@ -136,9 +136,11 @@ struct bytes subscription_channel(const struct subscription *s);
 /* The channel's number: not 0, and the same for all subscriptions of this worker that are there at a time. */
 uint64_t subscription_channel_id(const struct subscription *s);
 
-/* Reads the history of a channel that has one; `done` is called exactly once, not from within, unless
- * cancelled: with ERROR_UNRECOVERABLE_POSITION when the epoch is another one, ERROR_INTERNAL when Redis does
- * not answer, or with the result, which lives until it returns. NULL without memory: then it is not called.
+/* Reads the history of a channel that has one, no more of it than fits into client.queue_max_size or one
+ * piece (history_reply.h), but two publications if there are; `done` is called exactly once, not from within,
+ * unless cancelled: with ERROR_UNRECOVERABLE_POSITION when the epoch is another one, ERROR_INTERNAL when
+ * Redis does not answer, or with the result, which lives until it returns. NULL without memory: then it is
+ * not called.
  */
 struct hub_history;
 struct hub_history_query {

@@ -25,6 +25,7 @@ local TAGS_MAX = 64
 local DEPTH_MAX = 64
 -- Of one publication, and of all that are read at once: workers take no more than a few times as much in one piece.
 local BYTES_MAX = 16 * 1024 * 1024
+local STEP_MAX = 64 -- entries that are read before it is seen how large they are
 local DEFAULT_META_TTL = 30 * 24 * 3600
 local DEFAULT_IDEMPOTENCY_TTL = 300
 
@@ -236,6 +237,8 @@ local HISTORY_OPTIONS = {
 	since = number_from(0, EXACT_MAX),
 	limit = number_from(0, EXACT_MAX),
 	newest = number_from(1, EXACT_MAX),
+	before = number_from(1, EXACT_MAX),
+	piece = number_from(1, BYTES_MAX),
 	reverse = flag,
 	meta_ttl = number_from(1, SECONDS_MAX),
 }
@@ -543,36 +546,60 @@ end
 
 -- --- history ---
 
--- All offsets above since, or with reverse below it, of which limit are read, or the newest.
-local function read_entries(keys, options)
+-- Where to read from and to, and how: all offsets above since, or with reverse below it, of which limit are read, or
+-- the newest, or the newest before one.
+local function range_of(options)
 	local since = options.since
 	local above = since and exact(since + 1) .. '-0' or '-'
 	if options.newest then
-		return redis.call('XREVRANGE', keys.stream, '+', above, 'COUNT', exact(options.newest))
-	elseif not options.limit or options.limit == 0 or (options.reverse and since == 0) then
-		return {}
+		return 'XREVRANGE', options.before and exact(options.before - 1) .. '-0' or '+', above, options.newest
+	elseif not options.limit or (options.reverse and since == 0) then
+		return 'XRANGE', '-', '+', 0
 	elseif options.reverse then
-		local below = since and exact(since - 1) .. '-0' or '+'
-		return redis.call('XREVRANGE', keys.stream, below, '-', 'COUNT', exact(options.limit))
+		return 'XREVRANGE', since and exact(since - 1) .. '-0' or '+', '-', options.limit
 	end
-	return redis.call('XRANGE', keys.stream, above, '+', 'COUNT', exact(options.limit))
+	return 'XRANGE', above, '+', options.limit
 end
 
--- The first entry always is in the answer. Who wants more than fits reads on from there.
-local function how_many_fit(entries)
-	local bytes = 0
-	for i = 1, #entries do
-		bytes = bytes + #entries[i][2][2]
-		if i > 1 and bytes > BYTES_MAX then
-			return i - 1
+-- From behind an entry; nil behind the last possible one, which somebody else can have put there.
+local LAST = '18446744073709551615-18446744073709551615'
+
+local function behind(id, command)
+	return (command == 'XREVRANGE' or id ~= LAST) and '(' .. id or nil
+end
+
+-- So many more as fill the piece, if they are as large as those before them; at first as few as were there already.
+local function next_step(count, bytes, piece)
+	local fit = math.floor((piece - bytes) / (math.max(bytes, 1) / count)) + 1
+	return math.max(1, math.min(count, fit, STEP_MAX))
+end
+
+-- Reads no more entries than fit into a piece, and whether some were left out for that. The first two always are in it: who
+-- asks again for the last that he has gets something new in any case.
+local function read_entries(keys, options)
+	local command, from, to, limit = range_of(options)
+	local piece, all, bytes, step = options.piece or BYTES_MAX, {}, 0, 1
+	while #all < limit and from do
+		step = math.min(step, limit - #all)
+		local some = redis.call(command, keys.stream, from, to, 'COUNT', exact(step))
+		for i = 1, #some do
+			bytes = bytes + #some[i][2][2]
+			if #all > 1 and bytes > piece then
+				return all, true
+			end
+			all[#all + 1] = some[i]
 		end
+		if #some < step then
+			return all, false
+		end
+		from, step = behind(all[#all][1], command), next_step(#all, bytes, piece)
 	end
-	return #entries
+	return all, false
 end
 
 -- Offset and envelope, by turns.
 local function flatten(entries, backwards)
-	local flat, count = {}, how_many_fit(entries)
+	local flat, count = {}, #entries
 	for i = 1, count do
 		local entry = entries[backwards and count + 1 - i or i]
 		flat[2 * i - 1] = tonumber(entry[1]:match('^%d+'))
@@ -585,17 +612,21 @@ local function history(channel, args)
 	local options = read_options(HISTORY_OPTIONS, args, 1)
 	if options.newest and (options.limit or options.reverse) then
 		refuse('newest does not go together with limit and reverse')
+	elseif options.before and not options.newest then
+		refuse('before goes together with newest')
 	end
 	local keys = keys_of(channel)
 	local meta = read_meta(keys)
-	local entries = {}
+	local entries, more = {}, false
 	if meta.epoch then
-		entries = read_entries(keys, options)
+		entries, more = read_entries(keys, options)
 	else
 		begin_epoch(keys, meta)
 	end
 	redis.call('EXPIRE', keys.meta, options.meta_ttl or configured(channel)[3])
-	return {meta.epoch, meta.offset, flatten(entries, options.newest)}
+	local flat = flatten(entries, options.newest)
+	-- Workers that do not ask for a piece know no more than three parts.
+	return options.piece and {meta.epoch, meta.offset, flat, more and 1 or 0} or {meta.epoch, meta.offset, flat}
 end
 
 -- The position goes on: who had all of it still has. Workers forget what they have kept of it.
