@@ -131,6 +131,43 @@ void conn_send_message(struct conn *c, enum ws_opcode opcode, struct bytes messa
 	frame_unref(&f);
 }
 
+void conn_send_answer(struct conn *c, enum ws_opcode opcode, struct bytes message)
+{
+	conn_send_message(c, opcode, message);
+}
+
+bool conn_has_room(const struct conn *c)
+{
+	return !c->full;
+}
+
+void conn_want_room(struct conn *c)
+{
+	c->wants_room = true;
+}
+
+bool conn_is_answering(const struct conn *c)
+{
+	return c->wants_room;
+}
+
+uint32_t conn_taken(struct conn *c)
+{
+	uint32_t taken = c->taken;
+
+	c->taken = 0;
+	return taken;
+}
+
+void fake_conn_make_room(struct conn *c)
+{
+	bool wanted = c->wants_room;
+
+	c->full = c->wants_room = false;
+	if (wanted && c->open)
+		c->app->on_room(c);
+}
+
 int conn_deflate_bits(const struct conn *c)
 {
 	return 0;

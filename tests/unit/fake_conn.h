@@ -16,6 +16,9 @@ struct conn {
 	bool paused;
 	bool deaf; /* conn_stop_reading() */
 	bool held_back;
+	bool full; /* there is no room */
+	bool wants_room;
+	uint32_t taken;
 	unsigned counted; /* conn_count_command() */
 	unsigned share;   /* of a turn, so counted; 0: any */
 	uint16_t code;    /* of the close */
@@ -34,5 +37,7 @@ void fake_conn_free(struct conn *c);
 void fake_conn_say(struct conn *c, const char *message);
 /* Hands over what waited, if the pause is over. */
 void fake_conn_go_on(struct conn *c);
+/* There is room again. */
+void fake_conn_make_room(struct conn *c);
 /* What was sent since the last call, UUIDs replaced by <uuid>; lives until the next. */
 const char *fake_conn_heard(struct conn *c);

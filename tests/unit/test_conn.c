@@ -36,7 +36,7 @@ static struct {
 	struct inflater *inflater;
 	struct deflater *deflater;
 	int peer; /* the client's end */
-	unsigned opened, closing, closed, drained, requests;
+	unsigned opened, closing, closed, drained, requests, rooms;
 	bool goodbye;         /* the app sends a last frame */
 	bool echo;            /* the app answers each message with itself */
 	unsigned pause_after; /* messages; 0: never */
@@ -66,6 +66,12 @@ static void app_close(struct conn *c)
 	t.closed++;
 }
 
+static void app_room(struct conn *c)
+{
+	assert_true(conn_has_room(c));
+	t.rooms++;
+}
+
 static void app_closing(struct conn *c, uint16_t code)
 {
 	struct frame *f = ws_frame_new(WS_TEXT, BYTES("bye"));
@@ -80,6 +86,7 @@ static const struct ws_app app = {.name = "test",
                                   .on_open = app_open,
                                   .on_message = app_message,
                                   .on_closing = app_closing,
+                                  .on_room = app_room,
                                   .on_close = app_close};
 
 static void on_request(void *ctx, struct conn *c, const struct http1_request *req)
@@ -578,6 +585,52 @@ static void a_peer_that_does_not_read_is_closed_with_3008_and_finds_whole_frames
 	}
 }
 
+/* Answers as large as they may be fill the socket; what is pushed behind them has the whole queue. */
+static void answers_do_not_count_and_room_is_told(void **state)
+{
+	static char large[1 << 20];
+	struct frame *push = ws_frame_new(WS_TEXT, (struct bytes){t.answer, 1000});
+	size_t sent = 0, received = 0;
+	uint32_t taken;
+	ssize_t n;
+
+	handshake();
+	conn_taken(t.conn);
+	while (conn_has_room(t.conn)) {
+		conn_send_answer(t.conn, WS_TEXT, (struct bytes){large, sizeof(large)});
+		sent += sizeof(large) + 10;
+		settle();
+	}
+	assert_true(conn_is_answering(t.conn));
+	taken = conn_taken(t.conn);
+	assert_true(taken > 0 && taken < sent);
+	conn_want_room(t.conn);
+	for (size_t i = 0; i < QUEUE_MAX / (1004 + 32) - 1; i++, sent += 1004)
+		conn_send(t.conn, push);
+	settle();
+	assert_int_equal(t.rooms, 0);
+	assert_int_equal(t.closed, 0);
+	while (received < sent) {
+		n = recv(t.peer, t.answer, sizeof(t.answer), MSG_DONTWAIT);
+		assert_int_not_equal(n, 0);
+		received += n > 0 ? (size_t)n : 0;
+		settle();
+	}
+	assert_int_equal(received, sent);
+	assert_int_equal(t.rooms, 1);
+	assert_false(conn_is_answering(t.conn));
+	assert_int_equal(t.closed, 0);
+	/* And no more than that. */
+	while (conn_has_room(t.conn)) {
+		conn_send_answer(t.conn, WS_TEXT, (struct bytes){large, sizeof(large)});
+		settle();
+	}
+	for (size_t i = 0; i < QUEUE_MAX / 1004 + 1; i++)
+		conn_send(t.conn, push);
+	assert_int_equal(t.closed, 1);
+	frame_unref(&push);
+}
+
 static void after_an_error_to_connect_nothing_more_is_read(void **state)
 {
 	handshake();
@@ -807,6 +860,7 @@ int main(void)
 		TEST(compression_that_was_not_agreed_on_gets_1002),
 		TEST(who_is_read_behind_is_not_closed_for_sending_without_reading),
 		TEST(a_peer_that_does_not_read_is_closed_with_3008_and_finds_whole_frames),
+		TEST(answers_do_not_count_and_room_is_told),
 		TEST(after_an_error_to_connect_nothing_more_is_read),
 		TEST(a_close_behind_what_a_pause_held_back_is_found_when_we_close),
 		TEST(requests_are_not_looked_at_while_their_responses_wait),

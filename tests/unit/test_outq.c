@@ -41,6 +41,37 @@ static size_t peek(const struct outq *q, char *out, int max_iov)
 	return len;
 }
 
+/* Whatever is there already, and what is behind it finds the room that it would have found without. */
+static void what_is_spared_does_not_count_while_it_is_there(void **state)
+{
+	struct frame *small = frame_of("0123456789"), *large = frame_new(1000);
+	struct outq q = {0};
+
+	memset(large->data, 'x', large->len);
+	assert_true(outq_push(&q, small, 100));
+	assert_true(outq_push_spared(&q, large));
+	assert_true(outq_push_spared(&q, large));
+	assert_int_equal(outq_spared(&q), 2000);
+	assert_false(outq_push(&q, small, 100 + OUTQ_FRAME_COST));
+	assert_true(outq_push(&q, small, 21 + 4 * OUTQ_FRAME_COST));
+	assert_int_equal(q.bytes, 2020);
+	outq_consume(&q, 10 + 1000 + 400);
+	assert_int_equal(outq_spared(&q), 600);
+	assert_true(outq_push(&q, small, 21 + 3 * OUTQ_FRAME_COST));
+	assert_false(outq_push(&q, small, 21 + 3 * OUTQ_FRAME_COST));
+	outq_consume(&q, 600);
+	assert_int_equal(outq_spared(&q), 0);
+	assert_int_equal(q.bytes, 20);
+	outq_clear(&q);
+	assert_true(outq_push_spared(&q, large));
+	outq_consume(&q, 1);
+	outq_drop_unsent(&q);
+	assert_int_equal(outq_spared(&q), 0);
+	outq_clear(&q);
+	frame_unref(&small);
+	frame_unref(&large);
+}
+
 static void keeps_order_and_bytes_over_partial_sends(void **state)
 {
 	static char expected[1 << 20], got[1 << 20], part[1 << 16];
@@ -142,6 +173,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(keeps_order_and_bytes_over_partial_sends),
+		cmocka_unit_test(what_is_spared_does_not_count_while_it_is_there),
 		cmocka_unit_test(small_frames_are_not_free),
 		cmocka_unit_test(refuses_what_would_pass_the_limit_but_never_the_first_frame),
 		cmocka_unit_test(drops_all_but_the_rest_of_a_frame_that_is_half_sent),

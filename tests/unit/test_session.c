@@ -16,6 +16,7 @@
 #include "fake_loop.h"
 #include "fake_redis.h"
 #include "hub.h"
+#include "mem.h"
 #include "metrics.h"
 #include "session.h"
 

@@ -9,8 +9,8 @@
 #include "subscriptions.h"
 #include "uni.h"
 
-/* What clients get at once is bounded by what one answer may take (clients->out). */
-enum { PUBLICATIONS_MAX = 64 << 20 };
+/* What one answer may bring of what was missed: half of what it may take (clients->out). */
+enum { PUBLICATIONS_MAX = 32 << 20 };
 
 /* What a subscription begins with, and what that points to. */
 struct beginning {
@@ -19,19 +19,23 @@ struct beginning {
 };
 
 /* The subscription goes live. Where it recovers all, the client is left where it was: it moves on with the
- * publications (client protocol 8.2). */
-static void begin(struct session *s, struct client_subscription *cs, struct beginning *b)
+ * publications (client protocol 8.2). What is more than `most` bytes is not recovered. */
+static void begin(struct session *s, struct client_subscription *cs, size_t most, struct beginning *b)
 {
 	bool recoverable = (cs->in_hub.flags & SUBSCRIPTION_RECOVERABLE) != 0;
 	struct hub_answer answer;
 
-	buf_init(&b->publications, PUBLICATIONS_MAX);
+	buf_init(&b->publications, most);
 	b->result = (struct subscribe_result){
 		.channel = subscription_channel(&cs->in_hub),
 		.id = subscriptions_channel_id(cs),
 		.was_recovering = (cs->in_hub.flags & SUBSCRIPTION_WAS_RECOVERING) != 0,
 	};
 	hub_begin(s->clients->hub, &cs->in_hub, &answer, &b->publications);
+	if (!buf_ok(&b->publications)) {
+		buf_free(&b->publications);
+		answer.recovered = false;
+	}
 	if (!cs->in_hub.positioned)
 		return;
 	b->result.positioned = true;
@@ -46,13 +50,15 @@ static void begin(struct session *s, struct client_subscription *cs, struct begi
 static struct beginning *begin_all(struct session *s)
 {
 	struct beginning *all;
-	size_t i = 0;
+	size_t i = 0, most = PUBLICATIONS_MAX;
 
 	if (s->subscription_count == 0)
 		return NULL;
 	all = mem_alloc(s->subscription_count * sizeof(*all));
-	list_for_each (node, &s->subscriptions)
-		begin(s, container_of(node, struct client_subscription, node), &all[i++]);
+	list_for_each (node, &s->subscriptions) {
+		begin(s, container_of(node, struct client_subscription, node), most, &all[i]);
+		most -= all[i++].publications.len;
+	}
 	return all;
 }
 
@@ -82,24 +88,6 @@ static void put_connected(struct session *s, uint32_t id, const struct connect_r
 	else
 		codec->put_reply(&s->clients->out,
 		                 &(struct reply){.id = id, .kind = COMMAND_CONNECT, .connect = result});
-}
-
-static bool have_memory(const struct beginning *all, size_t count)
-{
-	for (size_t i = 0; i < count; i++) {
-		if (!buf_ok(&all[i].publications))
-			return false;
-	}
-	return true;
-}
-
-/* Sends what stands in clients->out, if what the subscriptions begin with is all in there. */
-static void send_with(struct session *s, const struct beginning *all, size_t count)
-{
-	if (have_memory(all, count))
-		session_send_out(s);
-	else
-		session_disconnect(s, DISCONNECT_INTERNAL_ERROR, "no memory for what was missed");
 }
 
 /* The answer is written, so that others may hear of the session, and it of itself. */
@@ -139,7 +127,7 @@ static void write_connected(struct session *s, uint32_t id)
 		result.time_ms = (int64_t)clock_unix_ms();
 	buf_reset(&s->clients->out);
 	put_connected(s, id, &result);
-	send_with(s, beginnings, sub_count);
+	session_send_answer(s);
 	mem_free(subs);
 	free_all(beginnings, sub_count);
 	join_all(s);
@@ -152,22 +140,26 @@ static void write_reply(struct session *s, const struct reply *reply)
 	session_send_out(s);
 }
 
+/* One that may be large. */
+static void write_answer(struct session *s, const struct reply *reply)
+{
+	buf_reset(&s->clients->out);
+	s->clients->codec->put_reply(&s->clients->out, reply);
+	session_send_answer(s);
+}
+
 static void write_subscribed(struct session *s, uint32_t id, struct client_subscription *cs)
 {
 	struct beginning b;
 
-	begin(s, cs, &b);
+	begin(s, cs, PUBLICATIONS_MAX, &b);
 	if (b.result.was_recovering && !b.result.recovered && (cs->in_hub.flags & SUBSCRIPTION_STRICT)) {
 		subscriptions_drop(&cs);
 		write_reply(s, &(struct reply){.id = id,
 		                               .kind = COMMAND_SUBSCRIBE,
 		                               .error = ERROR_UNRECOVERABLE_POSITION});
 	} else {
-		buf_reset(&s->clients->out);
-		s->clients->codec->put_reply(
-			&s->clients->out,
-			&(struct reply){.id = id, .kind = COMMAND_SUBSCRIBE, .subscribe = &b.result});
-		send_with(s, &b, 1);
+		write_answer(s, &(struct reply){.id = id, .kind = COMMAND_SUBSCRIBE, .subscribe = &b.result});
 		if (s->phase == SESSION_CONNECTED)
 			hub_join(s->clients->hub, &cs->in_hub);
 	}
@@ -209,7 +201,10 @@ static void write_result(struct session *s, const struct answer *a)
 		reply.presence = a->result.presence;
 	else if (a->kind == COMMAND_PRESENCE_STATS)
 		reply.presence_stats = a->result.presence_stats;
-	write_reply(s, &reply);
+	if (a->kind == COMMAND_HISTORY || a->kind == COMMAND_PRESENCE)
+		write_answer(s, &reply);
+	else
+		write_reply(s, &reply);
 }
 
 void answer_write(struct session *s, const struct answer *a)

@@ -13,14 +13,15 @@ static const struct {
 	const char *name;
 	struct verdict (*run)(struct session *s, const struct command *cmd);
 	bool concurrent; /* may overlap with others of its kind */
+	bool large;      /* its answer may be: it begins when the client has read most of what it was sent */
 } commands[COMMAND_KINDS] = {
 	[COMMAND_CONNECT] = {"connect", cmd_connect, false},
 	[COMMAND_SUBSCRIBE] = {"subscribe", cmd_subscribe, true},
 	[COMMAND_UNSUBSCRIBE] = {"unsubscribe", cmd_unsubscribe, false},
 	[COMMAND_PUBLISH] = {"publish", cmd_publish, true},
-	[COMMAND_PRESENCE] = {"presence", cmd_presence, false},
+	[COMMAND_PRESENCE] = {"presence", cmd_presence, false, true},
 	[COMMAND_PRESENCE_STATS] = {"presence_stats", cmd_presence_stats, false},
-	[COMMAND_HISTORY] = {"history", cmd_history, false},
+	[COMMAND_HISTORY] = {"history", cmd_history, false, true},
 	[COMMAND_RPC] = {"rpc", cmd_rpc, false},
 	[COMMAND_SEND] = {"send", cmd_send, false},
 	[COMMAND_REFRESH] = {"refresh", cmd_refresh, false},
@@ -34,10 +35,10 @@ static const char *command_name(enum command_kind kind)
 	return kind < COMMAND_KINDS ? commands[kind].name : "unknown";
 }
 
-bool command_may_start(const struct session *s, enum command_kind kind)
+bool command_may_start(struct session *s, enum command_kind kind)
 {
 	if (s->pending_count == 0)
-		return true;
+		return kind >= COMMAND_KINDS || !commands[kind].large || turns_may_begin(s);
 	return s->pending_count < COMMANDS_MAX_PENDING && kind < COMMAND_KINDS && commands[kind].concurrent &&
 	       kind == pending_kind(s);
 }

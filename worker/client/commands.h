@@ -29,8 +29,9 @@ struct verdict {
 
 /* Looks the command up and handles it. */
 struct verdict command_run(struct session *s, const struct command *cmd) MUST_CHECK;
-/* Whether it may begin while those that are pending are. */
-bool command_may_start(const struct session *s, enum command_kind kind);
+/* Whether it may begin while those that are pending are, and what was sent before waits. If not,
+ * session_go_on() follows. */
+bool command_may_start(struct session *s, enum command_kind kind);
 
 /* Connects for both kinds of sessions; the id is that of the command, 0 without one. */
 struct verdict connect_begin(struct session *s, uint32_t id, const struct connect_request *req) MUST_CHECK;

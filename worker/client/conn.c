@@ -16,6 +16,7 @@
 enum {
 	CLOSE_TIMEOUT_MS = 5000, /* for the peer to answer a close, or to hang up */
 	RESPONSES_AHEAD = 65536, /* bytes of responses that wait: then no further request is looked at */
+	ROOM = 4, /* so many parts has the queue, of which one may be full when there is room */
 };
 
 void conn_set_phase(struct conn *c, enum phase phase)
@@ -113,6 +114,7 @@ static void conn_flush(struct conn *c)
 			return;
 		}
 		metrics_add(bytes_sent, n);
+		c->taken += (uint32_t)n;
 		outq_consume(&c->out, (size_t)n);
 	}
 	after_flush(c);
@@ -164,6 +166,52 @@ void conn_send(struct conn *c, struct frame *f)
 	metrics_inc(slow_disconnects);
 	conn_close(c, DISCONNECT_SLOW, disconnect_reason(DISCONNECT_SLOW), "%zu bytes wait unread",
 	           c->out.bytes);
+}
+
+void conn_send_answer(struct conn *c, enum ws_opcode opcode, struct bytes message)
+{
+	struct frame *f;
+
+	if (c->phase != PHASE_WEBSOCKET)
+		return;
+	f = conn_make_frame(c, opcode, message);
+	if (f == NULL || !outq_push_spared(&c->out, f))
+		conn_close(c, WS_CLOSE_INTERNAL_ERROR, "out of memory", "no memory for an answer");
+	else
+		conn_wake(c);
+	frame_unref(&f);
+}
+
+bool conn_has_room(const struct conn *c)
+{
+	return c->out.bytes <= c->set->params.config->client.queue_max_size / ROOM;
+}
+
+void conn_want_room(struct conn *c)
+{
+	c->wants_room = true;
+}
+
+bool conn_is_answering(const struct conn *c)
+{
+	return c->wants_room || outq_spared(&c->out) > 0;
+}
+
+uint32_t conn_taken(struct conn *c)
+{
+	uint32_t taken = c->taken;
+
+	c->taken = 0;
+	return taken;
+}
+
+static void tell_room(struct conn *c)
+{
+	if (!c->wants_room || c->phase != PHASE_WEBSOCKET || !conn_has_room(c))
+		return;
+	c->wants_room = false;
+	if (c->app->on_room != NULL)
+		c->app->on_room(c);
 }
 
 /* --- the end --- */
@@ -263,6 +311,7 @@ static void conn_turn(struct task *t)
 	/* A full socket says when it takes more; asking it for each message costs a system call. */
 	if (!stream_wants_write(&c->stream))
 		conn_flush(c);
+	tell_room(c);
 	if (tired && c->phase != PHASE_DEAD)
 		loop_defer_next(c->set->params.loop, t);
 	/* Responses that were sent made room for the next. */

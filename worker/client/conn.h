@@ -29,6 +29,8 @@ struct ws_app {
 	/* May be NULL. We are about to close with this code: a last frame may be sent, in front of the close
 	 * frame. Called at most once, and not when the socket is just dropped. */
 	void (*on_closing)(struct conn *c, uint16_t code);
+	/* May be NULL. conn_want_room() was called, and now there is some. From the loop. */
+	void (*on_room)(struct conn *c);
 	/* The last call, exactly once, whoever closed and for whatever reason; conn_state() is still there.
 	 * No frame can be sent any more. The app drops what it keeps for the connection. */
 	void (*on_close)(struct conn *c);
@@ -60,6 +62,18 @@ void conn_send(struct conn *c, struct frame *f);
 /* A message in a frame of its own, compressed if that was agreed on, it is not shorter than the least size,
  * and gets smaller by it. Without memory for it the connection is closed. */
 void conn_send_message(struct conn *c, enum ws_opcode opcode, struct bytes message);
+/* The same for what the client has asked for and may be large: however much waits it is queued, and as long
+ * as it waits it does not count towards client.queue_max_size. So that no more than one such message gathers,
+ * ask first. */
+void conn_send_answer(struct conn *c, enum ws_opcode opcode, struct bytes message);
+/* Whether less than a quarter of client.queue_max_size waits to be sent. */
+bool conn_has_room(const struct conn *c);
+/* ws_app.on_room follows, when that has become so. */
+void conn_want_room(struct conn *c);
+/* Whether some of an answer waits to be sent, or room is wanted. */
+bool conn_is_answering(const struct conn *c);
+/* The bytes that the socket has taken since this was called last. */
+uint32_t conn_taken(struct conn *c);
 /* The window that frames of compressed messages may use; 0: no compression was agreed on. */
 int conn_deflate_bits(const struct conn *c);
 /* For an app that only answers: while more than so many bytes wait to be sent nothing more is read, and in

@@ -47,6 +47,7 @@ struct conn {
 	uint8_t deflate_level;
 	uint16_t worked; /* commands and frames of this turn */
 	bool paused : 1;
+	bool wants_room : 1; /* the app waits until less is queued */
 	bool deaf : 1;       /* conn_stop_reading() */
 	bool announced : 1;  /* the app was told that the close frame comes next */
 	bool head_begun : 1; /* part of a request head has come */
@@ -59,6 +60,7 @@ struct conn {
 	bool deflate : 1;        /* came in by a door where messages may be compressed */
 	bool limited : 1;        /* the limits of commands and bytes hold */
 	bool held_back : 1;      /* at one of them: nothing is read until the timer fires */
+	uint32_t taken;          /* bytes, by the socket, since conn_taken() */
 	struct stream stream;
 	struct list node; /* in set->all */
 	struct timer timer;
@@ -106,6 +108,9 @@ void conn_wait_for_peer(struct conn *c);
 void conn_wake(struct conn *c);
 /* Queues a frame that this function owns; NULL means that there was no memory for it. */
 void conn_send_own(struct conn *c, struct frame *f, size_t limit);
+
+/* A message in a frame of its own, compressed where that is agreed on and of use; NULL: no memory. */
+struct frame *conn_make_frame(struct conn *c, enum ws_opcode opcode, struct bytes message);
 
 /* The stream's on_readable. */
 void conn_on_readable(struct stream *s);

@@ -153,7 +153,7 @@ int conn_deflate_bits(const struct conn *c)
 	return c->deflate_bits;
 }
 
-static struct frame *make_frame(struct conn *c, enum ws_opcode opcode, struct bytes message)
+struct frame *conn_make_frame(struct conn *c, enum ws_opcode opcode, struct bytes message)
 {
 	struct bytes payload;
 
@@ -165,7 +165,7 @@ static struct frame *make_frame(struct conn *c, enum ws_opcode opcode, struct by
 
 void conn_send_message(struct conn *c, enum ws_opcode opcode, struct bytes message)
 {
-	struct frame *f = make_frame(c, opcode, message);
+	struct frame *f = conn_make_frame(c, opcode, message);
 
 	if (f != NULL)
 		conn_send(c, f);

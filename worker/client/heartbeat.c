@@ -6,6 +6,7 @@
 
 #include "clock.h"
 #include "config.h"
+#include "metrics.h"
 #include "pending.h"
 #include "session_internal.h"
 
@@ -13,6 +14,9 @@
 enum { OWN_DELAY_MS = 1000 };
 
 enum { ROUNDS = 100 };
+
+/* What the socket takes comes in bursts, of a third of what the system keeps for it: a megabyte or so. */
+enum { PATIENCE_MS = 60000, TAKEN_MIN = 16 << 10 };
 
 static uint64_t ping_interval(const struct session *s)
 {
@@ -42,7 +46,8 @@ static uint64_t nearest(uint64_t a, uint64_t b)
 
 void heartbeat_arm(struct session *s)
 {
-	uint64_t due = nearest(nearest(s->due_ms, s->pong_due_ms), pending_deadline(s));
+	uint64_t due = nearest(nearest(s->due_ms, s->pong_due_ms),
+	                       nearest(s->taken_due_ms, pending_deadline(s)));
 	uint64_t now = clock_ms();
 
 	if (due == 0)
@@ -110,10 +115,34 @@ static void check_pong(struct session *s, uint64_t now)
 {
 	if (s->pong_due_ms == 0 || now < s->pong_due_ms)
 		return;
-	if (s->held != NULL || conn_held_back(s->conn) || now - s->pong_due_ms > OWN_DELAY_MS)
+	if (s->held != NULL || conn_held_back(s->conn) || s->taken_due_ms != 0 ||
+	    now - s->pong_due_ms > OWN_DELAY_MS)
 		s->pong_due_ms = now + s->clients->config->client.pong_timeout_ms;
 	else
 		session_disconnect(s, DISCONNECT_NO_PONG, "no pong");
+}
+
+void heartbeat_watch(struct session *s)
+{
+	if (s->taken_due_ms != 0)
+		return;
+	conn_taken(s->conn);
+	s->taken_due_ms = clock_ms() + PATIENCE_MS;
+	heartbeat_arm(s);
+}
+
+/* Who has taken all of it is given the same time once more, to read what is on its way. */
+static void check_taken(struct session *s, uint64_t now)
+{
+	if (s->taken_due_ms == 0 || now < s->taken_due_ms)
+		return;
+	s->taken_due_ms = 0;
+	if (conn_taken(s->conn) >= TAKEN_MIN) {
+		heartbeat_watch(s);
+	} else if (conn_is_answering(s->conn)) {
+		metrics_inc(slow_disconnects);
+		session_disconnect(s, DISCONNECT_SLOW, "it asks, and does not read");
+	}
 }
 
 static void check_ping(struct session *s, uint64_t now)
@@ -138,6 +167,8 @@ void heartbeat_fire(struct timer *t)
 		check_stale(s, now);
 	else if (s->phase == SESSION_CONNECTED)
 		check_pong(s, now);
+	if (s->phase == SESSION_CONNECTED)
+		check_taken(s, now);
 	check_ping(s, now);
 	if (s->phase != SESSION_CLOSED)
 		heartbeat_arm(s);

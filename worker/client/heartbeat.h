@@ -1,5 +1,5 @@
 /* The clock of a session: stale before connect, pings and pongs after it (client protocol 10), deadlines of
- * what is pending. One timer serves them all. */
+ * what is pending, and of clients that take what they asked for slowly. One timer serves them all. */
 #pragma once
 
 #include <stdbool.h>
@@ -17,6 +17,9 @@ void heartbeat_open(struct session *s);
 void heartbeat_start(struct session *s);
 /* Sets the timer to the nearest moment. To be called when one came nearer. */
 void heartbeat_arm(struct session *s);
+/* From now on the client has to take what it has asked for, some every minute, or is disconnected as slow
+ * (3008); until then no pong is expected, as the ping may wait behind that. */
+void heartbeat_watch(struct session *s);
 /* A pong came. */
 struct verdict heartbeat_pong(struct session *s) MUST_CHECK;
 /* What the reply to connect says. 0: no pings of the protocol. */

@@ -19,9 +19,20 @@ struct pending *pending_add(struct session *s, enum command_kind kind, uint32_t 
 	p->session = s;
 	p->kind = (uint8_t)kind;
 	p->id = id;
+	list_init(&p->turn);
 	list_append(&s->pending, &p->node);
 	s->pending_count++;
 	return p;
+}
+
+static void wait_for_subscriptions(struct pending *p, uint32_t count)
+{
+	struct session *s = p->session;
+
+	p->done = false;
+	p->waiting = count;
+	p->deadline_ms = clock_ms() + s->clients->config->redis.call_timeout_ms;
+	heartbeat_arm(s);
 }
 
 struct pending *pending_add_subscribing(struct session *s, enum command_kind kind, uint32_t id,
@@ -29,9 +40,7 @@ struct pending *pending_add_subscribing(struct session *s, enum command_kind kin
 {
 	struct pending *p = pending_add(s, kind, id);
 
-	p->waiting = waiting;
-	p->deadline_ms = clock_ms() + s->clients->config->redis.call_timeout_ms;
-	heartbeat_arm(s);
+	wait_for_subscriptions(p, waiting);
 	return p;
 }
 
@@ -48,16 +57,44 @@ enum command_kind pending_kind(const struct session *s)
 static void pending_free(struct pending *p)
 {
 	list_remove(&p->node);
+	list_remove(&p->turn);
 	p->session->pending_count--;
 	mem_free(p);
 }
 
+/* Whether it may bring what the client has missed. What others ask for that is large, they wait with asking.
+ */
+static bool is_large(const struct session *s, enum command_kind kind, enum error_code error,
+                     const struct client_subscription *cs)
+{
+	if (error != ERROR_NONE)
+		return false;
+	if (kind == COMMAND_CONNECT)
+		return s->subscription_count > 0;
+	return cs != NULL && (cs->in_hub.flags & SUBSCRIPTION_WAS_RECOVERING) != 0;
+}
+
+/* What a subscription gets may have been given up while it waited for its turn. */
+static bool may_write(struct session *s, struct pending *p)
+{
+	struct client_subscription *cs = p->subscription;
+
+	if (!is_large(s, (enum command_kind)p->kind, (enum error_code)p->error, cs))
+		return true;
+	if (!turns_may_write(s, p))
+		return false;
+	if (cs == NULL || hub_may_begin(s->clients->hub, &cs->in_hub))
+		return true;
+	wait_for_subscriptions(p, 1);
+	return false;
+}
+
 /* Each answer may be the one that ends the session. */
-static void answer_front(struct session *s)
+void pending_go_on(struct session *s)
 {
 	struct pending *p;
 
-	while (s->phase < SESSION_REFUSED && (p = first_pending(s)) != NULL && p->done) {
+	while (s->phase < SESSION_REFUSED && (p = first_pending(s)) != NULL && p->done && may_write(s, p)) {
 		struct pending decided = *p;
 
 		pending_free(p);
@@ -85,7 +122,7 @@ static void decide(struct pending *p, enum error_code error)
 void pending_done(struct pending *p, enum error_code error)
 {
 	decide(p, error);
-	answer_front(p->session);
+	pending_go_on(p->session);
 }
 
 static struct pending *pending_of(const struct client_subscription *cs)
@@ -145,7 +182,7 @@ void pending_expire(struct session *s, uint64_t now_ms)
 		any = true;
 	}
 	if (any)
-		answer_front(s);
+		pending_go_on(s);
 }
 
 void pending_clear(struct session *s)
@@ -163,8 +200,9 @@ void pending_clear(struct session *s)
 void pending_answer(struct session *s, enum command_kind kind, uint32_t id, const struct verdict *v)
 {
 	struct pending *p;
+	bool large = is_large(s, kind, v->error, v->subscription);
 
-	if (s->pending_count == 0) {
+	if (s->pending_count == 0 && !large) {
 		answer_write(s, &(struct answer){
 					.kind = kind,
 					.id = id,
@@ -176,4 +214,8 @@ void pending_answer(struct session *s, enum command_kind kind, uint32_t id, cons
 	p = pending_add(s, kind, id);
 	p->subscription = v->subscription;
 	decide(p, v->error);
+	if (s->phase == SESSION_NEW)
+		session_set_phase(s, SESSION_CONNECTING);
+	if (s->pending_count == 1)
+		pending_go_on(s);
 }

@@ -20,6 +20,7 @@ struct verdict;
 /* A command that is not answered yet: it waits for Redis, or for those before it. */
 struct pending {
 	struct list node;
+	struct list turn; /* in turns.waiting, while it is decided and others come first */
 	struct session *session;
 	struct client_subscription *subscription; /* of a subscribe */
 	struct hub_publish *publish;              /* of a publish on its way */
@@ -39,6 +40,9 @@ struct pending *pending_add(struct session *s, enum command_kind kind, uint32_t 
 /* The same, with a deadline for the confirmations of subscriptions. */
 struct pending *pending_add_subscribing(struct session *s, enum command_kind kind, uint32_t id,
                                         uint32_t waiting);
+/* Answers those that stand in the front and are decided, as far as they may be written now; those behind them
+ * go on when they may. */
+void pending_go_on(struct session *s);
 /* Decides it, and answers all that stand in the front and are decided. */
 void pending_done(struct pending *p, enum error_code error);
 /* The kind of those that are pending, of which there is at least one: they are all of one. */

@@ -78,6 +78,7 @@ struct clients *clients_new(struct loop *loop, const struct config *config, stru
 	clients->session_slab = slab_new(sizeof(struct session));
 	clients->subscription_slab = slab_new(sizeof(struct client_subscription));
 	list_init(&clients->resumable);
+	turns_init(&clients->turns);
 	clients->bury.run = bury;
 	clients->resume.run = resume;
 	return clients;
@@ -92,6 +93,7 @@ void clients_free(struct clients **clients)
 	assert(c->open == 0);
 	task_cancel(&c->bury);
 	task_cancel(&c->resume);
+	turns_stop(&c->turns);
 	bury(&c->bury);
 	slab_close(&c->session_slab);
 	slab_close(&c->subscription_slab);
@@ -120,16 +122,31 @@ struct bytes session_user(const struct session *s)
 
 /* --- out --- */
 
-void session_send_out(struct session *s)
+static void send_out(struct session *s,
+                     void (*send)(struct conn *c, enum ws_opcode opcode, struct bytes message))
 {
 	struct buf *out = &s->clients->out;
 
 	if (buf_ok(out))
-		conn_send_message(s->conn, s->clients->codec->opcode, buf_bytes(out));
+		send(s->conn, s->clients->codec->opcode, buf_bytes(out));
 	else
 		session_disconnect(s, DISCONNECT_INTERNAL_ERROR, "no memory for an answer");
 	if (out->cap > BUFFER_KEEP)
 		buf_free(out);
+}
+
+void session_send_out(struct session *s)
+{
+	send_out(s, conn_send_message);
+}
+
+void session_send_answer(struct session *s)
+{
+	size_t len = s->clients->out.len;
+
+	send_out(s, conn_send_answer);
+	if (s->phase < SESSION_REFUSED)
+		turns_written(s, len);
 }
 
 void session_disconnect(struct session *s, enum disconnect_code code, const char *why)
@@ -348,6 +365,12 @@ void session_on_open(struct conn *c)
 	heartbeat_open(conn_state(c));
 }
 
+/* Whatever waited for the client to read goes on. */
+void session_on_room(struct conn *c)
+{
+	pending_go_on(conn_state(c));
+}
+
 /* The socket is taken care of; now what it had elsewhere. */
 void session_on_close(struct conn *c)
 {
@@ -368,6 +391,7 @@ static const struct ws_app app = {
 	.name = "client",
 	.on_open = session_on_open,
 	.on_message = on_message,
+	.on_room = session_on_room,
 	.on_close = session_on_close,
 };
 

@@ -18,6 +18,7 @@
 #include "loop.h"
 #include "random.h"
 #include "session.h"
+#include "turns.h"
 
 struct held;
 struct slab;
@@ -39,6 +40,7 @@ struct clients {
 	struct list resumable; /* held messages whose turn has come */
 	struct held *resumed;  /* the one that is worked off in this moment */
 	struct task resume;
+	struct turns turns;
 };
 
 /* In the order in which a session passes through them; it may skip, and never goes back. */
@@ -60,8 +62,9 @@ struct session {
 		struct held *held;           /* the rest of a message, while it cannot go on */
 		struct session *next_closed; /* in SESSION_CLOSED */
 	};
-	uint64_t due_ms;      /* when connected: of the next ping; before: when it is stale. 0: never */
-	uint64_t pong_due_ms; /* 0: no pong is expected */
+	uint64_t due_ms;       /* when connected: of the next ping; before: when it is stale. 0: never */
+	uint64_t pong_due_ms;  /* 0: no pong is expected */
+	uint64_t taken_due_ms; /* it must have taken some of a large answer by then; 0: it has none to take */
 	unsigned char client_id[UUID_LEN]; /* a UUID */
 	uint32_t subscription_count;
 	uint16_t pending_count;
@@ -75,10 +78,13 @@ void session_set_phase(struct session *s, enum session_phase phase);
 struct bytes session_user(const struct session *s);
 /* Sends what stands in clients->out as one message. */
 void session_send_out(struct session *s);
+/* The same for what may be large, and was asked for: no limit of the queue ends the session. */
+void session_send_answer(struct session *s);
 /* Ends the session, with the reason of the code; why is for the log. */
 void session_disconnect(struct session *s, enum disconnect_code code, const char *why);
 /* Something that waited is done: what is held may go on, from the loop. */
 void session_go_on(struct session *s);
 /* The ws_app callbacks that both kinds of sessions share. */
 void session_on_open(struct conn *c);
+void session_on_room(struct conn *c);
 void session_on_close(struct conn *c);

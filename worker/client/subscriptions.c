@@ -28,6 +28,7 @@ static struct want grant(const struct channel_options *options, const struct sub
 	bool recoverable = options->force_recovery || (options->allow_recovery && req->recoverable);
 	bool unasked = options->auto_cache_recover && options->force_recovery_mode == RECOVERY_CACHE;
 	struct want want = {
+		.together = (*flags & SUBSCRIPTION_SERVER_SIDE) != 0,
 		.hears_joins = options->join_leave && (options->force_push_join_leave || req->join_leave),
 		.positioned = recoverable || options->force_positioning ||
 	                      (options->allow_positioning && req->positioned),

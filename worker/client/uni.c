@@ -67,5 +67,6 @@ const struct ws_app uni_app = {
 	.on_open = session_on_open,
 	.on_message = on_message,
 	.on_closing = on_closing,
+	.on_room = session_on_room,
 	.on_close = session_on_close,
 };

@@ -33,7 +33,8 @@ struct waiter {
 	struct list node; /* in history->waiters until it is told, or in a list of those to be told */
 	struct subscription *subscription;
 	struct want want; /* the epoch stands behind */
-	uint32_t sent;    /* reads, when it came */
+	uint32_t sent;    /* reads, when it came, or when it lacked nothing */
+	bool pinned;      /* what is kept is not given up */
 	char epoch[];
 };
 
@@ -334,16 +335,38 @@ static enum recovery_mode mode_of(const struct history *h)
 	return (enum recovery_mode)h->options->force_recovery_mode;
 }
 
-static bool can_begin(const struct history *h, const struct waiter *w)
+/* Should what it gets be given up before it begins, a read after this moment is of use. */
+static bool can_begin(const struct history *h, struct waiter *w)
 {
 	if (!is_known(h))
 		return false;
 	switch (recovery_lacks(&w->want, mode_of(h), &h->position, &h->recent)) {
-	case RECOVERY_LACKS_NOTHING: return true;
+	case RECOVERY_LACKS_NOTHING: w->sent = h->sent; return true;
 	case RECOVERY_LACKS_TOP: return h->answered > w->sent && !h->behind;
 	case RECOVERY_LACKS_RECENT: return h->remembered > w->sent;
 	}
 	return true;
+}
+
+static void pin(struct history *h, struct waiter *w, bool on)
+{
+	if (w->pinned == on)
+		return;
+	w->pinned = on;
+	if (on)
+		recent_pin(&h->recent);
+	else
+		recent_unpin(&h->recent);
+}
+
+/* Only while it is read for who waits, is what is kept not given up: a client may take long until it begins.
+ */
+static bool try_to_begin(struct history *h, struct waiter *w)
+{
+	bool can = can_begin(h, w);
+
+	pin(h, w, w->want.recover && (!can || w->want.together));
+	return can;
 }
 
 /* Tells all that can begin. Those it tells may take others away. */
@@ -356,7 +379,7 @@ static void settle(struct history *h)
 	list_for_each (each, &h->waiters) {
 		struct waiter *w = container_of(each, struct waiter, node);
 
-		if (!can_begin(h, w))
+		if (!try_to_begin(h, w))
 			continue;
 		list_remove(&w->node);
 		list_append(&now, &w->node);
@@ -378,11 +401,17 @@ bool history_wait(struct history *h, struct subscription *s, const struct want *
 	w->want.epoch = (struct bytes){w->epoch, epoch.len};
 	w->sent = h->sent;
 	list_init(&w->node);
+	w->pinned = false;
 	s->waiter = w;
+	return history_may_begin(h, s);
+}
+
+bool history_may_begin(struct history *h, struct subscription *s)
+{
+	struct waiter *w = s->waiter;
+
 	forget_expired(h);
-	if (want->recover)
-		recent_pin(&h->recent);
-	if (can_begin(h, w))
+	if (try_to_begin(h, w))
 		return true;
 	list_append(&h->waiters, &w->node);
 	history_reads_want(h);
@@ -395,8 +424,7 @@ void history_stop_waiting(struct history *h, struct subscription *s)
 
 	if (w == NULL)
 		return;
-	if (w->want.recover)
-		recent_unpin(&h->recent);
+	pin(h, w, false);
 	list_remove(&w->node);
 	mem_free(w);
 	s->waiter = NULL;

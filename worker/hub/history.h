@@ -80,6 +80,8 @@ void history_message(struct history *h, const struct publication *p, struct byte
 /* Whether the subscription, which is in the channel already, could go live now. If not, hub_events.subscribed
  * follows. What it wants is copied. */
 bool history_wait(struct history *h, struct subscription *s, const struct want *want) MUST_CHECK;
+/* Whether it still could, some time later. If not, hub_events.subscribed follows again. */
+bool history_may_begin(struct history *h, struct subscription *s) MUST_CHECK;
 void history_stop_waiting(struct history *h, struct subscription *s);
 /* What the subscription gets, now that it goes live, as hub_begin(). It waits no more. */
 void history_begin(struct history *h, struct subscription *s, struct hub_answer *answer,

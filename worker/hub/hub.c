@@ -298,6 +298,14 @@ bool hub_subscribe(struct hub *h, struct bytes channel, struct subscription *s, 
 	return ready;
 }
 
+bool hub_may_begin(struct hub *h, struct subscription *s)
+{
+	if (s->waiter == NULL || history_may_begin(s->channel->history, s))
+		return true;
+	wait_for_settling(s->channel, s);
+	return false;
+}
+
 void hub_begin(struct hub *h, struct subscription *s, struct hub_answer *answer, struct buf *publications)
 {
 	*answer = (struct hub_answer){0};

@@ -41,6 +41,7 @@ struct want {
 	uint64_t offset;
 	struct bytes epoch; /* empty: whatever it is */
 	bool hears_joins;   /* gets the pushes that tell who came and left */
+	bool together;      /* it begins with others: until then, what it is promised is kept for it */
 };
 
 struct waiter;
@@ -111,9 +112,13 @@ struct hub_answer {
 	bool recovered;      /* it gets all that it missed, in the publications */
 	uint64_t asked_from; /* the offset that it wanted to recover from */
 };
+/* To be asked before hub_begin() where time has passed since the subscription could go live, unless it begins
+ * together with others. False: what it gets was given up meanwhile, and is read again; wait for
+ * events.subscribed once more. */
+bool hub_may_begin(struct hub *h, struct subscription *s) MUST_CHECK;
 /* The subscription, which may go live, does: what comes from now on is delivered, so this is called when the
  * reply is written. What it gets to catch up is appended to *publications, in the form of
- * subscribe_result.publications for its wire form; without memory for it that has failed (buf_ok()). */
+ * subscribe_result.publications for its wire form; what is more than fits there has failed (buf_ok()). */
 void hub_begin(struct hub *h, struct subscription *s, struct hub_answer *answer, struct buf *publications);
 /* To be called behind hub_begin(), when the reply is written: the subscription becomes a member, and others
  * hear of it, where the channel is of that kind. That is how the protocol has it (8.2, step 8; 9): its own

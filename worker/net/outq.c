@@ -6,10 +6,15 @@
 
 enum { OUTQ_FIRST = 8 };
 
+size_t outq_spared(const struct outq *q)
+{
+	return q->spared < q->spared_end ? q->spared : q->spared_end;
+}
+
 /* What waits, as the limit counts it. */
 static size_t outq_cost(const struct outq *q)
 {
-	return q->bytes + (size_t)q->count * OUTQ_FRAME_COST;
+	return q->bytes + (size_t)q->count * OUTQ_FRAME_COST - outq_spared(q);
 }
 
 /* A queue of one frame, the common case, lives in the struct; the ring comes with the second. */
@@ -51,6 +56,17 @@ bool outq_push(struct outq *q, struct frame *f, size_t limit)
 	return true;
 }
 
+bool outq_push_spared(struct outq *q, struct frame *f)
+{
+	size_t spared = outq_spared(q) + f->len;
+
+	if (!outq_push(q, f, SIZE_MAX))
+		return false;
+	q->spared = spared < UINT32_MAX ? (uint32_t)spared : UINT32_MAX;
+	q->spared_end = q->bytes < UINT32_MAX ? (uint32_t)q->bytes : UINT32_MAX;
+	return true;
+}
+
 int outq_gather(const struct outq *q, struct iovec *iov, int max)
 {
 	int n = 0;
@@ -84,6 +100,7 @@ void outq_consume(struct outq *q, size_t bytes)
 {
 	assert(bytes <= q->bytes);
 	q->bytes -= bytes;
+	q->spared_end = bytes < q->spared_end ? q->spared_end - (uint32_t)bytes : 0;
 	while (q->count > 0) {
 		size_t left = (*slot(q, 0))->len - q->sent;
 
@@ -118,6 +135,7 @@ void outq_clear(struct outq *q)
 	while (q->count > 0)
 		outq_pop(q);
 	q->bytes = 0;
+	q->spared = q->spared_end = 0;
 }
 
 bool outq_empty(const struct outq *q)

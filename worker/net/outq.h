@@ -24,14 +24,21 @@ struct outq {
 	uint32_t cap; /* a power of two; 0: there is no ring */
 	uint32_t head;
 	uint32_t count;
-	uint32_t sent; /* bytes of the first frame that are gone already */
-	size_t bytes;  /* still to be sent */
+	uint32_t sent;       /* bytes of the first frame that are gone already */
+	size_t bytes;        /* still to be sent */
+	uint32_t spared;     /* bytes of frames that do not count */
+	uint32_t spared_end; /* bytes up to the end of the last of them */
 };
 
 /* Takes its own reference. False when the queue would hold more than limit bytes, OUTQ_FRAME_COST for each
  * frame among them; then nothing is taken: the caller closes the connection. The first frame of an empty
  * queue is always taken. */
 bool outq_push(struct outq *q, struct frame *f, size_t limit) MUST_CHECK;
+/* The same without a limit; as long as it is there, it does not count for those that are pushed behind it.
+ * False when there is no memory. */
+bool outq_push_spared(struct outq *q, struct frame *f) MUST_CHECK;
+/* How much of that waits. */
+size_t outq_spared(const struct outq *q);
 /* Lends up to max iovecs; returns how many. */
 int outq_gather(const struct outq *q, struct iovec *iov, int max);
 /* That many bytes of what was lent were sent. */

@@ -1,0 +1,35 @@
+/* Large answers take turns: what somebody recovers, histories, presences. One is begun when its client has
+ * read most of what it was sent before, so that who reads slowly gets them one after another and nothing
+ * waits in memory but the command; and in one turn of the worker there are no more of them, of all clients,
+ * than others can wait for. Knows when, not what. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "compiler.h"
+#include "list.h"
+#include "loop.h"
+
+struct clients;
+struct pending;
+struct session;
+
+/* Of all sessions of a worker. */
+struct turns {
+	struct list waiting; /* struct pending, each the first of its session */
+	struct timer timer;
+	uint64_t now_ms; /* the turn that `written` is about */
+	size_t written;  /* bytes */
+};
+
+void turns_init(struct turns *t);
+/* Nobody may wait. */
+void turns_stop(struct turns *t);
+/* Whether a command may begin that will have a large answer. If not, pending_go_on() follows. */
+bool turns_may_begin(struct session *s) MUST_CHECK;
+/* Whether a large answer, the first of its session, may be written. If not, pending_go_on() follows. */
+bool turns_may_write(struct session *s, struct pending *first) MUST_CHECK;
+/* A large answer was written. */
+void turns_written(struct session *s, size_t bytes);
