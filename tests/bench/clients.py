@@ -83,7 +83,7 @@ def storm(bench):
 		bench.keep_account({"lost": lost + wanted - clients, "duplicated": repeated})
 		yield Row(
 			"storm", f"10,000 lose their worker and recover {messages:,} messages: processor time of each client; all have them after "
-			f"{took_ms / 1000:.2f} s, Redis {redis_ns / 1e6:.0f} ms, {reads} reads of it, {of_publications} of publications",
+			f"{took_ms / 1000:.2f} s, Redis {redis_ns / 1e6:.0f} ms, {reads} reads of it, in {of_publications} steps",
 			microseconds(spent / wanted))
 
 

@@ -290,7 +290,7 @@ static unsigned calls_of(const char *statistics, const char *command)
 }
 
 /* What the function library has called: one HMGET for each publication and each read, and for each read that
- * is not of the position alone one of the others. */
+ * is not of the position alone some of the others, one for each step in which it reads. */
 struct reads {
 	unsigned all;
 	unsigned of_publications;

@@ -251,4 +251,5 @@ def test_without_any_way_to_the_functions_a_broker_with_history_is_not_ready(red
 		assert status == 503 and "cannot load the function library" in why and "NOPERM" in why
 		restricted(redis)
 		broker.wait_ready()
+		process.wait_until(lambda: redis.call("FUNCTION", "LIST"), "what was refused is tried again")
 		assert publish(redis, "kept:a")[0] == 1
