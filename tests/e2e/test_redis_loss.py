@@ -1,5 +1,6 @@
 """Redis killed, frozen, cut off on one link: the broker recovers by itself, and readiness tells the truth in between."""
 
+import json
 import time
 
 import pytest
@@ -177,6 +178,9 @@ PATIENT = merge(OPEN, {
 })
 
 
+RECOVERY = {"channel": {"without_namespace": {"force_recovery": True}}}
+
+
 def test_while_redis_holds_back_writes_a_publish_is_late_and_no_connection_is_lost(redis):
 	"""As in CLIENT PAUSE and in a failover. A connection made meanwhile, to see whether the first is dead, logs in."""
 	with Broker(PATIENT, redis) as broker, Client(broker.port).subscribe("news") as client:
@@ -191,6 +195,17 @@ def test_while_redis_holds_back_writes_a_publish_is_late_and_no_connection_is_lo
 		assert client.publication() == ("news", 1)
 		process.wait_until(lambda: command_links(redis).keys() == before.keys(), "the first one alone is there")
 		assert "does not answer" not in broker.log()
+
+
+def test_an_answer_that_redis_cuts_off_is_logged_with_its_cause(redis):
+	with Broker(merge(PATIENT, RECOVERY), redis) as broker, Client(broker.port) as client:
+		for _ in range(100):
+			_, epoch = redis.call("FCALL", "fanfare_publish", 1, "fanfare:news", json.dumps("x" * 50000))
+		redis.call("CONFIG", "SET", "client-output-buffer-limit", "normal 1mb 0 0")
+		with pytest.raises(ErrorReply) as refused:
+			client.call("subscribe", {"channel": "news", "recover": True, "offset": 0, "epoch": epoch.decode()})
+		assert refused.value.code == 100
+		process.wait_until(lambda: "client-output-buffer-limit normal" in broker.log(), "the log names the limit")
 
 
 def command_links(redis):

@@ -208,7 +208,9 @@ static void nonsense_breaks_the_command_connection_and_it_is_made_again(void **s
 	mock_send(mock_calls(&mock), "HTTP/1.1 400 Bad Request\r\n");
 	check_recovery("does not speak its protocol");
 	mock_send(mock_calls(&mock), "+OK\r\n");
-	check_recovery("a reply to nothing");
+	check_recovery("(command connection) sent a reply to nothing");
+	mock_send(mock_calls(&mock), "-ERR ERR what nobody asked\r\n");
+	check_recovery("a reply to nothing: what nobody asked");
 	mock_send(mock_calls(&mock), "*2000000\r\n");
 	check_recovery("array too large");
 }
@@ -241,6 +243,43 @@ static void nonsense_breaks_the_subscriber_connection_and_it_is_made_again(void 
 		WAIT_FOR(&world, 1000, l.last == 1);
 	}
 	redis_sub_close(&l.sub);
+}
+
+/* As Redis does when client-output-buffer-limit is too small. */
+static void who_is_owed_an_answer_and_closed_is_told_where_to_look(void **state)
+{
+	struct answer a;
+
+	world.config.redis.connect_timeout_ms = world.config.redis.call_timeout_ms = 8000;
+	world.config.redis.canary_interval_ms = 60000;
+	start();
+	mock_close(mock_calls(&mock));
+	WAIT_FOR(&world, 1000, !is_ready(&world));
+	assert_non_null(strstr(reason(&world), "lost the command connection to Redis"));
+	assert_null(strstr(reason(&world), "limit"));
+	WAIT_FOR(&world, 3000, is_ready(&world));
+	silent = mock_calls(&mock);
+	mock.on_command = be_silent_there;
+	echo(&a, "x");
+	STAYS_SO(&world, 50, a.count == 0);
+	mock_close(silent);
+	WAIT_FOR(&world, 1000, !is_ready(&world));
+	assert_non_null(strstr(reason(&world), "closed by Redis; its log tells"));
+	assert_non_null(strstr(reason(&world), "client-output-buffer-limit normal"));
+	WAIT_FOR(&world, 3000, is_ready(&world));
+	silent = mock_calls(&mock);
+	echo(&a, "x");
+	mock_send(silent, "*2\r\n$1\r\na\r\n");
+	STAYS_SO(&world, 50, a.count == 0);
+	mock_close(silent);
+	WAIT_FOR(&world, 1000, !is_ready(&world));
+	assert_non_null(strstr(reason(&world), "closed by Redis in the middle of a reply; its log tells"));
+	mock.on_command = NULL;
+	WAIT_FOR(&world, 3000, is_ready(&world));
+	mock_close(mock_subscriber(&mock, "t.canary.n1"));
+	WAIT_FOR(&world, 1000, !is_ready(&world));
+	assert_non_null(strstr(reason(&world), "lost the subscriber connection to Redis"));
+	assert_non_null(strstr(reason(&world), "client-output-buffer-limit pubsub"));
 }
 
 static void messages_on_channels_that_nobody_wants_are_dropped(void **state)
@@ -753,6 +792,7 @@ int main(void)
 		FAULT(a_server_that_closes_at_once_is_not_hammered),
 		FAULT(nonsense_breaks_the_command_connection_and_it_is_made_again),
 		FAULT(nonsense_breaks_the_subscriber_connection_and_it_is_made_again),
+		FAULT(who_is_owed_an_answer_and_closed_is_told_where_to_look),
 		FAULT(messages_on_channels_that_nobody_wants_are_dropped),
 		FAULT(a_master_that_became_a_replica_is_left),
 		FAULT(errors_of_a_command_are_its_own_affair),

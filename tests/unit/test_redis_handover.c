@@ -335,7 +335,9 @@ static void an_old_connection_that_breaks_before_the_marker_doubles_nothing(void
 	STAYS_SO(w, 100, s->l.confirmed == 1);
 	proxied_close(s->old);
 	publish(s, 10);
-	WAIT_FOR(w, 1000, !redis_sub_confirmed(s->l.sub) && strstr(reason(w), "lost the connection") != NULL);
+	WAIT_FOR(w, 1000,
+	         !redis_sub_confirmed(s->l.sub) &&
+	                 strstr(reason(w), "lost the subscriber connection") != NULL);
 	STAYS_SO(w, 50, s->l.last <= 10 && !redis_sub_confirmed(s->l.sub) && !is_ready(w));
 	s->proxy.stall_calls_with_new_subs = false;
 	stall_up(calls, false);

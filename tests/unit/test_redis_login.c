@@ -89,6 +89,9 @@ static void errors_keep_out_or_do_not(void **state)
 	assert_int_equal(answer(&e, "-WRONGPASS no\r\n"), REDIS_REFUSING);
 	assert_string_equal(why, "refused authentication: WRONGPASS no");
 	assert_int_equal(answer(&e, "+OK\r\n-ERR DB index is out of range\r\n"), REDIS_UNFIT);
+	assert_string_equal(why, "is not ready: DB index is out of range");
+	assert_int_equal(answer(&e, "-ERR ERR ERRONEOUS\r\n"), REDIS_REFUSING);
+	assert_string_equal(why, "refused authentication: ERRONEOUS");
 	assert_int_equal(answer(&e, "+OK\r\n+OK\r\n-LOADING data\r\n"), REDIS_UNFIT);
 	assert_string_equal(why, "is not ready: LOADING data");
 	assert_int_equal(answer(&e, "+OK\r\n+OK\r\n-LOADINGS data\r\n"), REDIS_CONNECTING);

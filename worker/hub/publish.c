@@ -11,6 +11,7 @@
 #include "message_json.h"
 #include "metrics.h"
 #include "redis_args.h"
+#include "redis_trouble.h"
 
 /* Above what a message of a client may be (websocket.message_size_limit). */
 enum { PUBLISH_MAX = 256 << 20 };
@@ -30,7 +31,7 @@ static bool succeeded(const struct redis_reply *reply)
 	if (reply->type != REDIS_ERROR)
 		return true;
 	if (log_allowed(&limit))
-		log_error("Redis refused to publish: %.*s", BYTES_FMT(reply->text));
+		log_error("Redis refused to publish: %.*s", BYTES_FMT(redis_error_text(reply)));
 	return false;
 }
 

@@ -10,6 +10,7 @@
 #include "mem.h"
 #include "redis.h"
 #include "redis_args.h"
+#include "redis_trouble.h"
 
 /* How often a lease is renewed in its time, and how long after the last one at most, since that is how long
  * it takes until a death is known everywhere; and how soon after that did not work. */
@@ -246,7 +247,8 @@ static void on_reply(void *arg, const struct redis_reply *reply)
 	w->call = NULL;
 	if (!take_reply(w, reply)) {
 		if (reply != NULL && reply->type == REDIS_ERROR && log_allowed(&limit))
-			log_error("cannot renew the lease of this worker: %.*s", BYTES_FMT(reply->text));
+			log_error("cannot renew the lease of this worker: %.*s",
+			          BYTES_FMT(redis_error_text(reply)));
 		next_ms = AGAIN_MS;
 	}
 	w->due_ms = w->suspect_count > 0 ? 0 : clock_ms() + next_ms;

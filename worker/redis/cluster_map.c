@@ -79,7 +79,7 @@ static void take_answer(struct cluster_map *m, const struct redis_reply *reply)
 
 	slot_map_free(&m->fresh);
 	if (reply->type == REDIS_ERROR) {
-		refused(m, bytes_first(reply->text, REDIS_ERROR_SHOWN));
+		refused(m, redis_error_text(reply));
 	} else if (!slot_map_read(&m->fresh, reply, &m->asked, &reason)) {
 		refused(m, BYTES_OF_STR(reason));
 	} else {

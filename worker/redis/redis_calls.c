@@ -198,7 +198,7 @@ static void on_reply(struct redis_link *l, const struct redis_reply *reply)
 	struct sent_call *call = first(was_overdue ? &c->overdue : &c->waiting);
 
 	if (call == NULL) {
-		redis_link_fail(l, REDIS_AWAY, "sent a reply to nothing");
+		redis_link_fail_unasked(l, reply);
 		return;
 	}
 	list_remove(&call->node);
@@ -232,6 +232,13 @@ static void proof(struct redis_link *l, struct bytes argv[REDIS_PROOF_WORDS])
 
 	c->events->proof(c->ctx, argv);
 }
+
+static bool owed(const struct redis_link *l)
+{
+	return oldest_of(container_of(l, struct redis_calls, link)) != NULL;
+}
+
+static const struct redis_link_use use = {"command", "normal", owed, proof};
 
 static const struct redis_link_events link_events = {on_up, on_reply, on_down};
 
@@ -314,7 +321,7 @@ void redis_calls_init(struct redis_calls *c, struct loop *loop, const struct red
 	list_init(&c->refused);
 	redis_link_init(&c->link, loop, endpoint, &link_events, name, config->redis.connect_timeout_ms,
 	                REDIS_CALLS_MAX_BYTES * 2);
-	c->link.proof = proof;
+	c->link.use = &use;
 	open_link(c);
 }
 

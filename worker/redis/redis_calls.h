@@ -30,7 +30,7 @@ struct redis_calls_events {
 	/* The link came up, went down, fell silent or spoke again. */
 	void (*on_change)(void *ctx);
 	/* A command that does nothing, and that Redis holds back when it holds back calls: as proof in
-	 * struct redis_link. */
+	 * struct redis_link_use. */
 	void (*proof)(void *ctx, struct bytes argv[REDIS_PROOF_WORDS]);
 };
 

@@ -232,7 +232,7 @@ static void refuse(struct redis_feed *f, const struct redis_reply *reply)
 
 	if (log_allowed(&limit))
 		log_warning("Redis refuses the subscription of %.*s: %.*s", BYTES_FMT(s->channel),
-		            BYTES_FMT(reply->text));
+		            BYTES_FMT(redis_error_text(reply)));
 	s->at[f->slot].refused = true;
 	s->at[f->slot].on = false;
 	settled(f);
@@ -285,7 +285,7 @@ static void on_error(struct redis_feed *f, const struct redis_reply *reply)
 	}
 	if (op == NULL || !op->subscribe || !resp_is_error(reply, "NOPERM")) {
 		redis_link_fail(&f->link, REDIS_UNFIT, "refuses subscriptions: %.*s",
-		                BYTES_FMT(bytes_first(reply->text, REDIS_ERROR_SHOWN)));
+		                BYTES_FMT(redis_error_text(reply)));
 		return;
 	}
 	f->progress_ms = clock_ms();
@@ -382,7 +382,14 @@ static void on_down(struct redis_link *l, bool was_up)
 	f->events->on_down(f, was_up);
 }
 
+/* Messages may always be. */
+static bool owed(const struct redis_link *l)
+{
+	return true;
+}
+
 static const struct redis_link_events link_events = {on_up, on_reply, on_down};
+static const struct redis_link_use use = {"subscriber", "pubsub", owed, NULL};
 
 void redis_feed_init(struct redis_feed *f, unsigned slot, bool sharded, struct loop *loop,
                      const struct redis_endpoint *endpoint, const struct redis_feed_events *events, void *ctx,
@@ -400,6 +407,7 @@ void redis_feed_init(struct redis_feed *f, unsigned slot, bool sharded, struct l
 	list_init(&f->dirty[0]);
 	list_init(&f->dirty[1]);
 	redis_link_init(&f->link, loop, endpoint, &link_events, name, connect_timeout_ms, REDIS_FEED_OUT_MAX);
+	f->link.use = &use;
 	f->link.reads = REDIS_FEED_READS;
 }
 

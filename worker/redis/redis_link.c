@@ -71,10 +71,19 @@ static const char *kind(const struct redis_link *l)
 	return l->endpoint->is_sentinel ? "the sentinel" : "Redis";
 }
 
+/* What the connection is for, as long as it is one: before, what is wrong is not its own. */
+static const char *use(const struct redis_link *l)
+{
+	return l->phase == LINK_UP && l->use != NULL ? l->use->name : "";
+}
+
 void redis_link_fail(struct redis_link *l, enum redis_trouble trouble, const char *fmt, ...)
 {
 	size_t len = (size_t)snprintf(l->error, sizeof(l->error), "%s at %s ", kind(l), l->endpoint->text);
 	va_list args;
+
+	if (use(l)[0] != '\0')
+		len += (size_t)snprintf(l->error + len, sizeof(l->error) - len, "(%s connection) ", use(l));
 
 	va_start(args, fmt);
 	vsnprintf(l->error + len, sizeof(l->error) - len, fmt, args);
@@ -82,11 +91,23 @@ void redis_link_fail(struct redis_link *l, enum redis_trouble trouble, const cha
 	go_down(l, trouble);
 }
 
+void redis_link_fail_unasked(struct redis_link *l, const struct redis_reply *reply)
+{
+	if (reply->type == REDIS_ERROR)
+		redis_link_fail(l, REDIS_AWAY, "sent a reply to nothing: %.*s",
+		                BYTES_FMT(redis_error_text(reply)));
+	else
+		redis_link_fail(l, REDIS_AWAY, "sent a reply to nothing");
+}
+
 static void fail_with(struct redis_link *l, enum redis_trouble trouble, const char *why)
 {
-	snprintf(l->error, sizeof(l->error), "%s %s at %s: %s",
-	         l->phase == LINK_UP ? "lost the connection to" : "cannot connect to", kind(l),
-	         l->endpoint->text, why);
+	if (l->phase == LINK_UP)
+		snprintf(l->error, sizeof(l->error), "lost the %s%sconnection to %s at %s: %s", use(l),
+		         use(l)[0] != '\0' ? " " : "", kind(l), l->endpoint->text, why);
+	else
+		snprintf(l->error, sizeof(l->error), "cannot connect to %s at %s: %s", kind(l),
+		         l->endpoint->text, why);
 	go_down(l, trouble);
 }
 
@@ -101,6 +122,22 @@ static bool hung_up_on_greeting(const struct redis_link *l)
 	return l->endpoint->tls == NULL && l->phase == LINK_LOGIN && l->login.answered == 0;
 }
 
+/* Whom Redis would owe more than client-output-buffer-limit allows, it closes without a word: mostly before
+ * any of it was sent, also in the middle. */
+static void fail_closed(struct redis_link *l, const char *how)
+{
+	char why[REDIS_ERROR_MAX];
+	bool mid_reply = l->phase == LINK_UP && resp_begun(l->resp) > 0;
+
+	if (l->phase != LINK_UP || l->use == NULL || !(mid_reply || l->use->owed(l))) {
+		fail_away(l, how);
+		return;
+	}
+	snprintf(why, sizeof(why), "%s%s; its log tells whether client-output-buffer-limit %s is too small",
+	         how, mid_reply ? " in the middle of a reply" : "", l->use->limits);
+	fail_away(l, why);
+}
+
 /* The stream failed, and errno tells with what. Who does not come to terms with us over TLS in the beginning
  * will not do so by being asked often. */
 static void fail_broken(struct redis_link *l)
@@ -109,13 +146,18 @@ static void fail_broken(struct redis_link *l)
 		fail_with(l, REDIS_REFUSING, stream_reason(&l->stream));
 	else if (errno == ECONNRESET && hung_up_on_greeting(l))
 		fail_away(l, hung_up);
+	else if (errno == ECONNRESET)
+		fail_closed(l, stream_reason(&l->stream));
 	else
 		fail_away(l, stream_reason(&l->stream));
 }
 
 static void fail_at_end(struct redis_link *l)
 {
-	fail_away(l, hung_up_on_greeting(l) ? hung_up : "closed by Redis");
+	if (hung_up_on_greeting(l))
+		fail_away(l, hung_up);
+	else
+		fail_closed(l, "closed by Redis");
 }
 
 static void fail_slow(struct redis_link *l)

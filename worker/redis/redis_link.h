@@ -33,6 +33,17 @@ struct redis_link_events {
 	void (*on_down)(struct redis_link *l, bool was_up);
 };
 
+/* What a link is for. */
+struct redis_link_use {
+	const char *name;   /* "command": for humans, where it matters which one it is */
+	const char *limits; /* the class of clients by which Redis limits what waits to be sent to it */
+	/* Redis has something to send to it. */
+	bool (*owed)(const struct redis_link *l);
+	/* In a doubt (redis_link_doubt()): the command that Redis must have answered on another connection
+	 * before the silence of this one counts as its own. NULL: logging in is enough. */
+	void (*proof)(struct redis_link *l, struct bytes argv[REDIS_PROOF_WORDS]);
+};
+
 enum {
 	REDIS_LINK_READ = 16 << 10, /* bytes a read */
 	REDIS_LINK_READS = 4, /* reads a turn: the rest waits for the next one, others have their turn */
@@ -45,10 +56,7 @@ struct redis_link {
 	const struct redis_link_events *events;
 	const char *name; /* by which Redis lists the connection */
 	uint64_t connect_timeout_ms;
-	/* In a doubt (redis_link_doubt()): the command that Redis must have answered on another connection
-	 * before the silence of this one counts as its own. NULL, unless its owner sets it after
-	 * redis_link_init(): logging in is enough. */
-	void (*proof)(struct redis_link *l, struct bytes argv[REDIS_PROOF_WORDS]);
+	const struct redis_link_use *use; /* NULL, unless its owner sets it after redis_link_init() */
 
 	enum { LINK_DOWN, LINK_RESOLVING, LINK_CONNECTING, LINK_LOGIN, LINK_UP } phase;
 	struct resp *resp;
@@ -82,6 +90,8 @@ void redis_link_close(struct redis_link *l);
  * 127.0.0.1:6379 " ends: "does not answer". */
 void redis_link_fail(struct redis_link *l, enum redis_trouble trouble, const char *fmt, ...)
 	PRINTF_LIKE(3, 4);
+/* The same for a reply that was not to come. */
+void redis_link_fail_unasked(struct redis_link *l, const struct redis_reply *reply);
 bool redis_link_up(const struct redis_link *l);
 /* For redis_race: the host is there, and TLS is being agreed upon. */
 bool redis_link_shakes_hands(const struct redis_link *l);

@@ -120,7 +120,7 @@ static enum redis_trouble say_error(char why[REDIS_ERROR_MAX], enum redis_troubl
 {
 	snprintf(why, REDIS_ERROR_MAX, "%s: %.*s",
 	         trouble == REDIS_REFUSING ? "refused authentication" : "is not ready",
-	         BYTES_FMT(bytes_first(reply->text, REDIS_ERROR_SHOWN)));
+	         BYTES_FMT(redis_error_text(reply)));
 	return trouble;
 }
 

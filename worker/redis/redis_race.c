@@ -27,7 +27,7 @@ static void prove(struct redis_rival *rival)
 {
 	struct bytes argv[REDIS_PROOF_WORDS];
 
-	rival->race->link->proof(rival->race->link, argv);
+	rival->race->link->use->proof(rival->race->link, argv);
 	resp_put_command(redis_link_out(&rival->link), argv, REDIS_PROOF_WORDS);
 	rival->proving = true;
 }
@@ -37,7 +37,7 @@ static void on_up(struct redis_link *l)
 	struct redis_rival *rival = container_of(l, struct redis_rival, link);
 	const struct redis_link *doubted = rival->race->link;
 
-	if (redis_link_up(doubted) && doubted->proof != NULL)
+	if (redis_link_up(doubted) && doubted->use != NULL && doubted->use->proof != NULL)
 		prove(rival);
 	else
 		won(rival);
@@ -48,7 +48,7 @@ static void on_reply(struct redis_link *l, const struct redis_reply *reply)
 	struct redis_rival *rival = container_of(l, struct redis_rival, link);
 
 	if (!rival->proving) {
-		redis_link_fail(l, REDIS_AWAY, "sent a reply to nothing");
+		redis_link_fail_unasked(l, reply);
 		return;
 	}
 	rival->proving = false;

@@ -300,6 +300,11 @@ enum resp_result resp_next(struct resp *r, const struct redis_reply **reply)
 	return RESP_REPLY;
 }
 
+size_t resp_begun(const struct resp *r)
+{
+	return (r->delivered ? 0 : r->used) + r->reader->len - r->reader->pos;
+}
+
 const char *resp_error(const struct resp *r)
 {
 	return r->error != NULL ? r->error : r->reader->errstr;

@@ -45,6 +45,8 @@ bool resp_feed(struct resp *r, const char *data, size_t len) MUST_CHECK;
 /* The next reply that is complete; it lives until the next call of any function here. After RESP_BAD the
  * reader is good for nothing but being freed. */
 enum resp_result resp_next(struct resp *r, const struct redis_reply **reply) MUST_CHECK;
+/* Bytes of a reply that has begun to come; 0: none has. */
+size_t resp_begun(const struct resp *r);
 /* Why it was RESP_BAD. */
 const char *resp_error(const struct resp *r);
 

@@ -109,7 +109,7 @@ static void refuse_place(struct redis_sentinel *s, const struct redis_reply *rep
 	s->knows = false;
 	if (reply->type == REDIS_ERROR)
 		snprintf(s->error, sizeof(s->error), "the sentinel at %s refuses to answer: %.*s", where,
-		         BYTES_FMT(bytes_first(reply->text, REDIS_ERROR_SHOWN)));
+		         BYTES_FMT(redis_error_text(reply)));
 	else if (reply->type == REDIS_NIL)
 		snprintf(s->error, sizeof(s->error), "the sentinel at %s knows no master named %s", where,
 		         s->master_name);
@@ -160,7 +160,7 @@ static void on_answer(struct redis_link *l, const struct redis_reply *reply)
 	struct redis_sentinel *s = container_of(l, struct redis_sentinel, ask);
 
 	if (!is_asked(s)) {
-		redis_link_fail(l, REDIS_AWAY, "sent a reply to nothing");
+		redis_link_fail_unasked(l, reply);
 		return;
 	}
 	switch (s->questions[s->question_first++]) {

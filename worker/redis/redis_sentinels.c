@@ -172,7 +172,7 @@ static void on_proved(struct redis_link *l)
 
 static void on_probe_reply(struct redis_link *l, const struct redis_reply *reply)
 {
-	redis_link_fail(l, REDIS_AWAY, "sent a reply to nothing");
+	redis_link_fail_unasked(l, reply);
 }
 
 static bool is_candidate(const struct redis_sentinels *all, const struct redis_place *place)

@@ -1,5 +1,9 @@
-/* What can be wrong with a way to Redis. */
+/* What can be wrong with a way to Redis, and how it is told. */
 #pragma once
+
+#include "bytes.h"
+
+struct redis_reply;
 
 /* In the order of how much it explains. */
 enum redis_trouble {
@@ -17,3 +21,8 @@ enum {
 	REDIS_ERROR_MAX = 256,
 	REDIS_ERROR_SHOWN = 120, /* of what Redis itself says */
 };
+
+/* What an error says, for humans, and no more than REDIS_ERROR_SHOWN of it; as long as the reply lives.
+ * Without the code ERR, which says nothing, and which Redis puts before the code of what ended a function
+ * ("ERR WRONGTYPE", "ERR ERR"). */
+struct bytes redis_error_text(const struct redis_reply *error);
