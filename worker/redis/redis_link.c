@@ -77,13 +77,20 @@ static const char *use(const struct redis_link *l)
 	return l->phase == LINK_UP && l->use != NULL ? l->use->name : "";
 }
 
+/* Begins the error with what it is about. Returns its length. */
+static size_t put_subject(struct redis_link *l)
+{
+	bool is_named = use(l)[0] != '\0';
+
+	snprintf(l->error, sizeof(l->error), "%s at %s %s%s%s", kind(l), l->endpoint->text,
+	         is_named ? "(" : "", use(l), is_named ? " connection) " : "");
+	return strlen(l->error);
+}
+
 void redis_link_fail(struct redis_link *l, enum redis_trouble trouble, const char *fmt, ...)
 {
-	size_t len = (size_t)snprintf(l->error, sizeof(l->error), "%s at %s ", kind(l), l->endpoint->text);
+	size_t len = put_subject(l);
 	va_list args;
-
-	if (use(l)[0] != '\0')
-		len += (size_t)snprintf(l->error + len, sizeof(l->error) - len, "(%s connection) ", use(l));
 
 	va_start(args, fmt);
 	vsnprintf(l->error + len, sizeof(l->error) - len, fmt, args);
