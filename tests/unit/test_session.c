@@ -1066,6 +1066,23 @@ static void who_asks_and_does_not_read_is_slow(void **state)
 	}
 }
 
+static void so_is_who_connects_and_does_not_read(void **state)
+{
+	t.conn.full = true;
+	say("{\"id\":1,\"connect\":{\"subs\":{\"kept:a\":{\"recover\":true,\"offset\":1,\"epoch\":\"e\"}}}}");
+	answer_history(true);
+	hear("");
+	assert_true(t.conn.wants_room);
+	for (int i = 0; i < 10; i++) {
+		t.conn.taken = 20000;
+		fake_loop_advance(59999);
+		assert_true(t.conn.open);
+	}
+	t.conn.taken = 0;
+	fake_loop_advance(60000);
+	assert_closed(DISCONNECT_SLOW);
+}
+
 /* Then the ping gets through, and is to be answered. */
 static void who_has_read_what_it_asked_for_answers_pings_again(void **state)
 {
@@ -1247,6 +1264,7 @@ int main(void)
 		TEST(what_was_given_up_meanwhile_is_read_again),
 		TEST(a_history_is_asked_for_when_there_is_room_for_it),
 		TEST(who_asks_and_does_not_read_is_slow),
+		TEST(so_is_who_connects_and_does_not_read),
 		TEST(who_has_read_what_it_asked_for_answers_pings_again),
 		TEST(a_crowd_that_comes_back_is_answered_over_several_turns),
 		TEST(uni_connects_by_its_first_message),

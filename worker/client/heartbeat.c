@@ -46,8 +46,9 @@ static uint64_t nearest(uint64_t a, uint64_t b)
 
 void heartbeat_arm(struct session *s)
 {
+	uint64_t taken_due_ms = s->phase < SESSION_REFUSED ? s->taken_due_ms : 0;
 	uint64_t due = nearest(nearest(s->due_ms, s->pong_due_ms),
-	                       nearest(s->taken_due_ms, pending_deadline(s)));
+	                       nearest(taken_due_ms, pending_deadline(s)));
 	uint64_t now = clock_ms();
 
 	if (due == 0)
@@ -167,7 +168,7 @@ void heartbeat_fire(struct timer *t)
 		check_stale(s, now);
 	else if (s->phase == SESSION_CONNECTED)
 		check_pong(s, now);
-	if (s->phase == SESSION_CONNECTED)
+	if (s->phase < SESSION_REFUSED)
 		check_taken(s, now);
 	check_ping(s, now);
 	if (s->phase != SESSION_CLOSED)

@@ -35,13 +35,17 @@ static bool is_over(struct turns *t)
 	return t->written >= TURN_MAX;
 }
 
+/* Those who wait have as much as those who come, whatever these have had of this turn. */
 static void serve(struct timer *timer)
 {
 	struct turns *t = container_of(timer, struct turns, timer);
 	struct clients *clients = container_of(t, struct clients, turns);
 
+	t->written = 0;
+	t->serving = true;
 	while (!list_empty(&t->waiting) && !is_over(t))
 		pending_go_on(container_of(list_pop(&t->waiting), struct pending, turn)->session);
+	t->serving = false;
 	if (!list_empty(&t->waiting))
 		timer_start(clients->loop, &t->timer, TURN_MS);
 }
@@ -61,7 +65,7 @@ bool turns_may_write(struct session *s, struct pending *first)
 
 	if (!turns_may_begin(s))
 		return false;
-	if (!is_over(t))
+	if (!is_over(t) && (t->serving || list_empty(&t->waiting)))
 		return true;
 	if (!list_linked(&first->turn))
 		list_append(&t->waiting, &first->turn);

@@ -22,6 +22,7 @@ struct turns {
 	struct timer timer;
 	uint64_t now_ms; /* the turn that `written` is about */
 	size_t written;  /* bytes */
+	bool serving;    /* those who wait: who comes meanwhile is behind them */
 };
 
 void turns_init(struct turns *t);

@@ -287,7 +287,7 @@ bool workers_resign(struct workers *w, void (*done)(void *ctx), void *ctx)
 {
 	const struct bytes argv[] = {BYTES_OF_STR(w->key), BYTES_OF_STR(w->id), BYTES("0"), BYTES("")};
 
-	if (!w->registered)
+	if (!w->registered && w->call == NULL) /* one that is on its way may still take the lease */
 		return false;
 	w->registered = false;
 	w->on_resigned = done;
