@@ -201,7 +201,7 @@ def test_an_answer_that_redis_cuts_off_is_logged_with_its_cause(redis):
 	with Broker(merge(PATIENT, RECOVERY), redis) as broker, Client(broker.port) as client:
 		for _ in range(100):
 			_, epoch = redis.call("FCALL", "fanfare_publish", 1, "fanfare:news", json.dumps("x" * 50000))
-		redis.call("CONFIG", "SET", "client-output-buffer-limit", "normal 1mb 0 0")
+		redis.call("CONFIG", "SET", "client-output-buffer-limit", "normal 500kb 0 0")  # half a piece of a history
 		with pytest.raises(ErrorReply) as refused:
 			client.call("subscribe", {"channel": "news", "recover": True, "offset": 0, "epoch": epoch.decode()})
 		assert refused.value.code == 100
