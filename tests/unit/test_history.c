@@ -696,6 +696,29 @@ static void a_redis_that_fell_back_is_a_loss(void **state)
 	assert_true(c->lost);
 }
 
+/* What waits for its turn was heard from the server before: its successor has lost it. */
+static void what_waits_when_a_server_is_replaced_was_heard_before(void **state)
+{
+	struct client *c = &t.clients[0];
+
+	go_live(c);
+	publish_many(5);
+	arrive_all();
+	for (int i = 0; i < BACKLOG_CHANNEL / BACKLOG_MESSAGE; i++)
+		fake_redis_message("pre:news", "1");
+	publish_many(5);
+	arrive_all();
+	assert_int_equal(c->position, 5);
+	t.top = 7;
+	t.writes_lost++;
+	fake_redis_confirm("pre:news");
+	assert_int_equal(c->position, 10);
+	answer_all();
+	assert_true(c->lost);
+	while (hub_end_turn(t.hub))
+		continue;
+}
+
 /* After a failover that lost writes others came under the same offsets. */
 static void a_stream_that_parted_is_a_loss(void **state)
 {
@@ -1377,6 +1400,7 @@ int main(void)
 		TEST(another_epoch_is_a_loss),
 		TEST(a_made_up_publication_harms_nobody),
 		TEST(a_redis_that_fell_back_is_a_loss),
+		TEST(what_waits_when_a_server_is_replaced_was_heard_before),
 		TEST(a_stream_that_parted_is_a_loss),
 		TEST(a_stream_that_parts_before_our_eyes_is_a_loss),
 		TEST(a_stray_of_another_master_is_dropped),

@@ -150,19 +150,38 @@ static void deliver_some(struct backlog *b, struct backlog_queue *q)
 	}
 }
 
+static void finish(struct backlog *b, struct channel *ch)
+{
+	bool dropped = ch->share.queue->dropped;
+
+	backlog_forget(b, ch);
+	if (dropped)
+		b->events->dropped(ch);
+}
+
 static void visit(struct backlog *b, struct backlog_queue *q)
 {
 	struct channel *ch = q->channel;
-	bool dropped = q->dropped;
 
 	channel_walk_begin(ch);
 	deliver_some(b, q);
-	if (list_empty(&q->waiting)) {
-		backlog_forget(b, ch);
-		if (dropped)
-			b->events->dropped(ch);
-	}
+	if (list_empty(&q->waiting))
+		finish(b, ch);
 	hub_let_go(ch);
+}
+
+void backlog_release(struct backlog *b, struct channel *ch)
+{
+	struct backlog_queue *q = ch->share.queue;
+	struct waiting *w;
+
+	if (q == NULL)
+		return;
+	while ((w = next_of(b, q)) != NULL) {
+		b->events->take(ch, (struct bytes){w->payload, w->len});
+		mem_free(w);
+	}
+	finish(b, ch);
 }
 
 static void deliver_until(struct backlog *b, uint32_t spent)

@@ -67,5 +67,8 @@ bool backlog_admit(struct backlog *b, struct channel *ch) MUST_CHECK;
 void backlog_put(struct backlog *b, struct channel *ch, struct bytes payload);
 /* The end of a turn: delivers what waits, as far as this turn goes. True: something still waits. */
 bool backlog_end_turn(struct backlog *b) MUST_CHECK;
+/* Delivers all that waits for the channel, whatever its share: what comes next is from elsewhere. The caller
+ * holds the channel by a walk. */
+void backlog_release(struct backlog *b, struct channel *ch);
 /* Drops what waits for the channel. */
 void backlog_forget(struct backlog *b, struct channel *ch);

@@ -129,10 +129,16 @@ static void on_confirmed(void *owner)
 {
 	struct channel *ch = owner;
 
-	if (ch->history != NULL)
-		history_confirmed(ch->history);
-	else
+	if (ch->history == NULL) {
 		settle(ch, ERROR_NONE);
+		return;
+	}
+	/* What was heard before belongs to the position that is compared now: it may be of a server that
+	 * another one has replaced. */
+	channel_walk_begin(ch);
+	backlog_release(&ch->hub->backlog, ch);
+	history_confirmed(ch->history);
+	hub_let_go(ch);
 }
 
 /* Those for which there is no Redis now. Answering them may make new ones. */
