@@ -67,7 +67,7 @@ void workers_free(struct workers *w);
 void workers_tick(struct workers *w);
 /* Gives the lease back, as this worker ends: what it has not told Redis any more, others find out. done is
  * called once, not from within, when Redis has answered, or does not; then nothing is renewed any more. False
- * when there is no lease: done is not called. */
+ * when there is no lease, and none is being asked for: done is not called. */
 bool workers_resign(struct workers *w, void (*done)(void *ctx), void *ctx) MUST_CHECK;
 /* As was true a lease ago at most. */
 bool workers_are_alive(const struct workers *w, struct bytes id) MUST_CHECK;
