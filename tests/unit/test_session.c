@@ -1043,6 +1043,18 @@ static void a_history_is_asked_for_when_there_is_room_for_it(void **state)
 		4, 108, "not available") ERROR(5, 108, "not available"));
 }
 
+static void expect_slow_when_it_stops_reading(void)
+{
+	for (int i = 0; i < 10; i++) {
+		t.conn.taken = 20000;
+		fake_loop_advance(59999);
+		assert_true(t.conn.open);
+	}
+	t.conn.taken = 0;
+	fake_loop_advance(60000);
+	assert_closed(DISCONNECT_SLOW);
+}
+
 /* A pong is not missed while it does not get as far as the ping, but without an end it is not waited for. */
 static void who_asks_and_does_not_read_is_slow(void **state)
 {
@@ -1052,14 +1064,7 @@ static void who_asks_and_does_not_read_is_slow(void **state)
 		say(held ? "{\"id\":2,\"history\":{\"channel\":\"kept:a\"}}" : RECOVER(2, "a"));
 		if (!held)
 			answer_history(true);
-		for (int i = 0; i < 10; i++) {
-			t.conn.taken = 20000;
-			fake_loop_advance(59999);
-			assert_true(t.conn.open);
-		}
-		t.conn.taken = 0;
-		fake_loop_advance(60000);
-		assert_closed(DISCONNECT_SLOW);
+		expect_slow_when_it_stops_reading();
 		assert_int_equal(fake_redis_calls(), 0);
 		fake_conn_free(&t.conn);
 		open_conn(&t.conn, &(struct session_params){0});
@@ -1073,14 +1078,7 @@ static void so_is_who_connects_and_does_not_read(void **state)
 	answer_history(true);
 	hear("");
 	assert_true(t.conn.wants_room);
-	for (int i = 0; i < 10; i++) {
-		t.conn.taken = 20000;
-		fake_loop_advance(59999);
-		assert_true(t.conn.open);
-	}
-	t.conn.taken = 0;
-	fake_loop_advance(60000);
-	assert_closed(DISCONNECT_SLOW);
+	expect_slow_when_it_stops_reading();
 }
 
 /* Then the ping gets through, and is to be answered. */
