@@ -510,8 +510,8 @@ static void a_deaf_redis_is_never_ready_and_not_hammered(void **state)
 	WAIT_FOR(&world, 1000, !is_ready(&world));
 	assert_non_null(strstr(reason(&world), "not heard"));
 	STAYS_SO(&world, 3000, !is_ready(&world));
-	assert_true(metrics_mine->values[METRIC_redis_canaries_missed] - missed >= 4);
-	assert_true(mock.accepted - accepted <= 3);
+	WAIT_FOR(&world, 10000, metrics_mine->values[METRIC_redis_canaries_missed] - missed >= 4);
+	assert_true(mock.accepted - accepted <= metrics_mine->values[METRIC_redis_canaries_missed] - missed);
 	/* What comes all the same is delivered. */
 	mock_publish(&mock, "t:a", "1");
 	WAIT_FOR(&world, 1000, l.messages == 1);
@@ -694,6 +694,30 @@ static void a_half_open_command_connection_is_noticed(void **state)
 	WAIT_FOR(&world, 2000, !silent->open);
 }
 
+static bool hang_at_first_calls(struct mock_conn *c, const redisReply *command)
+{
+	return c != mock_subscriber(&mock, "t.canary.n1") && hang_at_first(c, command);
+}
+
+/* Made while packets are lost, and waited for for as long as a try may take, it would keep the others away.
+ */
+static void one_that_hangs_beside_a_half_open_one_is_overtaken_too(void **state)
+{
+	struct answer a;
+
+	world.config.redis.connect_timeout_ms = 4000;
+	world.config.redis.call_timeout_ms = 10000;
+	world.config.redis.canary_timeout_ms = 60000;
+	start();
+	silent = mock_calls(&mock);
+	hang = mock.accepted + 1;
+	mock.on_command = hang_at_first_calls;
+	echo(&a, "lost");
+	WAIT_FOR(&world, 8500, a.count == 1);
+	assert_true(a.null);
+	WAIT_FOR(&world, 2000, is_ready(&world) && !silent->open);
+}
+
 /* It answers on no other connection either. */
 static void a_busy_redis_keeps_its_command_connection(void **state)
 {
@@ -808,6 +832,7 @@ int main(void)
 		FAULT(a_slow_handshake_is_not_begun_again),
 		FAULT(who_is_slow_is_waited_for_all_the_same),
 		FAULT(a_half_open_command_connection_is_noticed),
+		FAULT(one_that_hangs_beside_a_half_open_one_is_overtaken_too),
 		FAULT(a_busy_redis_keeps_its_command_connection),
 		FAULT(a_redis_that_holds_back_writes_keeps_its_command_connection),
 		FAULT(a_proof_that_is_refused_is_one_too),

@@ -105,9 +105,17 @@ static bool gets_on(const struct redis_race *r)
 	case LINK_RESOLVING: return true; /* the resolver asks again by itself */
 	case LINK_CONNECTING: return redis_link_shakes_hands(&r->rival->link);
 	case LINK_LOGIN: return is_in_time(r);
-	case LINK_UP: return true;
+	case LINK_UP: return true; /* what it waits for as a proof is held back from every other one, too */
 	}
 	return false;
+}
+
+/* A Redis that is busy answers a new rival as late as one that waits already, but one that was made while no
+ * packet passed may wait for ever. */
+static void renew_rival(struct redis_race *r)
+{
+	if (!gets_on(r))
+		make_rival(r);
 }
 
 /* --- the race --- */
@@ -132,9 +140,7 @@ static void look_at_doubted(struct redis_race *r)
 		redis_link_fail(r->link, REDIS_SILENT, "does not answer, but does so on a new connection");
 		return;
 	}
-	/* One that waits for an answer is as good as another. */
-	if (r->rival->link.phase == LINK_DOWN)
-		make_rival(r);
+	renew_rival(r);
 	wait_for_rival(r);
 }
 
@@ -150,8 +156,8 @@ static void on_timer(struct timer *t)
 		look_at_doubted(r);
 		return;
 	}
-	if (r->link->phase != LINK_RESOLVING && !gets_on(r))
-		make_rival(r);
+	if (r->link->phase != LINK_RESOLVING)
+		renew_rival(r);
 	wait_for_rival(r);
 }
 
