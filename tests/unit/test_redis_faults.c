@@ -718,6 +718,40 @@ static void one_that_hangs_beside_a_half_open_one_is_overtaken_too(void **state)
 	WAIT_FOR(&world, 2000, is_ready(&world) && !silent->open);
 }
 
+/* Nor do they hear what proves that one beside them is alive. */
+static bool be_dead_at_both(struct mock_conn *c, const redisReply *command)
+{
+	if (is_among_first(c, 2))
+		return true;
+	if (!is_command(command, "PUBLISH") || strcmp(word(command, 2), "") != 0)
+		return false;
+	mock_send(c, ":0\r\n");
+	return true;
+}
+
+/* No canary shows it. It has brought something since the call was sent that is not answered. */
+static void a_subscriber_connection_that_dies_with_the_other_is_doubted_too(void **state)
+{
+	struct listener_sub l;
+	struct answer a;
+	unsigned accepted;
+
+	world.config.redis.call_timeout_ms = 2000;
+	world.config.redis.canary_timeout_ms = 60000;
+	start();
+	listen_on(&world, &l, "t:a");
+	WAIT_FOR(&world, 2000, l.confirmed == 1);
+	accepted = mock.accepted;
+	mock.on_command = be_dead_at_both;
+	echo(&a, "lost");
+	mock_publish(&mock, "t:a", "1");
+	WAIT_FOR(&world, 1000, l.messages == 1);
+	WAIT_FOR(&world, 8000, a.count == 1);
+	/* To find out, to go on with, and in place of the subscriber. */
+	WAIT_FOR(&world, 8000, mock.accepted == accepted + 3);
+	redis_sub_close(&l.sub);
+}
+
 /* It answers on no other connection either. */
 static void a_busy_redis_keeps_its_command_connection(void **state)
 {
@@ -833,6 +867,7 @@ int main(void)
 		FAULT(who_is_slow_is_waited_for_all_the_same),
 		FAULT(a_half_open_command_connection_is_noticed),
 		FAULT(one_that_hangs_beside_a_half_open_one_is_overtaken_too),
+		FAULT(a_subscriber_connection_that_dies_with_the_other_is_doubted_too),
 		FAULT(a_busy_redis_keeps_its_command_connection),
 		FAULT(a_redis_that_holds_back_writes_keeps_its_command_connection),
 		FAULT(a_proof_that_is_refused_is_one_too),

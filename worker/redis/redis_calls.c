@@ -211,6 +211,15 @@ static void on_reply(struct redis_link *l, const struct redis_reply *reply)
 		redis_link_fail(l, REDIS_UNFIT, "is a read-only replica");
 }
 
+/* What a rival publishes as its proof reaches whoever listens. Without one it is about the middle of the
+ * silence: one connection may have brought something for a moment longer than another. */
+static uint64_t silent_since(const struct redis_calls *c, uint64_t since_ms)
+{
+	if (c->link.race.proof_ms >= since_ms)
+		return c->link.race.proof_ms;
+	return since_ms + (clock_ms() - since_ms) / 2;
+}
+
 static void on_down(struct redis_link *l, bool was_up)
 {
 	struct redis_calls *c = container_of(l, struct redis_calls, link);
@@ -218,7 +227,7 @@ static void on_down(struct redis_link *l, bool was_up)
 	if (was_up)
 		metrics_inc(redis_link_losses);
 	if (oldest_of(c) != NULL)
-		c->silent_since_ms = sent_ms(c, oldest_of(c));
+		c->silent_since_ms = silent_since(c, sent_ms(c, oldest_of(c)));
 	timer_stop(&c->deadline);
 	timer_start(c->loop, &c->retry, redis_backoff_next(&c->backoff, l->trouble == REDIS_REFUSING));
 	answer_all(c, &c->overdue);

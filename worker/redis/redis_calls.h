@@ -39,8 +39,7 @@ struct redis_calls {
 	struct redis_link link;
 	struct redis_backoff backoff;
 	uint64_t timeout_ms;
-	uint64_t silent_since_ms; /* when the oldest call was sent that the last link that owed any has left
-	                             unanswered */
+	uint64_t silent_since_ms; /* the last link that owed answers: what is alive has been heard since */
 	struct list overdue; /* sent, answered by NULL, but not yet by Redis; older than all in waiting */
 	struct list waiting; /* sent */
 	struct list refused; /* not sent, to be answered by NULL at the end of this turn */

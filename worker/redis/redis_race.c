@@ -30,6 +30,7 @@ static void prove(struct redis_rival *rival)
 	rival->race->link->use->proof(rival->race->link, argv);
 	resp_put_command(redis_link_out(&rival->link), argv, REDIS_PROOF_WORDS);
 	rival->proving = true;
+	rival->race->proof_ms = clock_ms();
 }
 
 static void on_up(struct redis_link *l)

@@ -38,6 +38,7 @@ struct redis_race {
 	uint64_t doubted_ms; /* the link, which was up then */
 	unsigned made;       /* rivals */
 	uint64_t made_ms;    /* the last one */
+	uint64_t proof_ms;   /* when one was last asked for its proof */
 	bool off;            /* it is the link of a rival */
 };
 
