@@ -18,6 +18,7 @@
 #include "deflate.h"
 #include "fake_redis.h"
 #include "hub.h"
+#include "hub_internal.h"
 #include "mem.h"
 #include "metrics.h"
 
@@ -51,6 +52,7 @@ static struct {
 	unsigned written_by[STREAM_MAX]; /* writes_lost at the time */
 	size_t piece;                    /* publications that fit into one; 0: all */
 	unsigned reads;                  /* carried out */
+	uint32_t crowd;                  /* as if so many more were delivered to for each who is there */
 	char *link[LINK_MAX];
 	size_t link_from, link_to;
 } t;
@@ -82,6 +84,7 @@ static void on_deliver(struct subscription *s, struct frame *f)
 		text[i] = text[i] == '\0' ? ' ' : text[i];
 	at = strstr(text, OFFSET);
 	c->count++;
+	backlog_spend(&t.hub->backlog, s->channel, t.crowd);
 	if (at != NULL) {
 		uint64_t offset = strtoull(at + strlen(OFFSET), NULL, 10);
 
@@ -116,7 +119,7 @@ static void on_ready(void *ctx, bool ready, const char *reason)
 {
 }
 
-/* Each test is one turn. */
+/* A turn ends where a test says so, or when a read is answered. */
 static void on_turn_began(void *ctx)
 {
 }
@@ -231,8 +234,7 @@ static bool range(uint64_t *from, uint64_t *to)
 	return more;
 }
 
-/* Carries the oldest read out, and answers it. */
-static void answer(void)
+static void answer_in_this_turn(void)
 {
 	uint64_t from, to;
 	bool cut = range(&from, &to);
@@ -264,6 +266,19 @@ static void answer(void)
 		mem_free((void *)parts[i].text.ptr);
 	mem_free(parts);
 	mem_free(list);
+}
+
+static void end_turns(void)
+{
+	while (hub_end_turn(t.hub))
+		continue;
+}
+
+/* Carries the oldest read out, and answers it; what can go on then does. */
+static void answer(void)
+{
+	answer_in_this_turn();
+	end_turns();
 }
 
 static void answer_all(void)
@@ -341,6 +356,12 @@ static void go_live(struct client *c)
 	}
 	begin(c);
 	assert_int_equal(c->position, t.top);
+}
+
+/* The channel had its share of this turn. */
+static void overload(void)
+{
+	backlog_spend(&t.hub->backlog, hub_find_channel(t.hub, BYTES_OF_STR(channel)), BACKLOG_CHANNEL);
 }
 
 /* --- tests --- */
@@ -608,6 +629,103 @@ static void a_long_gap_is_read_in_pieces(void **state)
 	assert_int_equal(c->count, 1001);
 }
 
+/* One delivery here is as much as that. */
+enum { CROWD = 1000, SHARE = BACKLOG_CHANNEL / CROWD + 1 };
+
+static void what_is_filled_in_is_of_the_share_of_a_turn(void **state)
+{
+	struct client *c = &t.clients[0];
+	unsigned turns = 0;
+
+	t.config.channel.without_namespace.history_size = 2000;
+	go_live(c);
+	t.crowd = CROWD;
+	publish_many(10 * SHARE);
+	lose_link();
+	publish();
+	arrive_all();
+	for (bool more = true; more || fake_redis_calls() > 0; turns++) {
+		unsigned before = c->count;
+
+		while (fake_redis_calls() > 0)
+			answer_in_this_turn();
+		assert_true(c->count - before <= SHARE);
+		more = hub_end_turn(t.hub);
+	}
+	assert_in_range(turns, 10, 12);
+	assert_int_equal(c->count, 10 * SHARE + 1);
+	assert_false(c->lost);
+}
+
+/* Others have taken it all, or the channel has: it goes on all the same, by as much as those that wait. */
+static void what_is_filled_in_when_a_turn_is_full_is_a_visit(void **state)
+{
+	struct client *c = &t.clients[0];
+
+	go_live(c);
+	publish_many(50);
+	lose_link();
+	publish();
+	arrive_all();
+	t.crowd = CROWD;
+	overload();
+	answer_in_this_turn();
+	assert_in_range(c->count, 1, BACKLOG_VISIT / CROWD + 1);
+	assert_int_equal(fake_redis_calls(), 0);
+	end_turns();
+	answer_all();
+	assert_int_equal(c->count, 51);
+}
+
+/* A read asks for no more than can be delivered. */
+static void who_has_many_subscribers_reads_little_at_once(void **state)
+{
+	enum { MANY = 2000 };
+	struct subscription *many = mem_alloc(MANY * sizeof(*many));
+	const struct want nothing = {0};
+	enum error_code error;
+
+	go_live(&t.clients[0]);
+	for (int i = 0; i < MANY; i++)
+		assert_true(hub_subscribe(t.hub, BYTES_OF_STR(channel), &many[i], &nothing, &error));
+	publish_many(50);
+	lose_link();
+	publish();
+	arrive_all();
+	assert_int_equal(option("limit"), BACKLOG_CHANNEL / (BACKLOG_MESSAGE + MANY + 1) + 2);
+	answer_all();
+	assert_int_equal(t.clients[0].position, 51);
+	for (int i = 0; i < MANY; i++)
+		hub_unsubscribe(t.hub, &many[i]);
+	mem_free(many);
+}
+
+/* However long the read takes. */
+static void what_comes_during_a_read_is_of_the_share_of_a_turn(void **state)
+{
+	struct client *c = &t.clients[0];
+	unsigned turns = 1;
+
+	go_live(c);
+	t.crowd = CROWD;
+	fake_redis_confirm("pre:news");
+	for (int i = 0; i < 5 * SHARE; i++) {
+		fake_redis_message("pre:news", "1");
+		assert_false(i % 10 == 9 && hub_end_turn(t.hub));
+	}
+	publish();
+	assert_int_equal(c->count, 0);
+	answer_in_this_turn();
+	for (bool more = true; more; turns++) {
+		unsigned before = c->count;
+
+		more = hub_end_turn(t.hub);
+		assert_in_range(c->count - before, 1, SHARE);
+	}
+	assert_in_range(turns, 5, 7);
+	assert_int_equal(c->count, 5 * SHARE + 1);
+}
+
 static void what_cannot_be_filled_is_told_to_those_who_watch(void **state)
 {
 	struct client *watches = &t.clients[0], *does_not = &t.clients[1];
@@ -696,27 +814,33 @@ static void a_redis_that_fell_back_is_a_loss(void **state)
 	assert_true(c->lost);
 }
 
-/* What waits for its turn was heard from the server before: its successor has lost it. */
-static void what_waits_when_a_server_is_replaced_was_heard_before(void **state)
+/* What waits for its turn was heard from the server before: its successor may have lost it. */
+static void what_waits_when_a_server_is_replaced_is_what_its_successor_has(void **state)
 {
 	struct client *c = &t.clients[0];
 
 	go_live(c);
 	publish_many(5);
 	arrive_all();
-	for (int i = 0; i < BACKLOG_CHANNEL / BACKLOG_MESSAGE; i++)
-		fake_redis_message("pre:news", "1");
+	overload();
 	publish_many(5);
 	arrive_all();
 	assert_int_equal(c->position, 5);
 	t.top = 7;
-	t.writes_lost++;
 	fake_redis_confirm("pre:news");
-	assert_int_equal(c->position, 10);
+	end_turns();
+	assert_int_equal(fake_redis_calls(), 1);
+	t.writes_lost++;
+	publish();
+	arrive_all();
+	t.top--;
 	answer_all();
-	assert_true(c->lost);
-	while (hub_end_turn(t.hub))
-		continue;
+	t.top++;
+	assert_int_equal(c->position, 8);
+	publish();
+	arrive_all();
+	assert_int_equal(c->position, 9);
+	assert_false(c->lost);
 }
 
 /* After a failover that lost writes others came under the same offsets. */
@@ -826,6 +950,55 @@ static void what_is_removed_while_messages_are_held_does_not_come_back(void **st
 	assert_true(subscribe(&t.clients[2], &want));
 	assert_true(begin(&t.clients[2]));
 	assert_int_equal(t.clients[2].count, 1);
+}
+
+/* As much waits as there is room for, and more comes in each turn. */
+static void a_removal_is_heard_however_much_waits(void **state)
+{
+	enum { SIZE = 1 << 20 };
+	struct want want = recover(3, "ep1");
+	char *plain = mem_alloc(SIZE + 1);
+
+	go_live(&t.clients[0]);
+	publish_many(10);
+	arrive_all();
+	overload();
+	memset(plain, ' ', SIZE);
+	plain[0] = '1';
+	for (int i = 0; i < BACKLOG_BYTES / SIZE; i++)
+		fake_redis_message("pre:news", plain);
+	mem_free(plain);
+	fake_redis_message("pre:news", removal);
+	t.first = t.top + 1;
+	assert_false(subscribe(&t.clients[1], &want));
+	end_turns();
+	answer_all();
+	assert_false(begin(&t.clients[1]));
+	assert_int_equal(t.clients[1].count, 0);
+}
+
+static void what_waited_when_a_history_was_removed_does_not_come_back(void **state)
+{
+	struct want before = recover(3, "ep1"), after = recover(4, "ep1");
+
+	go_live(&t.clients[0]);
+	publish_many(3);
+	arrive_all();
+	overload();
+	publish();
+	arrive_all();
+	fake_redis_message("pre:news", removal);
+	t.first = 5;
+	publish();
+	arrive_all();
+	end_turns();
+	assert_int_equal(t.clients[0].position, 5);
+	assert_true(subscribe(&t.clients[1], &after));
+	assert_true(begin(&t.clients[1]));
+	assert_int_equal(t.clients[1].count, 1);
+	assert_false(subscribe(&t.clients[2], &before));
+	answer_all();
+	assert_false(begin(&t.clients[2]));
 }
 
 static void publications_without_an_offset_keep_their_place(void **state)
@@ -1084,7 +1257,7 @@ static void an_old_position_is_checked(void **state)
 /* While a read is on its way more comes than is held: it is read from the history, after that. */
 static void what_is_too_much_to_hold_is_read_again(void **state)
 {
-	enum { LARGE = 1 << 20, COUNT = 6 };
+	enum { LARGE = 1 << 20, COUNT = 40 };
 	struct client *c = &t.clients[0];
 	char *large = mem_alloc(LARGE + 200);
 
@@ -1279,9 +1452,22 @@ static void redis_loses_something(void)
 		fake_redis_confirm("pre:news");
 }
 
+static void history_is_removed(void)
+{
+	t.first = t.top + 1;
+	assert_true(t.link_to < LINK_MAX);
+	t.link[t.link_to++] = mem_printf("%s", removal);
+}
+
+static void a_turn_ends(void)
+{
+	if (!hub_end_turn(t.hub) && t.clients[0].s.channel != NULL && dice(2) == 0)
+		overload();
+}
+
 static void step(void)
 {
-	switch (dice(40)) {
+	switch (dice(42)) {
 	case 0: somebody_comes_or_goes(); return;
 	case 1: redis_loses_something(); return;
 	case 2:
@@ -1299,13 +1485,18 @@ static void step(void)
 		return;
 	case 5: fake_redis_confirm_next(); return;
 	case 6: somebody_begins(); return;
+	case 7: a_turn_ends(); return;
+	case 8:
+		if (dice(5) == 0)
+			history_is_removed();
+		return;
 	default: break;
 	}
 	switch (dice(4)) {
 	case 0: publish(); return;
 	case 1:
 		if (fake_redis_calls() > 0)
-			answer();
+			answer_in_this_turn();
 		return;
 	default: arrive(); return;
 	}
@@ -1317,11 +1508,13 @@ static void come_to_rest(void)
 	for (int i = 0; i < 10; i++) {
 		fake_redis_confirm_next();
 		arrive_all();
+		end_turns();
 		hub_tick(t.hub);
 		answer_all();
 	}
 	publish();
 	arrive_all();
+	end_turns();
 	answer_all();
 	for (int i = 0; i < CLIENTS; i++) {
 		struct client *c = &t.clients[i];
@@ -1342,6 +1535,7 @@ static void nothing_is_lost_at_random(void **state)
 		t.config.channel.without_namespace.history_size = 5 + (int)dice(60);
 		t.config.history.cache_size = 200 + dice(20000);
 		t.piece = dice(3) == 0 ? 2 + dice(5) : 0;
+		t.crowd = dice(2) == 0 ? BACKLOG_VISIT / (1 + dice(5)) : 0;
 		for (int i = 0; i < 400; i++)
 			step();
 		come_to_rest();
@@ -1374,8 +1568,7 @@ static void what_more_comes_than_can_be_delivered_is_read_again(void **state)
 	arrive_all();
 	assert_true(metrics_sum(metrics_mine, 1, METRIC_publications_shed) > shed);
 	assert_true(c->position < t.top);
-	while (hub_end_turn(t.hub))
-		continue;
+	end_turns();
 	assert_int_equal(fake_redis_calls(), 1);
 	t.first = 1;
 	answer_all();
@@ -1395,12 +1588,16 @@ int main(void)
 		TEST(a_quiet_channel_is_read_after_a_loss_of_the_link),
 		TEST(a_link_lost_during_a_read_is_followed_by_another_read),
 		TEST(a_long_gap_is_read_in_pieces),
+		TEST(what_is_filled_in_is_of_the_share_of_a_turn),
+		TEST(what_is_filled_in_when_a_turn_is_full_is_a_visit),
+		TEST(who_has_many_subscribers_reads_little_at_once),
+		TEST(what_comes_during_a_read_is_of_the_share_of_a_turn),
 		TEST(what_cannot_be_filled_is_told_to_those_who_watch),
 		TEST(a_history_that_has_timed_out_is_a_loss),
 		TEST(another_epoch_is_a_loss),
 		TEST(a_made_up_publication_harms_nobody),
 		TEST(a_redis_that_fell_back_is_a_loss),
-		TEST(what_waits_when_a_server_is_replaced_was_heard_before),
+		TEST(what_waits_when_a_server_is_replaced_is_what_its_successor_has),
 		TEST(a_stream_that_parted_is_a_loss),
 		TEST(a_stream_that_parts_before_our_eyes_is_a_loss),
 		TEST(a_stray_of_another_master_is_dropped),
@@ -1411,6 +1608,8 @@ int main(void)
 		TEST(what_clients_ask_for_is_no_more_than_a_piece),
 		TEST(what_is_removed_while_it_is_read_does_not_come_back),
 		TEST(what_is_removed_while_messages_are_held_does_not_come_back),
+		TEST(a_removal_is_heard_however_much_waits),
+		TEST(what_waited_when_a_history_was_removed_does_not_come_back),
 		TEST(publications_without_an_offset_keep_their_place),
 		TEST(recoveries_are_answered_from_memory),
 		TEST(recoveries_share_one_read),

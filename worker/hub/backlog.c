@@ -12,12 +12,14 @@
 struct waiting {
 	struct list node;
 	size_t len;
+	uint32_t stamp;
+	bool marked;
 	char payload[];
 };
 
 /* Owned by the channel. */
 struct backlog_queue {
-	struct list node; /* in backlog->channels */
+	struct list node; /* in backlog->channels; unlinked while the channel is not ready */
 	struct channel *channel;
 	struct list waiting; /* in the order in which they came */
 	size_t bytes;
@@ -30,7 +32,7 @@ void backlog_init(struct backlog *b, const struct backlog_events *events)
 	list_init(&b->channels);
 }
 
-static uint32_t spent_by(const struct backlog *b, const struct channel *ch)
+uint32_t backlog_spent(const struct backlog *b, const struct channel *ch)
 {
 	return ch->share.turn == b->turn ? ch->share.spent : 0;
 }
@@ -38,25 +40,36 @@ static uint32_t spent_by(const struct backlog *b, const struct channel *ch)
 /* Whether it had its share of this turn. */
 static bool is_satisfied(const struct backlog *b, const struct channel *ch)
 {
-	return spent_by(b, ch) >= BACKLOG_CHANNEL;
+	return backlog_spent(b, ch) >= BACKLOG_CHANNEL;
+}
+
+bool backlog_has_room(const struct backlog *b, const struct channel *ch)
+{
+	return b->spent < BACKLOG_TURN && !is_satisfied(b, ch);
+}
+
+static void begin_turn(struct backlog *b)
+{
+	if (b->begun)
+		return;
+	b->begun = true;
+	b->events->turn_began(b);
 }
 
 /* The last one that is delivered may go beyond the share: a channel can have more subscribers than that. */
-static uint32_t spend(struct backlog *b, struct channel *ch)
+void backlog_spend(struct backlog *b, struct channel *ch, uint32_t work)
 {
-	uint32_t work = BACKLOG_MESSAGE + ch->count;
-
-	ch->share.spent = spent_by(b, ch) + work;
+	ch->share.spent = backlog_spent(b, ch) + work;
 	ch->share.turn = b->turn;
 	b->spent += work;
-	return work;
+	begin_turn(b);
 }
 
 bool backlog_admit(struct backlog *b, struct channel *ch)
 {
-	if (ch->share.queue != NULL || b->spent >= BACKLOG_TURN || is_satisfied(b, ch))
+	if (ch->share.queue != NULL || !backlog_has_room(b, ch))
 		return false;
-	spend(b, ch);
+	backlog_spend(b, ch, BACKLOG_MESSAGE);
 	return true;
 }
 
@@ -91,7 +104,7 @@ static void drop(struct backlog_queue *q)
 		         q->bytes);
 }
 
-void backlog_put(struct backlog *b, struct channel *ch, struct bytes payload)
+void backlog_put(struct backlog *b, struct channel *ch, struct bytes payload, uint32_t stamp)
 {
 	struct backlog_queue *q = queue_of(b, ch);
 	struct waiting *w = NULL;
@@ -103,6 +116,8 @@ void backlog_put(struct backlog *b, struct channel *ch, struct bytes payload)
 		return;
 	}
 	w->len = payload.len;
+	w->stamp = stamp;
+	w->marked = false;
 	if (payload.len > 0)
 		memcpy(w->payload, payload.ptr, payload.len);
 	list_append(&q->waiting, &w->node);
@@ -110,17 +125,35 @@ void backlog_put(struct backlog *b, struct channel *ch, struct bytes payload)
 	b->bytes += cost(payload.len);
 }
 
-static struct waiting *next_of(struct backlog *b, struct backlog_queue *q)
+void backlog_mark(struct channel *ch)
 {
-	struct list *node = list_pop(&q->waiting);
-	struct waiting *w;
+	struct backlog_queue *q = ch->share.queue;
 
-	if (node == NULL)
-		return NULL;
-	w = container_of(node, struct waiting, node);
+	if (q != NULL && !list_empty(&q->waiting))
+		container_of(q->waiting.prev, struct waiting, node)->marked = true;
+}
+
+void backlog_resume(struct backlog *b, struct channel *ch)
+{
+	struct backlog_queue *q = ch->share.queue;
+
+	if (q == NULL || list_linked(&q->node))
+		return;
+	list_append(&b->channels, &q->node);
+	begin_turn(b);
+}
+
+static struct waiting *first_of(const struct backlog_queue *q)
+{
+	return list_empty(&q->waiting) ? NULL : container_of(q->waiting.next, struct waiting, node);
+}
+
+static void waiting_free(struct backlog *b, struct backlog_queue *q, struct waiting *w)
+{
+	list_remove(&w->node);
 	q->bytes -= cost(w->len);
 	b->bytes -= cost(w->len);
-	return w;
+	mem_free(w);
 }
 
 void backlog_forget(struct backlog *b, struct channel *ch)
@@ -130,23 +163,41 @@ void backlog_forget(struct backlog *b, struct channel *ch)
 
 	if (q == NULL)
 		return;
-	while ((w = next_of(b, q)) != NULL)
-		mem_free(w);
+	while ((w = first_of(q)) != NULL)
+		waiting_free(b, q, w);
 	list_remove(&q->node);
 	mem_free(q);
 	ch->share.queue = NULL;
 }
 
+/* False: the channel is not ready for it. */
+static bool deliver_one(struct backlog *b, struct backlog_queue *q, struct waiting *w)
+{
+	struct channel *ch = q->channel;
+	bool marked;
+
+	backlog_spend(b, ch, BACKLOG_MESSAGE);
+	if (!b->events->take(ch, (struct bytes){w->payload, w->len}, w->stamp))
+		return false;
+	marked = w->marked;
+	waiting_free(b, q, w);
+	if (marked)
+		b->events->marked(ch);
+	return true;
+}
+
 /* The channel is not dropped meanwhile: the caller holds it by a walk. */
 static void deliver_some(struct backlog *b, struct backlog_queue *q)
 {
-	uint32_t visit = 0;
+	uint32_t before = backlog_spent(b, q->channel);
 	struct waiting *w;
 
-	while (visit < BACKLOG_VISIT && !is_satisfied(b, q->channel) && (w = next_of(b, q)) != NULL) {
-		visit += spend(b, q->channel);
-		b->events->take(q->channel, (struct bytes){w->payload, w->len});
-		mem_free(w);
+	while (backlog_spent(b, q->channel) - before < BACKLOG_VISIT && !is_satisfied(b, q->channel) &&
+	       (w = first_of(q)) != NULL) {
+		if (!deliver_one(b, q, w)) {
+			list_remove(&q->node);
+			return;
+		}
 	}
 }
 
@@ -168,20 +219,6 @@ static void visit(struct backlog *b, struct backlog_queue *q)
 	if (list_empty(&q->waiting))
 		finish(b, ch);
 	hub_let_go(ch);
-}
-
-void backlog_release(struct backlog *b, struct channel *ch)
-{
-	struct backlog_queue *q = ch->share.queue;
-	struct waiting *w;
-
-	if (q == NULL)
-		return;
-	while ((w = next_of(b, q)) != NULL) {
-		b->events->take(ch, (struct bytes){w->payload, w->len});
-		mem_free(w);
-	}
-	finish(b, ch);
 }
 
 static void deliver_until(struct backlog *b, uint32_t spent)
@@ -210,5 +247,6 @@ bool backlog_end_turn(struct backlog *b)
 	deliver_until(b, least > BACKLOG_TURN ? least : BACKLOG_TURN);
 	b->spent = 0;
 	b->turn = b->turn < UINT32_MAX ? b->turn + 1 : 1;
-	return !list_empty(&b->channels);
+	b->begun = !list_empty(&b->channels);
+	return b->begun;
 }

@@ -2,7 +2,8 @@
  * its channel, and the turn as a whole, have not had their share; what comes beyond waits here, channel by
  * channel, and is delivered in the next turns, each channel of them in rotation. So a channel that sends more
  * than can be delivered has its own publications wait, not those of others, and not the commands of clients
- * either.
+ * either. What comes while a channel is not ready for it, because something is missing before it, waits here
+ * as well.
  *
  * Work is counted, not timed, in units of one delivery. A turn that is full takes some 30 ms: 13 ms for the
  * deliveries and the rest for a send to each of some thousand sockets. Smaller shares would make it shorter,
@@ -34,20 +35,29 @@ enum {
 	BACKLOG_BYTES = 64 << 20,         /* in all; of one channel no more than is left for all others */
 };
 
+struct backlog;
+
 struct backlog_events {
-	/* Delivers what had to wait. May drop the channel. */
-	void (*take)(struct channel *ch, struct bytes payload);
+	/* Delivers what had to wait; `stamp` as it was put. False: the channel is not ready for it, and it
+	 * waits on, with all behind it, until backlog_resume(). The channel is held by a walk. */
+	bool (*take)(struct channel *ch, struct bytes payload, uint32_t stamp);
+	/* All that waited when backlog_mark() was called is delivered. */
+	void (*marked)(struct channel *ch);
 	/* All that waited is delivered, but something in between was dropped. */
 	void (*dropped)(struct channel *ch);
+	/* backlog_end_turn() is due at the end of this turn. */
+	void (*turn_began)(struct backlog *b);
 };
 
 /* Of all channels. */
 struct backlog {
 	const struct backlog_events *events;
-	struct list channels; /* struct backlog_queue, the next one to be visited first */
+	struct list
+		channels; /* struct backlog_queue of those that are ready, the next one to be visited first */
 	size_t bytes;
 	uint32_t turn;  /* its number; never 0 */
 	uint32_t spent; /* in this turn */
+	bool begun;     /* the turn */
 };
 
 /* Of one channel, while something waits. */
@@ -61,14 +71,22 @@ struct backlog_share {
 };
 
 void backlog_init(struct backlog *b, const struct backlog_events *events);
-/* Whether a publication may be delivered now; counts it if so. */
+/* Counts work for the channel, in deliveries. */
+void backlog_spend(struct backlog *b, struct channel *ch, uint32_t work);
+/* What the channel has had of this turn. */
+uint32_t backlog_spent(const struct backlog *b, const struct channel *ch) MUST_CHECK;
+/* Whether neither the channel nor the turn have had their share. */
+bool backlog_has_room(const struct backlog *b, const struct channel *ch) MUST_CHECK;
+/* Whether a publication may be delivered now; counts what it takes but for its deliveries if so. */
 bool backlog_admit(struct backlog *b, struct channel *ch) MUST_CHECK;
-/* It was not admitted: a copy waits, if there is room. */
-void backlog_put(struct backlog *b, struct channel *ch, struct bytes payload);
-/* The end of a turn: delivers what waits, as far as this turn goes. True: something still waits. */
+/* It was not admitted, or the channel is not ready for it: a copy waits, if there is room. */
+void backlog_put(struct backlog *b, struct channel *ch, struct bytes payload, uint32_t stamp);
+/* Tells when all that waits for the channel now is delivered: events.marked, if anything waits. */
+void backlog_mark(struct channel *ch);
+/* The channel is ready for what waits. */
+void backlog_resume(struct backlog *b, struct channel *ch);
+/* The end of a turn: delivers what waits, as far as this turn goes. True: something still waits that could be
+ * delivered. */
 bool backlog_end_turn(struct backlog *b) MUST_CHECK;
-/* Delivers all that waits for the channel, whatever its share: what comes next is from elsewhere. The caller
- * holds the channel by a walk. */
-void backlog_release(struct backlog *b, struct channel *ch);
 /* Drops what waits for the channel. */
 void backlog_forget(struct backlog *b, struct channel *ch);

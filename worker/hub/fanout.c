@@ -238,6 +238,7 @@ void fanout_push(struct fanout *f, struct channel *ch, const struct push *push,
 {
 	struct delivery d = {.fanout = f, .channel = ch, .push = push};
 
+	backlog_spend(&ch->hub->backlog, ch, ch->count);
 	deliver_all(&d, deliver);
 	drop_frames(&d);
 	for (int form = 0; form < WIRE_FORMS; form++)

@@ -29,7 +29,8 @@ void fanout_free(struct fanout *f);
  * no data; its offset is there if it has one. */
 void fanout_decode(struct fanout *f, const struct channel *ch, struct bytes payload, struct envelope *out);
 /* Hands the push, whose channel is filled in here, to every live subscriber of the channel; joins and leaves
- * to those who hear them, but nobody's leave to himself. The caller drops the channel if nobody is left. */
+ * to those who hear them, but nobody's leave to himself. Counts it as work of the channel in this turn. The
+ * caller drops the channel if nobody is left. */
 void fanout_push(struct fanout *f, struct channel *ch, const struct push *push,
                  void (*deliver)(struct subscription *s, struct frame *frame));
 /* The same for a publication. */

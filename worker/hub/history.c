@@ -15,18 +15,8 @@
 #include "metrics.h"
 #include "recovery.h"
 
-/* What may be held of one channel, and of all of a worker. What is beyond is read from Redis instead. */
-enum { HELD_MAX = 4 << 20, HELD_MAX_OF_ALL = 64 << 20 };
 /* No more than that is read back for who missed more. */
 enum { RECOVERED_MAX = 32 << 20 };
-
-/* Owned by the list it is in. */
-struct held {
-	struct list node;
-	uint32_t sent; /* reads, when it came */
-	size_t len;
-	char payload[];
-};
 
 /* A subscription that is not live yet; what it wants. */
 struct waiter {
@@ -58,36 +48,9 @@ struct history *history_new(struct channel *ch, const struct channel_options *op
 	h->reads = reads;
 	h->behind = true;
 	list_init(&h->waiters);
-	list_init(&h->held);
 	recent_init(&h->recent, pool, most_recent(ch->hub, options));
 	replay_init(&h->replay, &ch->hub->replays);
 	return h;
-}
-
-/* What it takes, which for a short message is more than what it says. */
-static size_t held_cost(size_t len)
-{
-	return mem_cost(sizeof(struct held) + len);
-}
-
-static void count_held(struct history *h, size_t len)
-{
-	h->held_bytes += held_cost(len);
-	h->reads->held_bytes += held_cost(len);
-}
-
-static void forget_held(struct history *h, struct held *held)
-{
-	list_remove(&held->node);
-	h->held_bytes -= held_cost(held->len);
-	h->reads->held_bytes -= held_cost(held->len);
-	mem_free(held);
-}
-
-static void drop_held(struct history *h)
-{
-	while (!list_empty(&h->held))
-		forget_held(h, container_of(h->held.next, struct held, node));
 }
 
 void history_free(struct history **h)
@@ -96,7 +59,6 @@ void history_free(struct history **h)
 		return;
 	assert(list_empty(&(*h)->waiters));
 	history_reads_forget(*h);
-	drop_held(*h);
 	recent_clear(&(*h)->recent);
 	replay_forget(&(*h)->replay);
 	mem_free(*h);
@@ -194,69 +156,81 @@ static bool contradicts(const struct history *h, uint64_t offset, struct bytes p
 	return !bytes_eq(recent_get(&h->recent, offset), payload);
 }
 
-static void take_repeated(struct history *h, uint64_t offset, struct bytes payload)
+static void take_repeated(struct history *h, uint64_t offset, struct bytes payload, bool is_old)
 {
 	metrics_inc(publications_repeated);
-	if (contradicts(h, offset, payload))
+	if (!is_old && contradicts(h, offset, payload))
 		history_doubt(h);
 }
 
-static void hold(struct history *h, const struct publication *p, struct bytes payload)
+/* What came before Redis was asked, and is newer than what Redis then told, is no publication of this stream:
+ * of an epoch that is over, of writes that a failover has lost, or made up. */
+static void drop_impossible(const struct history *h)
 {
-	struct held *held = NULL;
+	static struct log_limit limit;
 
-	if (h->held_bytes + held_cost(payload.len) <= HELD_MAX &&
-	    h->reads->held_bytes + held_cost(payload.len) <= HELD_MAX_OF_ALL)
-		held = mem_try_alloc(sizeof(*held) + payload.len);
-	if (held == NULL && p->offset == 0) {
-		deliver(h, p);
-		return;
-	}
-	if (held == NULL) {
-		h->doubted = true;
-		return;
-	}
-	held->sent = h->sent;
-	held->len = payload.len;
-	memcpy(held->payload, payload.ptr, payload.len);
-	list_append(&h->held, &held->node);
-	count_held(h, payload.len);
+	metrics_inc(publications_invalid);
+	if (log_allowed(&limit))
+		log_chan(LOG_WARNING, h->channel, "dropped a message from Redis that is not in the history");
 }
 
 /* Once the position is what a client claims to have seen, its answer is known. */
 static void settle(struct history *h);
 
-void history_message(struct history *h, const struct publication *p, struct bytes payload)
+static void take_next(struct history *h, const struct publication *p, struct bytes payload)
 {
-	if (h->behind) {
-		hold(h, p, payload);
-		return;
-	}
-	if (p->offset == 0) {
-		deliver(h, p);
-		return;
-	}
-	switch (fit(h, p)) {
-	case REPEATED: take_repeated(h, p->offset, payload); return;
-	case FITS:
-		advance(h, p->offset, payload);
-		history_reads_verified(h);
-		deliver(h, p);
-		break;
-	case BEYOND:
-		h->behind = true;
-		hold(h, p, payload);
-		break;
-	}
+	advance(h, p->offset, payload);
+	history_reads_verified(h);
+	deliver(h, p);
 	if (!list_empty(&h->waiters))
 		settle(h);
 	history_reads_want(h);
 }
 
+static bool wait_for_missing(struct history *h)
+{
+	h->behind = true;
+	history_reads_want(h);
+	return false;
+}
+
+uint32_t history_stamp(const struct history *h)
+{
+	return h->sent;
+}
+
+bool history_message(struct history *h, const struct publication *p, struct bytes payload, uint32_t stamp)
+{
+	bool is_old = stamp < h->answered;
+	enum fit how;
+
+	if (h->behind)
+		return false;
+	if (p->offset == 0) {
+		deliver(h, p);
+		return true;
+	}
+	how = fit(h, p);
+	if (how == REPEATED)
+		take_repeated(h, p->offset, payload, is_old);
+	else if (is_old)
+		drop_impossible(h);
+	else if (how == FITS)
+		take_next(h, p, payload);
+	else
+		return wait_for_missing(h);
+	return true;
+}
+
 void history_removed(struct history *h)
 {
 	forget_kept(h);
-	h->removed = h->reading || !list_empty(&h->held);
+	h->removed = h->reading;
+}
+
+void history_forget(struct history *h)
+{
+	forget_kept(h);
 }
 
 void history_confirmed(struct history *h)
@@ -270,62 +244,6 @@ void history_doubt(struct history *h)
 {
 	h->doubted = true;
 	history_reads_want(h);
-}
-
-/* --- what was held --- */
-
-/* What came before Redis was asked, and is newer than what Redis then told, is no publication of this stream:
- * of an epoch that is over, of writes that a failover has lost, or made up. */
-static void drop_impossible(const struct history *h)
-{
-	static struct log_limit limit;
-
-	metrics_inc(publications_invalid);
-	if (log_allowed(&limit))
-		log_chan(LOG_WARNING, h->channel, "dropped a message from Redis that is not in the history");
-}
-
-/* False when something is missing before it. */
-static bool take_held(struct history *h, const struct held *held)
-{
-	const struct bytes payload = {held->payload, held->len};
-	struct fanout *fanout = &h->channel->hub->fanout;
-	struct envelope envelope;
-	enum fit how;
-
-	fanout_decode(fanout, h->channel, payload, &envelope);
-	if (envelope.publication.offset == 0) {
-		deliver(h, &envelope.publication);
-		return true;
-	}
-	how = fit(h, &envelope.publication);
-	if (how == REPEATED) {
-		h->doubted = h->doubted || (held->sent >= h->answered &&
-		                            contradicts(h, envelope.publication.offset, payload));
-		return true;
-	}
-	if (held->sent < h->answered) {
-		drop_impossible(h);
-		return true;
-	}
-	if (how == BEYOND)
-		return false;
-	advance(h, envelope.publication.offset, payload);
-	deliver(h, &envelope.publication);
-	return true;
-}
-
-static void release_held(struct history *h)
-{
-	while (!h->behind && !list_empty(&h->held)) {
-		struct held *held = container_of(h->held.next, struct held, node);
-
-		if (!take_held(h, held)) {
-			h->behind = true;
-			return;
-		}
-		forget_held(h, held);
-	}
 }
 
 /* --- waiters --- */
@@ -477,6 +395,14 @@ static uint64_t read_on_before(const struct history *h)
 	return recent_first(recent);
 }
 
+/* No more than can be delivered in a turn, and the one that was seen last. */
+static uint32_t fill_limit(const struct history *h)
+{
+	uint32_t share = BACKLOG_CHANNEL / (BACKLOG_MESSAGE + h->channel->count) + 2;
+
+	return share < HISTORY_READ_MAX ? share : HISTORY_READ_MAX;
+}
+
 /* The read begins with the publication that was seen last, to see whether it is still the same. */
 void history_begin_read(struct history *h, struct history_read *read)
 {
@@ -491,7 +417,7 @@ void history_begin_read(struct history *h, struct history_read *read)
 	*read = (struct history_read){
 		.newest = h->reading_newest,
 		.since = offset > 0 ? offset - 1 : 0,
-		.limit = h->reading_newest ? h->recent.most : HISTORY_READ_MAX,
+		.limit = h->reading_newest ? h->recent.most : fill_limit(h),
 	};
 	if (!is_known(h) && !read->newest)
 		read->limit = 0;
@@ -540,6 +466,7 @@ static void take_entry(struct history *h, const struct history_entry *e)
 {
 	struct envelope envelope;
 
+	backlog_spend(&h->channel->hub->backlog, h->channel, BACKLOG_MESSAGE);
 	fanout_decode(&h->channel->hub->fanout, h->channel, e->payload, &envelope);
 	advance(h, e->offset, e->payload);
 	envelope.publication.offset = e->offset;
@@ -547,11 +474,22 @@ static void take_entry(struct history *h, const struct history_entry *e)
 	deliver(h, &envelope.publication);
 }
 
-/* Those that are newer than the position. What is missing before the first of them is gone, unless only the
- * newest were asked for. */
+/* What is filled in is of the channel's share of the turn. A part it has in any case. */
+static bool may_fill(const struct history *h, uint32_t spent_before)
+{
+	const struct channel *ch = h->channel;
+	const struct backlog *b = &ch->hub->backlog;
+
+	return backlog_has_room(b, ch) || backlog_spent(b, ch) - spent_before < BACKLOG_VISIT;
+}
+
+/* Those that are newer than the position, as far as this turn goes. What is missing before the first of them
+ * is gone, unless only the newest were asked for. */
 static void go_forward(struct history *h, const struct history_reply *r)
 {
-	for (size_t i = 0; i < r->count; i++) {
+	uint32_t spent_before = backlog_spent(&h->channel->hub->backlog, h->channel);
+
+	for (size_t i = 0; i < r->count && may_fill(h, spent_before); i++) {
 		const struct history_entry *e = &r->entries[i];
 
 		if (e->offset <= h->position.offset)
@@ -595,10 +533,9 @@ static void go_on(struct history *h, const struct history_reply *r)
 /* What was on its way when the history was removed has put it back. */
 static void forget_removed(struct history *h)
 {
-	if (!h->removed)
-		return;
-	forget_kept(h);
-	h->removed = !list_empty(&h->held);
+	if (h->removed)
+		forget_kept(h);
+	h->removed = false;
 }
 
 /* What clients lack is read back piece by piece, until one of them brings nothing more, or all there is room
@@ -640,7 +577,7 @@ void history_take(struct history *h, const struct history_reply *r)
 		remember(h, r);
 	if (!h->doubted) {
 		h->behind = false;
-		release_held(h);
+		backlog_resume(&h->channel->hub->backlog, h->channel);
 	}
 	forget_removed(h);
 	settle(h);
@@ -650,6 +587,6 @@ void history_take(struct history *h, const struct history_reply *r)
 void history_no_reply(struct history *h)
 {
 	h->reading = false;
-	h->removed = !list_empty(&h->held) && h->removed;
+	h->removed = false;
 	h->doubted = h->doubted || h->behind;
 }

@@ -1,11 +1,11 @@
-/* The stream of a channel with history as this worker knows it: where it stands, its newest publications, who
- * waits for a position in it, and what has to wait while publications that were missed are read from Redis.
+/* The stream of a channel with history as this worker knows it: where it stands, its newest publications, and
+ * who waits for a position in it.
  *
  * Whatever comes is handed on in the order of the offsets, each once. A gap, a lost link or a Redis that fell
- * back behind what it had sent stops the stream until the missing part was read; subscribers notice nothing
- * but the delay. What cannot be had any more is told to those who watch their position (hub_events.lost). A
- * stream is proved by content, too: where Redis holds another publication under the offset that was seen
- * last, the two have parted.
+ * back behind what it had sent stops the stream until the missing part was read, and what comes meanwhile
+ * waits in the backlog; subscribers notice nothing but the delay. What cannot be had any more is told to
+ * those who watch their position (hub_events.lost). A stream is proved by content, too: where Redis holds
+ * another publication under the offset that was seen last, the two have parted.
  *
  * When reads are sent is history_reads.h's, which asks history_begin_read() and gives the reply to
  * history_take(). */
@@ -43,8 +43,6 @@ struct history {
 	uint64_t newest_ms;      /* when the newest publication came, or was read */
 	struct redis_call *call; /* the read on its way; of reads */
 	struct list waiters;
-	struct list held; /* messages, in the order in which they came */
-	size_t held_bytes;
 	struct position position;
 	uint64_t newest_hash; /* of the payload at the position; 0: not known */
 	struct recent recent;
@@ -53,9 +51,9 @@ struct history {
 	uint32_t sent;       /* reads */
 	uint32_t answered;   /* the number of the last read that was answered */
 	uint32_t remembered; /* the same, of those that asked for the newest publications */
-	bool behind;         /* something is missing: what comes is held, until a read has filled it in */
+	bool behind;         /* something is missing: what comes waits, until a read has filled it in */
 	bool doubted;        /* another read must begin after this moment before the stream is trusted */
-	bool removed; /* while a read was on its way or messages were held: those bring back what is gone */
+	bool removed;        /* while a read was on its way, which brings back what is gone */
 	bool reading;
 	bool reading_newest;
 	bool reading_on; /* who comes back lacks what is before that which a read of the newest has brought */
@@ -73,9 +71,15 @@ void history_confirmed(struct history *h);
 void history_doubt(struct history *h);
 /* Its publications are removed; the position goes on. */
 void history_removed(struct history *h);
-/* A message came. The publication was decoded from the payload; one without data keeps its place, and is not
- * delivered. */
-void history_message(struct history *h, const struct publication *p, struct bytes payload);
+/* What is kept is of no use: the next one who needs it has it read again. */
+void history_forget(struct history *h);
+/* To be asked when a message comes: what was asked of Redis before. */
+uint32_t history_stamp(const struct history *h);
+/* Takes a message, which came at that stamp. The publication was decoded from the payload; one without data
+ * keeps its place, and is not delivered. False: something is missing before it; it has to wait, with all that
+ * comes after it, until backlog_resume(). */
+bool history_message(struct history *h, const struct publication *p, struct bytes payload,
+                     uint32_t stamp) MUST_CHECK;
 
 /* Whether the subscription, which is in the channel already, could go live now. If not, hub_events.subscribed
  * follows. What it wants is copied. */

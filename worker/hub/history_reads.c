@@ -13,32 +13,52 @@
 
 /* On their way at once: enough to keep Redis busy over any distance, and few beside its other work. Redis
  * carries out in one go what it finds on a link, and keeps the answers until we have read them, so where they
- * are large, there are few: at first, and as long as they are whole pieces, four of them. */
+ * are large, there are few: at first, and as long as they are whole pieces, four of them. No more, too, than
+ * can be delivered in a turn, since what an answer has beyond that is read again. */
 enum { READS_MAX = 64, ANSWERS_MAX = 4 * HISTORY_PIECE };
 
 void history_reads_init(struct history_reads *r, struct redis *redis, uint64_t check_delay_ms)
 {
 	*r = (struct history_reads){.redis = redis, .check_delay_ms = check_delay_ms, .large = HISTORY_PIECE};
 	list_init(&r->queue);
+	list_init(&r->later);
 	list_init(&r->failed);
 	list_init(&r->verified);
 }
 
 /* --- replies --- */
 
+static size_t work_of(const struct history *h, const struct history_reply *reply)
+{
+	size_t fresh = 0, work;
+
+	while (fresh < reply->count && reply->entries[reply->count - 1 - fresh].offset > h->position.offset)
+		fresh++;
+	work = fresh * (BACKLOG_MESSAGE + h->channel->count);
+	return work < BACKLOG_CHANNEL ? work : BACKLOG_CHANNEL;
+}
+
+static void learn(size_t *learned, size_t n)
+{
+	*learned = n > *learned / 2 ? n : *learned / 2;
+}
+
 /* Believes at once that answers are large, and only by and by that they are small. */
-static void learn_size(struct history_reads *r, const struct history_reply *reply)
+static void learn_from(struct history *h, const struct history_reply *reply)
 {
 	size_t size = 0;
 
 	for (size_t i = 0; i < reply->count; i++)
 		size += reply->entries[i].payload.len;
-	r->large = size > r->large / 2 ? size : r->large / 2;
+	learn(&h->reads->large, size);
+	learn(&h->reads->laborious, work_of(h, reply));
 }
 
 static size_t most_in_flight(const struct history_reads *r)
 {
-	size_t most = ANSWERS_MAX / (r->large + 1) + 1;
+	size_t of_size = ANSWERS_MAX / (r->large + 1) + 1;
+	size_t of_work = BACKLOG_TURN / (r->laborious + 1) + 1;
+	size_t most = of_size < of_work ? of_size : of_work;
 
 	return most < READS_MAX ? most : READS_MAX;
 }
@@ -55,7 +75,7 @@ static bool take_reply(struct history *h, const struct redis_reply *answer)
 			log_chan(LOG_ERROR, h->channel, "cannot read its history: %.*s", BYTES_FMT(reason));
 		return false;
 	}
-	learn_size(h->reads, &reply);
+	learn_from(h, &reply);
 	history_take(h, &reply);
 	history_reply_free(&reply);
 	return true;
@@ -116,12 +136,30 @@ static void send(struct history_reads *r, struct history *h)
 	h->call = redis_fcall(r->redis, "fanfare_history", argv, argc, on_reply, h);
 }
 
+static bool is_for_later(const struct history *h)
+{
+	return !backlog_has_room(&h->channel->hub->backlog, h->channel);
+}
+
 static void pump(struct history_reads *r)
 {
 	struct list *node;
 
-	while (r->in_flight < most_in_flight(r) && (node = list_pop(&r->queue)) != NULL)
-		send(r, container_of(node, struct history, node));
+	while (r->in_flight < most_in_flight(r) && (node = list_pop(&r->queue)) != NULL) {
+		struct history *h = container_of(node, struct history, node);
+
+		if (is_for_later(h))
+			list_append(&r->later, node);
+		else
+			send(r, h);
+	}
+}
+
+void history_reads_next_turn(struct history_reads *r)
+{
+	list_move_all(&r->later, &r->queue);
+	list_move_all(&r->queue, &r->later);
+	pump(r);
 }
 
 void history_reads_want(struct history *h)

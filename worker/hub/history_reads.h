@@ -14,12 +14,13 @@ struct redis;
 struct history_reads {
 	struct redis *redis;
 	struct list queue;    /* histories that want a read */
+	struct list later;    /* those that wait for the next turn */
 	struct list failed;   /* those that wait for the next try */
 	struct list verified; /* all whose position was true once, the longest ago first */
 	uint64_t check_delay_ms;
 	size_t in_flight;
-	size_t large;      /* what an answer has, if it is one of the larger ones */
-	size_t held_bytes; /* of all histories, while they wait for a read */
+	size_t large;     /* what an answer has, if it is one of the larger ones */
+	size_t laborious; /* the work of delivering what it has, likewise */
 };
 
 /* Positions are checked when they have not been seen to be true for check_delay_ms; 0: never. */
@@ -31,5 +32,7 @@ void history_reads_want(struct history *h);
 void history_reads_forget(struct history *h);
 /* Its position was true just now. */
 void history_reads_verified(struct history *h);
+/* A turn has begun: reads what had to wait, because the channel or the turn had their share. */
+void history_reads_next_turn(struct history_reads *r);
 /* Tries again what failed, and has old positions checked. */
 void history_reads_tick(struct history_reads *r);

@@ -52,53 +52,99 @@ static void take_news(struct channel *ch, const struct envelope *e)
 		history_removed(ch->history);
 }
 
-static void take_message(struct channel *ch, struct bytes payload)
+/* What was read from Redis before the message came. */
+static uint32_t stamp_of(const struct channel *ch)
 {
-	struct hub *h = ch->hub;
+	return ch->history != NULL ? history_stamp(ch->history) : 0;
+}
+
+/* False when it has to wait for what is missing before it. */
+static bool dispatch(struct channel *ch, const struct envelope *e, struct bytes payload, uint32_t stamp)
+{
+	if (e->news != NEWS_NONE)
+		take_news(ch, e);
+	else if (ch->history != NULL)
+		return history_message(ch->history, &e->publication, payload, stamp);
+	else if (e->publication.data.ptr != NULL)
+		fanout_publication(&ch->hub->fanout, ch, &e->publication, ch->hub->events.deliver);
+	return true;
+}
+
+static bool take_message(struct channel *ch, struct bytes payload, uint32_t stamp)
+{
 	struct envelope envelope;
 
-	fanout_decode(&h->fanout, ch, payload, &envelope);
+	fanout_decode(&ch->hub->fanout, ch, payload, &envelope);
+	return dispatch(ch, &envelope, payload, stamp);
+}
+
+static void take_now(struct channel *ch, struct bytes payload)
+{
+	uint32_t stamp = stamp_of(ch);
+
 	channel_walk_begin(ch);
-	if (envelope.news != NEWS_NONE)
-		take_news(ch, &envelope);
-	else if (ch->history != NULL)
-		history_message(ch->history, &envelope.publication, payload);
-	else if (envelope.publication.data.ptr != NULL)
-		fanout_publication(&h->fanout, ch, &envelope.publication, h->events.deliver);
+	if (!take_message(ch, payload, stamp))
+		backlog_put(&ch->hub->backlog, ch, payload, stamp);
 	hub_let_go(ch);
+}
+
+/* That a history was removed does not wait, nor is it dropped. What waits brings back what is gone, so it is
+ * forgotten again behind that. */
+static void take_later(struct channel *ch, struct bytes payload)
+{
+	if (ch->history != NULL && envelope_tells_removal(payload)) {
+		history_removed(ch->history);
+		backlog_mark(ch);
+		return;
+	}
+	backlog_put(&ch->hub->backlog, ch, payload, stamp_of(ch));
 }
 
 static void on_message(void *owner, struct bytes payload)
 {
 	struct channel *ch = owner;
-	struct hub *h = ch->hub;
 
 	metrics_inc(publications_received);
-	if (!h->turn_begun)
-		h->events.turn_began(h->events.ctx);
-	h->turn_begun = true;
-	if (backlog_admit(&h->backlog, ch))
-		take_message(ch, payload);
+	if (backlog_admit(&ch->hub->backlog, ch))
+		take_now(ch, payload);
 	else
-		backlog_put(&h->backlog, ch, payload);
+		take_later(ch, payload);
+}
+
+static void on_turn_began(struct backlog *b)
+{
+	struct hub *h = container_of(b, struct hub, backlog);
+
+	h->events.turn_began(h->events.ctx);
 }
 
 bool hub_end_turn(struct hub *h)
 {
-	h->turn_begun = backlog_end_turn(&h->backlog);
-	return h->turn_begun;
+	bool more = backlog_end_turn(&h->backlog);
+
+	history_reads_next_turn(&h->reads);
+	return more;
 }
 
-/* What was dropped may have been the last for long, or the news that the history was removed. */
+static void on_marked(struct channel *ch)
+{
+	if (ch->history != NULL)
+		history_forget(ch->history);
+}
+
+/* What was dropped may have been the last for long. */
 static void on_dropped(struct channel *ch)
 {
-	if (ch->history == NULL)
-		return;
-	history_removed(ch->history);
-	history_doubt(ch->history);
+	if (ch->history != NULL)
+		history_doubt(ch->history);
 }
 
-static const struct backlog_events backlog_events = {.take = take_message, .dropped = on_dropped};
+static const struct backlog_events backlog_events = {
+	.take = take_message,
+	.marked = on_marked,
+	.dropped = on_dropped,
+	.turn_began = on_turn_began,
+};
 
 void channel_settled(struct channel *ch, struct subscription *s)
 {
@@ -133,12 +179,7 @@ static void on_confirmed(void *owner)
 		settle(ch, ERROR_NONE);
 		return;
 	}
-	/* What was heard before belongs to the position that is compared now: it may be of a server that
-	 * another one has replaced. */
-	channel_walk_begin(ch);
-	backlog_release(&ch->hub->backlog, ch);
 	history_confirmed(ch->history);
-	hub_let_go(ch);
 }
 
 /* Those for which there is no Redis now. Answering them may make new ones. */

@@ -24,7 +24,6 @@ struct hub {
 	uint64_t channels_opened;
 	struct fanout fanout;
 	struct backlog backlog;
-	bool turn_begun; /* hub_end_turn() is due */
 	struct recent_pool recent;
 	struct replays replays;
 	struct history_reads reads;

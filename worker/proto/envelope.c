@@ -349,6 +349,11 @@ bool envelope_decode(struct bytes payload, struct buf *scratch, struct envelope 
 	return *reason == NULL;
 }
 
+bool envelope_tells_removal(struct bytes payload)
+{
+	return bytes_eq(payload, BYTES("{\"fanfare\":1,\"history_removed\":true}"));
+}
+
 static bool can_be_bare(const struct publication *p)
 {
 	return p->info == NULL && p->offset == 0 && p->epoch.len == 0 && p->tag_count == 0 &&

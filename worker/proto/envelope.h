@@ -42,6 +42,8 @@ struct envelope {
  * publication has a place in the history, and will be met there again. Otherwise they are 0 and empty. */
 bool envelope_decode(struct bytes payload, struct buf *scratch, struct envelope *out,
                      const char **reason) MUST_CHECK;
+/* Whether the payload, as the function library sends it, is the news that a history was removed. Cheap. */
+bool envelope_tells_removal(struct bytes payload) MUST_CHECK;
 /* Appends the payload to publish. publication->data is valid JSON. It goes bare if there is nothing else and
  * it could not be taken for an envelope, else in one: so whoever publishes data cannot forge the rest. */
 void envelope_encode(struct buf *out, const struct publication *publication);
