@@ -1087,6 +1087,32 @@ static void what_was_missed_is_read_in_pieces(void **state)
 	assert_int_equal(t.reads, 7);
 }
 
+/* Gaps are filled in between. */
+static void no_piece_is_read_twice(void **state)
+{
+	struct want far = recover(1, "ep1");
+
+	publish_many(19);
+	lose_link();
+	t.piece = 3;
+	go_live(&t.clients[0]);
+	t.reads = 0;
+	assert_false(subscribe(&t.clients[1], &far));
+	for (int fills = 0; fills < 2; fills++) {
+		answer();
+		publish();
+		lose_link();
+		fake_redis_confirm("pre:news");
+		answer();
+	}
+	assert_int_equal(t.reads, 4);
+	answer_all();
+	assert_int_equal(t.clients[0].position, 21);
+	assert_true(begin(&t.clients[1]));
+	assert_int_equal(t.clients[1].count, 20);
+	assert_int_equal(t.reads, 6 + 2);
+}
+
 /* What is kept already is longer than the first piece. */
 static void pieces_go_on_before_what_is_kept(void **state)
 {
@@ -1614,6 +1640,7 @@ int main(void)
 		TEST(recoveries_are_answered_from_memory),
 		TEST(recoveries_share_one_read),
 		TEST(what_was_missed_is_read_in_pieces),
+		TEST(no_piece_is_read_twice),
 		TEST(pieces_go_on_before_what_is_kept),
 		TEST(pieces_end_where_the_history_does),
 		TEST(pieces_of_two_streams_are_not_put_together),

@@ -76,6 +76,7 @@ static void forget_kept(struct history *h)
 {
 	recent_clear(&h->recent);
 	replay_forget(&h->replay);
+	h->reading_on = false;
 }
 
 /* The stream is somewhere else than we thought, or was not known. */
@@ -422,7 +423,7 @@ void history_begin_read(struct history *h, struct history_read *read)
 	if (!is_known(h) && !read->newest)
 		read->limit = 0;
 	h->reading_before = read->newest ? read_on_before(h) : 0;
-	h->reading_on = false;
+	h->reading_on = h->reading_on && !read->newest;
 	if (h->reading_before > 0) {
 		read->before = h->reading_before;
 		read->limit -= h->recent.count;
