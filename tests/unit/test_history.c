@@ -501,6 +501,29 @@ static void what_clients_ask_does_not_wait_for_ever(void **state)
 	assert_int_equal(outcomes[5], ERROR_NONE);
 }
 
+static void who_asks_late_does_not_share_what_is_about_to_be_given_up(void **state)
+{
+	start_queries();
+	pass_time(2500);
+	start_query(6, 15, "ep1");
+	pass_time(1);
+	start_query(7, 15, "ep1");
+	start_query(8, 15, "ep1");
+	pass_time(2500);
+	hub_tick(t.hub);
+	assert_null(queries[5]);
+	assert_null(queries[6]);
+	assert_non_null(queries[7]);
+	assert_non_null(queries[8]);
+	for (int i = 0; i < 4; i++)
+		answer();
+	assert_int_equal(fake_redis_calls(), 1);
+	answer();
+	assert_int_equal(outcomes[6], ERROR_INTERNAL);
+	assert_int_equal(outcomes[7], ERROR_NONE);
+	assert_int_equal(outcomes[8], ERROR_NONE);
+}
+
 static void the_first_subscriber_learns_the_position(void **state)
 {
 	struct client *c = &t.clients[0];
@@ -1630,6 +1653,7 @@ int main(void)
 		TEST(what_clients_ask_is_read_a_few_at_a_time),
 		TEST(what_clients_ask_does_not_wait_for_ever),
 		TEST(who_asks_for_the_same_shares_what_was_not_sent_yet),
+		TEST(who_asks_late_does_not_share_what_is_about_to_be_given_up),
 		TEST(who_is_answered_may_take_others_back),
 		TEST(what_clients_ask_for_is_no_more_than_a_piece),
 		TEST(what_is_removed_while_it_is_read_does_not_come_back),

@@ -231,6 +231,17 @@ static struct history_asked *asked_new(struct hub *h, struct bytes key, size_t n
 	return a;
 }
 
+/* Who shares a read has its deadline, so what has waited for half of that is shared no more. */
+static struct history_asked *open_for(struct hub *h, struct bytes key)
+{
+	struct history_asked *a = map_get(&h->queries.open, key);
+
+	if (a == NULL || clock_ms() - a->made_ms <= h->config->redis.call_timeout_ms / 2)
+		return a;
+	close_to_others(a);
+	return NULL;
+}
+
 /* One that waits, or a new one. */
 static struct history_asked *asked_for(struct hub *h, struct bytes channel,
                                        const struct hub_history_query *query)
@@ -241,7 +252,7 @@ static struct history_asked *asked_for(struct hub *h, struct bytes channel,
 	buf_init(&key, KEY_MAX + h->prefix.len + channel.len);
 	put_key(&key, h, channel, query);
 	if (buf_ok(&key)) {
-		a = map_get(&h->queries.open, buf_bytes(&key));
+		a = open_for(h, buf_bytes(&key));
 		if (a == NULL)
 			a = asked_new(h, buf_bytes(&key), h->prefix.len + channel.len, query);
 	}
