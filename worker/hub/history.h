@@ -7,22 +7,24 @@
  * those who watch their position (hub_events.lost). A stream is proved by content, too: where Redis holds
  * another publication under the offset that was seen last, the two have parted.
  *
- * When reads are sent is history_reads.h's, which asks history_begin_read() and gives the reply to
- * history_take(). */
+ * Who waits for a position is history_waiters.h's, what is read and what becomes of it history_fill.h's, and
+ * when it is read history_reads.h's. */
 #pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "bytes.h"
-#include "history_reply.h"
-#include "hub.h"
+#include "compiler.h"
 #include "list.h"
 #include "recent.h"
 #include "replay.h"
 
+struct channel;
 struct channel_options;
 struct history_reads;
+struct publication;
+struct redis_call;
 
 /* Of the epochs that the function library makes, and some. */
 enum { EPOCH_MAX = 32 };
@@ -80,29 +82,3 @@ uint32_t history_stamp(const struct history *h);
  * comes after it, until backlog_resume(). */
 bool history_message(struct history *h, const struct publication *p, struct bytes payload,
                      uint32_t stamp) MUST_CHECK;
-
-/* Whether the subscription, which is in the channel already, could go live now. If not, hub_events.subscribed
- * follows. What it wants is copied. */
-bool history_wait(struct history *h, struct subscription *s, const struct want *want) MUST_CHECK;
-/* Whether it still could, some time later. If not, hub_events.subscribed follows again. */
-bool history_may_begin(struct history *h, struct subscription *s) MUST_CHECK;
-void history_stop_waiting(struct history *h, struct subscription *s);
-/* What the subscription gets, now that it goes live, as hub_begin(). It waits no more. */
-void history_begin(struct history *h, struct subscription *s, struct hub_answer *answer,
-                   struct buf *publications);
-
-/* A read. */
-enum { HISTORY_READ_MAX = 300 };
-struct history_read {
-	bool newest;     /* the last `limit`; else those after `since` */
-	uint64_t before; /* of use if newest: the last before this offset; 0: of all */
-	uint64_t since;  /* of use if not, and limit is not 0 */
-	uint32_t limit;  /* 0: the position alone */
-};
-bool history_wants_read(const struct history *h);
-/* The read is sent. */
-void history_begin_read(struct history *h, struct history_read *read);
-/* Its answer. May end with wanting another read. */
-void history_take(struct history *h, const struct history_reply *reply);
-/* There was none. */
-void history_no_reply(struct history *h);

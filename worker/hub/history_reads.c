@@ -6,6 +6,7 @@
 #include "clock.h"
 #include "config.h"
 #include "history.h"
+#include "history_fill.h"
 #include "history_reply.h"
 #include "hub_internal.h"
 #include "log.h"

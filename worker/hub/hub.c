@@ -8,6 +8,7 @@
 #include "config.h"
 #include "envelope.h"
 #include "history.h"
+#include "history_waiters.h"
 #include "hub_internal.h"
 #include "mem.h"
 #include "metrics.h"

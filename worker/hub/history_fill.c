@@ -1,0 +1,233 @@
+/* What is read: which part of the stream, and what becomes of it. */
+#include "history_fill.h"
+
+#include <assert.h>
+
+#include "channel.h"
+#include "clock.h"
+#include "envelope.h"
+#include "history.h"
+#include "history_internal.h"
+#include "history_reads.h"
+#include "history_reply.h"
+#include "history_waiters.h"
+#include "hub_internal.h"
+#include "map.h"
+#include "metrics.h"
+#include "recovery.h"
+
+/* No more than that is read back for who missed more. */
+enum { RECOVERED_MAX = 32 << 20 };
+
+bool history_wants_read(const struct history *h)
+{
+	return !h->reading &&
+	       (h->doubted || (history_is_known(h) && (h->behind || !list_empty(&h->waiters))));
+}
+
+/* Where the piece before this one ended. */
+static uint64_t read_on_before(const struct history *h)
+{
+	const struct recent *recent = &h->recent;
+
+	if (!h->reading_on || recent->count == 0 || recent->count >= recent->most ||
+	    recent->last != h->position.offset)
+		return 0;
+	return recent_first(recent);
+}
+
+/* No more than can be delivered in a turn, and the one that was seen last. */
+static uint32_t fill_limit(const struct history *h)
+{
+	uint32_t share = BACKLOG_CHANNEL / (BACKLOG_MESSAGE + h->channel->count) + 2;
+
+	return share < HISTORY_READ_MAX ? share : HISTORY_READ_MAX;
+}
+
+/* The read begins with the publication that was seen last, to see whether it is still the same. */
+void history_begin_read(struct history *h, struct history_read *read)
+{
+	uint64_t offset = h->position.offset;
+	bool fill = history_is_known(h) && (h->behind || h->doubted);
+
+	h->sent++;
+	h->reading = true;
+	h->doubted = false;
+	h->asked_from = offset;
+	h->reading_newest = !fill && history_lacks_recent(h);
+	*read = (struct history_read){
+		.newest = h->reading_newest,
+		.since = offset > 0 ? offset - 1 : 0,
+		.limit = h->reading_newest ? h->recent.most : fill_limit(h),
+	};
+	if (!history_is_known(h) && !read->newest)
+		read->limit = 0;
+	h->reading_before = read->newest ? read_on_before(h) : 0;
+	h->reading_on = h->reading_on && !read->newest;
+	if (h->reading_before > 0) {
+		read->before = h->reading_before;
+		read->limit -= h->recent.count;
+	}
+}
+
+/* Redis holds another publication where we saw one, or less than it had told. */
+static bool has_parted(const struct history *h, const struct history_reply *r)
+{
+	if (!position_has_epoch(&h->position, r->epoch) || r->top < h->asked_from)
+		return true;
+	for (size_t i = 0; i < r->count; i++) {
+		if (r->entries[i].offset == h->position.offset)
+			return h->newest_hash != 0 && map_hash(r->entries[i].payload) != h->newest_hash;
+	}
+	return false;
+}
+
+/* Keeps those up to the position, if they reach it. */
+static void keep(struct history *h, const struct history_reply *r)
+{
+	h->newest_ms = clock_ms();
+	for (size_t i = 0; i < r->count; i++) {
+		if (r->entries[i].offset <= h->position.offset)
+			recent_append(&h->recent, r->entries[i].offset, r->entries[i].payload);
+	}
+	if (h->recent.count > 0 && h->recent.last != h->position.offset)
+		recent_clear(&h->recent);
+}
+
+/* Everything is as Redis tells it. */
+static void start_from(struct history *h, const struct history_reply *r)
+{
+	history_set_position(h, r->epoch, r->top);
+	keep(h, r);
+	if (h->recent.count > 0)
+		h->newest_hash = map_hash(recent_get(&h->recent, r->top));
+}
+
+static void take_entry(struct history *h, const struct history_entry *e)
+{
+	struct envelope envelope;
+
+	backlog_spend(&h->channel->hub->backlog, h->channel, BACKLOG_MESSAGE);
+	fanout_decode(&h->channel->hub->fanout, h->channel, e->payload, &envelope);
+	history_advance(h, e->offset, e->payload);
+	envelope.publication.offset = e->offset;
+	metrics_inc(publications_filled);
+	history_deliver(h, &envelope.publication);
+}
+
+/* What is filled in is of the channel's share of the turn. A part it has in any case. */
+static bool may_fill(const struct history *h, uint32_t spent_before)
+{
+	const struct channel *ch = h->channel;
+	const struct backlog *b = &ch->hub->backlog;
+
+	return backlog_has_room(b, ch) || backlog_spent(b, ch) - spent_before < BACKLOG_VISIT;
+}
+
+/* Those that are newer than the position, as far as this turn goes. What is missing before the first of them
+ * is gone, unless only the newest were asked for. */
+static void go_forward(struct history *h, const struct history_reply *r)
+{
+	uint32_t spent_before = backlog_spent(&h->channel->hub->backlog, h->channel);
+
+	for (size_t i = 0; i < r->count && may_fill(h, spent_before); i++) {
+		const struct history_entry *e = &r->entries[i];
+
+		if (e->offset <= h->position.offset)
+			continue;
+		if (e->offset > h->position.offset + 1 && h->reading_newest)
+			return;
+		if (e->offset > h->position.offset + 1) {
+			history_tell_lost(h);
+			h->position.offset = e->offset - 1;
+		}
+		take_entry(h, e);
+	}
+}
+
+/* Those that are older than what is kept. */
+static void go_back(struct history *h, const struct history_reply *r)
+{
+	if (h->recent.count == 0)
+		keep(h, r);
+	for (size_t i = r->count; i > 0; i--)
+		recent_prepend(&h->recent, r->entries[i - 1].offset, r->entries[i - 1].payload);
+}
+
+static void go_on(struct history *h, const struct history_reply *r)
+{
+	uint64_t before = h->position.offset;
+
+	go_back(h, r);
+	go_forward(h, r);
+	if (h->position.offset >= r->top)
+		return;
+	if (h->position.offset > before || h->reading_newest) {
+		h->behind = h->doubted = true;
+		return;
+	}
+	/* There is more, and Redis has nothing of it any more. */
+	history_tell_lost(h);
+	start_from(h, &(struct history_reply){.epoch = r->epoch, .top = r->top});
+}
+
+/* What was on its way when the history was removed has put it back. */
+static void forget_removed(struct history *h)
+{
+	if (h->removed)
+		history_forget(h);
+	h->removed = false;
+}
+
+/* What clients lack is read back piece by piece, until one of them brings nothing more, or all there is room
+ * for. */
+static bool is_read_on(const struct history *h, const struct history_reply *r)
+{
+	const struct recent *recent = &h->recent;
+
+	if (!r->more || h->removed || recent->count == 0 || recent->bytes >= RECOVERED_MAX)
+		return false;
+	if (h->reading_before > 0 && recent_first(recent) >= h->reading_before)
+		return false;
+	return history_lacks_recent(h);
+}
+
+/* The end of a read of the newest. */
+static void remember(struct history *h, const struct history_reply *r)
+{
+	h->reading_on = is_read_on(h, r);
+	if (!h->removed && !h->reading_on)
+		h->remembered = h->sent;
+}
+
+void history_take(struct history *h, const struct history_reply *r)
+{
+	assert(h->reading && r->epoch.len > 0 && r->epoch.len <= EPOCH_MAX);
+	h->reading = false;
+	if (!history_is_known(h)) {
+		start_from(h, r);
+	} else if (has_parted(h, r)) {
+		history_tell_lost(h);
+		start_from(h, r);
+	} else {
+		go_on(h, r);
+	}
+	h->answered = h->sent;
+	history_reads_verified(h);
+	if (h->reading_newest)
+		remember(h, r);
+	if (!h->doubted) {
+		h->behind = false;
+		backlog_resume(&h->channel->hub->backlog, h->channel);
+	}
+	forget_removed(h);
+	history_settle(h);
+	history_reads_want(h);
+}
+
+void history_no_reply(struct history *h)
+{
+	h->reading = false;
+	h->removed = false;
+	h->doubted = h->doubted || h->behind;
+}
