@@ -1,0 +1,178 @@
+/* How much of a turn a channel with history takes, and what waits for the next ones. */
+#include "history_world.h"
+
+/* One delivery here is as much as that. */
+enum { CROWD = 1000, SHARE = BACKLOG_CHANNEL / CROWD + 1 };
+
+static void what_is_filled_in_is_of_the_share_of_a_turn(void **state)
+{
+	struct client *c = &t.clients[0];
+	unsigned turns = 0;
+
+	t.config.channel.without_namespace.history_size = 2000;
+	go_live(c);
+	t.crowd = CROWD;
+	publish_many(10 * SHARE);
+	lose_link();
+	publish();
+	arrive_all();
+	for (bool more = true; more || fake_redis_calls() > 0; turns++) {
+		unsigned before = c->count;
+
+		while (fake_redis_calls() > 0)
+			answer_in_this_turn();
+		assert_true(c->count - before <= SHARE);
+		more = hub_end_turn(t.hub);
+	}
+	assert_in_range(turns, 10, 12);
+	assert_int_equal(c->count, 10 * SHARE + 1);
+	assert_false(c->lost);
+}
+
+/* Others have taken it all, or the channel has: it goes on all the same, by as much as those that wait. */
+static void what_is_filled_in_when_a_turn_is_full_is_a_visit(void **state)
+{
+	struct client *c = &t.clients[0];
+
+	go_live(c);
+	publish_many(50);
+	lose_link();
+	publish();
+	arrive_all();
+	t.crowd = CROWD;
+	overload();
+	answer_in_this_turn();
+	assert_in_range(c->count, 1, BACKLOG_VISIT / CROWD + 1);
+	assert_int_equal(fake_redis_calls(), 0);
+	end_turns();
+	answer_all();
+	assert_int_equal(c->count, 51);
+}
+
+/* A read asks for no more than can be delivered. */
+static void who_has_many_subscribers_reads_little_at_once(void **state)
+{
+	enum { MANY = 2000 };
+	struct subscription *many = mem_alloc(MANY * sizeof(*many));
+	const struct want nothing = {0};
+	enum error_code error;
+
+	go_live(&t.clients[0]);
+	for (int i = 0; i < MANY; i++)
+		assert_true(hub_subscribe(t.hub, BYTES_OF_STR(channel), &many[i], &nothing, &error));
+	publish_many(50);
+	lose_link();
+	publish();
+	arrive_all();
+	assert_int_equal(option("limit"), BACKLOG_CHANNEL / (BACKLOG_MESSAGE + MANY + 1) + 2);
+	answer_all();
+	assert_int_equal(t.clients[0].position, 51);
+	for (int i = 0; i < MANY; i++)
+		hub_unsubscribe(t.hub, &many[i]);
+	mem_free(many);
+}
+
+/* However long the read takes. */
+static void what_comes_during_a_read_is_of_the_share_of_a_turn(void **state)
+{
+	struct client *c = &t.clients[0];
+	unsigned turns = 1;
+
+	go_live(c);
+	t.crowd = CROWD;
+	fake_redis_confirm("pre:news");
+	for (int i = 0; i < 5 * SHARE; i++) {
+		fake_redis_message("pre:news", "1");
+		assert_false(i % 10 == 9 && hub_end_turn(t.hub));
+	}
+	publish();
+	assert_int_equal(c->count, 0);
+	answer_in_this_turn();
+	for (bool more = true; more; turns++) {
+		unsigned before = c->count;
+
+		more = hub_end_turn(t.hub);
+		assert_in_range(c->count - before, 1, SHARE);
+	}
+	assert_in_range(turns, 5, 7);
+	assert_int_equal(c->count, 5 * SHARE + 1);
+}
+
+/* While a read is on its way more comes than is held: it is read from the history, after that. */
+static void what_is_too_much_to_hold_is_read_again(void **state)
+{
+	enum { LARGE = 1 << 20, COUNT = 40 };
+	struct client *c = &t.clients[0];
+	char *large = mem_alloc(LARGE + 200);
+
+	go_live(c);
+	publish_many(2);
+	lose_link();
+	publish();
+	arrive_all();
+	assert_int_equal(fake_redis_calls(), 1);
+	for (int i = 0; i < COUNT; i++) {
+		int len;
+
+		publish();
+		len = snprintf(large, 200, "{\"fanfare\":1,\"offset\":%llu,\"epoch\":\"ep1\",\"data\":\"",
+		               (unsigned long long)t.top);
+		memset(large + len, 'x', LARGE);
+		memcpy(large + len + LARGE, "\"}", 3);
+		fake_redis_message("pre:news", large);
+	}
+	lose_link();
+	assert_int_equal(c->count, 0);
+	answer_all();
+	assert_int_equal(c->count, 3 + COUNT);
+	assert_int_equal(c->position, t.top);
+	assert_false(c->lost);
+	mem_free(large);
+}
+
+/* So much comes in one turn that the rest waits, and what is beyond its ceiling is dropped; the last messages
+ * are, so that nothing that comes would tell. */
+static void what_more_comes_than_can_be_delivered_is_read_again(void **state)
+{
+	enum { SIZE = 1 << 20 };
+	struct client *c = &t.clients[0];
+	char *plain = mem_alloc(SIZE + 1);
+	uint64_t shed;
+
+	go_live(c);
+	publish_many(10);
+	arrive_all();
+	memset(plain, ' ', SIZE);
+	plain[0] = '1';
+	for (int i = 0; i < BACKLOG_CHANNEL / BACKLOG_MESSAGE; i++)
+		fake_redis_message("pre:news", "1");
+	for (int i = 0; i < BACKLOG_BYTES / SIZE; i++)
+		fake_redis_message("pre:news", plain);
+	mem_free(plain);
+	shed = metrics_sum(metrics_mine, 1, METRIC_publications_shed);
+	publish_many(2000);
+	arrive_all();
+	assert_true(metrics_sum(metrics_mine, 1, METRIC_publications_shed) > shed);
+	assert_true(c->position < t.top);
+	end_turns();
+	assert_int_equal(fake_redis_calls(), 1);
+	t.first = 1;
+	answer_all();
+	assert_int_equal(c->position, t.top);
+	assert_false(c->lost);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+		TEST(what_more_comes_than_can_be_delivered_is_read_again),
+		TEST(what_is_filled_in_is_of_the_share_of_a_turn),
+		TEST(what_is_filled_in_when_a_turn_is_full_is_a_visit),
+		TEST(who_has_many_subscribers_reads_little_at_once),
+		TEST(what_comes_during_a_read_is_of_the_share_of_a_turn),
+		TEST(what_is_too_much_to_hold_is_read_again),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
