@@ -1,0 +1,247 @@
+/* What the tests of connections stand on: one over a real socket pair, and a loop turned by hand. Included by
+ * one test program each. */
+#pragma once
+
+#include <errno.h>
+#include <ev.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "clock.h"
+#include "conn.h"
+#include "conns.h"
+#include "deflate.h"
+#include "loop.h"
+#include "mem.h"
+#include "unused_ok.h"
+#include "ws_frame.h"
+
+static const char upgrade[] =
+	"GET /x HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+	"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+
+enum { MAX_MESSAGE = 1000, QUEUE_MAX = 20000, HEAD_TIMEOUT_MS = 10000, KEEP_ALIVE_MS = 60000 };
+
+static struct {
+	struct loop *loop;
+	struct conns *conns;
+	struct conn *conn;
+	struct config config;
+	struct inflater *inflater;
+	struct deflater *deflater;
+	int peer; /* the client's end */
+	unsigned opened, closing, closed, drained, requests, rooms;
+	bool goodbye;         /* the app sends a last frame */
+	bool echo;            /* the app answers each message with itself */
+	unsigned pause_after; /* messages; 0: never */
+	unsigned messages;
+	struct buf heard; /* all messages, separated by '|' */
+	char answer[65536];
+	size_t answer_len;
+} t;
+
+static void app_open(struct conn *c)
+{
+	t.opened++;
+}
+
+static void app_message(struct conn *c, enum ws_opcode opcode, struct bytes message)
+{
+	buf_put_bytes(&t.heard, message);
+	buf_putc(&t.heard, '|');
+	if (t.echo)
+		conn_send_message(c, opcode, message);
+	if (++t.messages == t.pause_after)
+		conn_pause(c, true);
+}
+
+static void app_close(struct conn *c)
+{
+	t.closed++;
+}
+
+static void app_room(struct conn *c)
+{
+	assert_true(conn_has_room(c));
+	t.rooms++;
+}
+
+static void app_closing(struct conn *c, uint16_t code)
+{
+	struct frame *f = ws_frame_new(WS_TEXT, BYTES("bye"));
+
+	t.closing++;
+	if (t.goodbye)
+		conn_send(c, f);
+	frame_unref(&f);
+}
+
+static const struct ws_app app = {.name = "test",
+                                  .on_open = app_open,
+                                  .on_message = app_message,
+                                  .on_closing = app_closing,
+                                  .on_room = app_room,
+                                  .on_close = app_close};
+
+static void on_request(void *ctx, struct conn *c, const struct http1_request *req)
+{
+	t.requests++;
+	t.conn = c;
+	if (bytes_eq(req->path, BYTES("/x")))
+		conn_upgrade(c, req,
+		             &(struct conn_websocket){
+				     .app = &app,
+				     .max_message = MAX_MESSAGE,
+				     .compression = &t.config.websocket.compression,
+			     });
+	else
+		conn_respond(c, req, 404, "text/plain", NULL, BYTES("none"));
+}
+
+static void on_drained(void *ctx)
+{
+	t.drained++;
+}
+
+static void turn(void)
+{
+	ev_run(loop_ev(t.loop), EVRUN_NOWAIT);
+}
+
+/* As many turns as it takes until nothing moves any more. */
+static void settle(void)
+{
+	for (int i = 0; i < 20; i++)
+		turn();
+}
+
+static void write_all(const char *data, size_t len)
+{
+	while (len > 0) {
+		ssize_t n = send(t.peer, data, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+		if (n > 0) {
+			data += n;
+			len -= (size_t)n;
+		} else {
+			assert_int_equal(errno, EAGAIN);
+		}
+		turn();
+	}
+}
+
+/* Everything that the broker has written so far; true when the stream has ended behind it. */
+static bool read_all(void)
+{
+	t.answer_len = 0;
+	for (;;) {
+		ssize_t n = recv(t.peer, t.answer + t.answer_len, sizeof(t.answer) - 1 - t.answer_len,
+		                 MSG_DONTWAIT);
+
+		if (n <= 0) {
+			t.answer[t.answer_len] = '\0';
+			return n == 0 || errno != EAGAIN;
+		}
+		t.answer_len += (size_t)n;
+		settle();
+	}
+}
+
+static size_t masked_frame(char *out, enum ws_opcode opcode, bool fin, const char *payload, size_t len)
+{
+	static const uint8_t mask[4] = {1, 2, 3, 4};
+	size_t head = ws_encode_header(out, opcode, len);
+
+	if (!fin)
+		out[0] = (char)(out[0] & 0x7f);
+	out[1] = (char)((unsigned char)out[1] | 0x80);
+	memcpy(out + head, mask, 4);
+	memcpy(out + head + 4, payload, len);
+	ws_mask(out + head + 4, len, mask, 0);
+	return head + 4 + len;
+}
+
+static UNUSED_OK void say(enum ws_opcode opcode, const char *payload)
+{
+	char frame[2048];
+
+	write_all(frame, masked_frame(frame, opcode, true, payload, strlen(payload)));
+}
+
+static UNUSED_OK const char *heard(void)
+{
+	buf_putc(&t.heard, '\0');
+	t.heard.len--;
+	return t.heard.data;
+}
+
+static int set_up(void **state)
+{
+	int fds[2];
+
+	memset(&t, 0, sizeof(t));
+	clock_freeze(1000000, 1000000);
+	t.config.client.queue_max_size = QUEUE_MAX;
+	t.config.limits.head_timeout_ms = HEAD_TIMEOUT_MS;
+	t.config.limits.keep_alive_timeout_ms = KEEP_ALIVE_MS;
+	buf_init(&t.heard, 1 << 20);
+	t.loop = loop_new();
+	t.inflater = inflater_new();
+	t.deflater = deflater_new();
+	t.conns = conns_new(&(struct conns_params){
+		.loop = t.loop,
+		.config = &t.config,
+		.inflater = t.inflater,
+		.deflater = t.deflater,
+		.on_request = on_request,
+		.on_drained = on_drained,
+	});
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+	t.peer = fds[1];
+	conns_accept(t.conns, fds[0], &(struct address){.sa.any.sa_family = AF_UNIX}, NULL);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	close(t.peer);
+	conns_free(&t.conns);
+	loop_free(&t.loop);
+	inflater_free(&t.inflater);
+	deflater_free(&t.deflater);
+	buf_free(&t.heard);
+	return 0;
+}
+
+static UNUSED_OK void handshake(void)
+{
+	write_all(upgrade, strlen(upgrade));
+	settle();
+	assert_false(read_all());
+	assert_non_null(strstr(t.answer, "101 Switching Protocols"));
+	assert_int_equal(t.opened, 1);
+}
+
+static UNUSED_OK uint16_t close_code(const char *frame)
+{
+	assert_int_equal((unsigned char)frame[0], 0x80 | WS_CLOSE);
+	return (uint16_t)((unsigned char)frame[2] << 8 | (unsigned char)frame[3]);
+}
+
+/* The far end of a new connection. */
+static UNUSED_OK int another_client(void)
+{
+	int fds[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+	conns_accept(t.conns, fds[0], &(struct address){.sa.any.sa_family = AF_UNIX}, NULL);
+	return fds[1];
+}
