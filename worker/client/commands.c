@@ -15,17 +15,17 @@ static const struct {
 	bool concurrent; /* may overlap with others of its kind */
 	bool large;      /* its answer may be: it begins when the client has read most of what it was sent */
 } commands[COMMAND_KINDS] = {
-	[COMMAND_CONNECT] = {"connect", cmd_connect, false},
-	[COMMAND_SUBSCRIBE] = {"subscribe", cmd_subscribe, true},
-	[COMMAND_UNSUBSCRIBE] = {"unsubscribe", cmd_unsubscribe, false},
-	[COMMAND_PUBLISH] = {"publish", cmd_publish, true},
-	[COMMAND_PRESENCE] = {"presence", cmd_presence, false, true},
-	[COMMAND_PRESENCE_STATS] = {"presence_stats", cmd_presence_stats, false},
-	[COMMAND_HISTORY] = {"history", cmd_history, false, true},
-	[COMMAND_RPC] = {"rpc", cmd_rpc, false},
-	[COMMAND_SEND] = {"send", cmd_send, false},
-	[COMMAND_REFRESH] = {"refresh", cmd_refresh, false},
-	[COMMAND_SUB_REFRESH] = {"sub_refresh", cmd_sub_refresh, false},
+	[COMMAND_CONNECT] = {.name = "connect", .run = cmd_connect},
+	[COMMAND_SUBSCRIBE] = {.name = "subscribe", .run = cmd_subscribe, .concurrent = true},
+	[COMMAND_UNSUBSCRIBE] = {.name = "unsubscribe", .run = cmd_unsubscribe},
+	[COMMAND_PUBLISH] = {.name = "publish", .run = cmd_publish, .concurrent = true},
+	[COMMAND_PRESENCE] = {.name = "presence", .run = cmd_presence, .large = true},
+	[COMMAND_PRESENCE_STATS] = {.name = "presence_stats", .run = cmd_presence_stats},
+	[COMMAND_HISTORY] = {.name = "history", .run = cmd_history, .large = true},
+	[COMMAND_RPC] = {.name = "rpc", .run = cmd_rpc},
+	[COMMAND_SEND] = {.name = "send", .run = cmd_send},
+	[COMMAND_REFRESH] = {.name = "refresh", .run = cmd_refresh},
+	[COMMAND_SUB_REFRESH] = {.name = "sub_refresh", .run = cmd_sub_refresh},
 };
 
 static const char *command_name(enum command_kind kind)

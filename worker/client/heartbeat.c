@@ -16,7 +16,7 @@ enum { OWN_DELAY_MS = 1000 };
 enum { ROUNDS = 100 };
 
 /* What the socket takes comes in bursts, of a third of what the system keeps for it: a megabyte or so. */
-enum { PATIENCE_MS = 60000, TAKEN_MIN = 16 << 10 };
+enum { PATIENCE_S = 60, TAKEN_MIN = 16 << 10 };
 
 static uint64_t ping_interval(const struct session *s)
 {
@@ -46,9 +46,9 @@ static uint64_t nearest(uint64_t a, uint64_t b)
 
 void heartbeat_arm(struct session *s)
 {
-	uint64_t taken_due_ms = s->phase < SESSION_REFUSED ? s->taken_due_ms : 0;
+	uint64_t taken_due_s = s->phase < SESSION_REFUSED ? s->taken_due_s : 0;
 	uint64_t due = nearest(nearest(s->due_ms, s->pong_due_ms),
-	                       nearest(taken_due_ms, pending_deadline(s)));
+	                       nearest(taken_due_s * 1000, pending_deadline(s)));
 	uint64_t now = clock_ms();
 
 	if (due == 0)
@@ -116,7 +116,7 @@ static void check_pong(struct session *s, uint64_t now)
 {
 	if (s->pong_due_ms == 0 || now < s->pong_due_ms)
 		return;
-	if (s->held != NULL || conn_held_back(s->conn) || s->taken_due_ms != 0 ||
+	if (s->held != NULL || conn_held_back(s->conn) || s->taken_due_s != 0 ||
 	    now - s->pong_due_ms > OWN_DELAY_MS)
 		s->pong_due_ms = now + s->clients->config->client.pong_timeout_ms;
 	else
@@ -125,19 +125,19 @@ static void check_pong(struct session *s, uint64_t now)
 
 void heartbeat_watch(struct session *s)
 {
-	if (s->taken_due_ms != 0)
+	if (s->taken_due_s != 0)
 		return;
 	conn_taken(s->conn);
-	s->taken_due_ms = clock_ms() + PATIENCE_MS;
+	s->taken_due_s = (uint32_t)(clock_ms() / 1000) + PATIENCE_S;
 	heartbeat_arm(s);
 }
 
 /* Who has taken all of it is given the same time once more, to read what is on its way. */
 static void check_taken(struct session *s, uint64_t now)
 {
-	if (s->taken_due_ms == 0 || now < s->taken_due_ms)
+	if (s->taken_due_s == 0 || now / 1000 < s->taken_due_s)
 		return;
-	s->taken_due_ms = 0;
+	s->taken_due_s = 0;
 	if (conn_taken(s->conn) >= TAKEN_MIN) {
 		heartbeat_watch(s);
 	} else if (conn_is_answering(s->conn)) {

@@ -6,6 +6,12 @@
 
 enum { OUTQ_FIRST = 8 };
 
+struct outq_ring {
+	uint32_t cap; /* slots, a power of two */
+	uint32_t head;
+	struct frame *slots[];
+};
+
 size_t outq_spared(const struct outq *q)
 {
 	return q->spared < q->spared_end ? q->spared : q->spared_end;
@@ -17,28 +23,40 @@ static size_t outq_cost(const struct outq *q)
 	return q->bytes + (size_t)q->count * OUTQ_FRAME_COST - outq_spared(q);
 }
 
-/* A queue of one frame, the common case, lives in the struct; the ring comes with the second. */
-static struct frame **slot(const struct outq *q, uint32_t i)
+static struct frame **slot(struct outq_ring *r, uint32_t i)
 {
-	if (q->cap == 0)
-		return (struct frame **)&q->single;
-	return &q->ring[(q->head + i) & (q->cap - 1)];
+	return &r->slots[(r->head + i) & (r->cap - 1)];
 }
 
-static bool outq_grow(struct outq *q)
+static struct frame *frame_at(const struct outq *q, uint32_t i)
 {
-	uint32_t cap = q->cap != 0 ? q->cap * 2 : OUTQ_FIRST;
-	struct frame **ring = mem_try_alloc(cap * sizeof(*ring));
+	return q->count > 1 ? *slot(q->ring, i) : q->single;
+}
 
-	if (ring == NULL)
+static struct outq_ring *ring_new(uint32_t cap)
+{
+	struct outq_ring *r = mem_try_alloc(sizeof(*r) + cap * sizeof(r->slots[0]));
+
+	if (r != NULL)
+		*r = (struct outq_ring){.cap = cap};
+	return r;
+}
+
+/* Makes room in the ring for one frame more; without one, begins it with the frame that is there. */
+static bool make_room(struct outq *q)
+{
+	struct outq_ring *r;
+
+	if (q->count > 1 && q->count < q->ring->cap)
+		return true;
+	r = ring_new(q->count > 1 ? q->ring->cap * 2 : OUTQ_FIRST);
+	if (r == NULL)
 		return false;
 	for (uint32_t i = 0; i < q->count; i++)
-		ring[i] = *slot(q, i);
-	if (q->cap != 0)
+		r->slots[i] = frame_at(q, i);
+	if (q->count > 1)
 		mem_free(q->ring);
-	q->ring = ring;
-	q->cap = cap;
-	q->head = 0;
+	q->ring = r;
 	return true;
 }
 
@@ -48,9 +66,12 @@ bool outq_push(struct outq *q, struct frame *f, size_t limit)
 
 	if (q->count > 0 && (waiting > limit || (size_t)f->len + OUTQ_FRAME_COST > limit - waiting))
 		return false;
-	if (q->count == (q->cap != 0 ? q->cap : 1) && !outq_grow(q))
+	if (q->count > 0 && !make_room(q))
 		return false;
-	*slot(q, q->count) = frame_ref(f);
+	if (q->count > 0)
+		*slot(q->ring, q->count) = frame_ref(f);
+	else
+		q->single = frame_ref(f);
 	q->count++;
 	q->bytes += f->len;
 	return true;
@@ -72,7 +93,7 @@ int outq_gather(const struct outq *q, struct iovec *iov, int max)
 	int n = 0;
 
 	for (uint32_t i = 0; i < q->count && n < max; i++, n++) {
-		struct frame *f = *slot(q, i);
+		struct frame *f = frame_at(q, i);
 		size_t sent = i == 0 ? q->sent : 0;
 
 		iov[n] = (struct iovec){f->data + sent, f->len - sent};
@@ -80,19 +101,20 @@ int outq_gather(const struct outq *q, struct iovec *iov, int max)
 	return n;
 }
 
-/* Removes the first frame. */
+/* Removes the first frame. The ring goes when one is left. */
 static void outq_pop(struct outq *q)
 {
-	frame_unref(slot(q, 0));
-	q->count--;
+	struct outq_ring *r = q->count > 1 ? q->ring : NULL;
+	struct frame *first = frame_at(q, 0);
+
+	frame_unref(&first);
 	q->sent = 0;
-	if (q->cap == 0)
-		return;
-	q->head = (q->head + 1) & (q->cap - 1);
-	if (q->count == 0) {
-		mem_free(q->ring);
-		q->ring = NULL;
-		q->cap = q->head = 0;
+	q->count--;
+	if (q->count > 1) {
+		r->head = (r->head + 1) & (r->cap - 1);
+	} else {
+		q->single = r != NULL ? *slot(r, 1) : NULL;
+		mem_free(r);
 	}
 }
 
@@ -102,7 +124,7 @@ void outq_consume(struct outq *q, size_t bytes)
 	q->bytes -= bytes;
 	q->spared_end = bytes < q->spared_end ? q->spared_end - (uint32_t)bytes : 0;
 	while (q->count > 0) {
-		size_t left = (*slot(q, 0))->len - q->sent;
+		size_t left = frame_at(q, 0)->len - q->sent;
 
 		if (bytes < left) {
 			q->sent += (uint32_t)bytes;
@@ -122,7 +144,7 @@ void outq_drop_unsent(struct outq *q)
 		outq_clear(q);
 		return;
 	}
-	first = frame_ref(*slot(q, 0));
+	first = frame_ref(frame_at(q, 0));
 	outq_clear(q);
 	q->single = first;
 	q->count = 1;

@@ -16,13 +16,13 @@ enum { OUTQ_MAX_IOV = 64 };
  * queue of two bytes a frame that takes twenty times the memory of its limit. */
 enum { OUTQ_FRAME_COST = 32 };
 
+struct outq_ring;
+
 struct outq {
 	union {
-		struct frame *single; /* while that is enough */
-		struct frame **ring;  /* cap slots */
+		struct frame *single;   /* one is the common case, and needs no more */
+		struct outq_ring *ring; /* of two and more */
 	};
-	uint32_t cap; /* a power of two; 0: there is no ring */
-	uint32_t head;
 	uint32_t count;
 	uint32_t sent;       /* bytes of the first frame that are gone already */
 	size_t bytes;        /* still to be sent */

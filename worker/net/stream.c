@@ -16,10 +16,10 @@ void stream_watch(struct stream *s, int events)
 {
 	if (watched(s) == events)
 		return;
-	ev_io_stop(loop_ev(s->loop), &s->io);
+	ev_io_stop(loop_ev(stream_loop(s)), &s->io);
 	ev_io_set(&s->io, s->io.fd, events);
 	if (events != 0)
-		ev_io_start(loop_ev(s->loop), &s->io);
+		ev_io_start(loop_ev(stream_loop(s)), &s->io);
 }
 
 void stream_tell(struct stream *s, int events)
@@ -151,8 +151,14 @@ static void on_event(struct ev_loop *ev, struct ev_io *w, int events)
 
 void stream_init(struct stream *s, struct loop *l, const struct stream_events *events)
 {
-	*s = (struct stream){.loop = l, .layer = &plain, .events = events};
+	*s = (struct stream){.layer = &plain, .events = events};
 	ev_io_init(&s->io, on_event, -1, 0);
+	s->io.data = l;
+}
+
+struct loop *stream_loop(const struct stream *s)
+{
+	return s->io.data;
 }
 
 static void want(struct stream *s, int event, bool on)
@@ -273,7 +279,7 @@ void stream_close(struct stream *s, bool reset)
 		return;
 	s->layer->ops->release(s, reset);
 	s->layer = &plain;
-	ev_io_stop(loop_ev(s->loop), &s->io);
+	ev_io_stop(loop_ev(stream_loop(s)), &s->io);
 	if (reset)
 		setsockopt(s->io.fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
 	close(s->io.fd);

@@ -26,8 +26,7 @@ struct stream_events {
 };
 
 struct stream {
-	struct ev_io io;
-	struct loop *loop;
+	struct ev_io io;            /* its data is the loop: stream_loop() */
 	struct stream_layer *layer; /* what is between the owner and the socket: stream_layer.h */
 	const struct stream_events *events;
 };
@@ -36,6 +35,7 @@ enum { STREAM_AGAIN = -1, STREAM_ERROR = -2 }; /* errno is set with STREAM_ERROR
 
 /* Zeroes the rest of the struct; a stream without a socket. The events must outlive it. */
 void stream_init(struct stream *s, struct loop *l, const struct stream_events *events);
+struct loop *stream_loop(const struct stream *s);
 /* Takes the socket over, which is non-blocking, and starts to read. */
 void stream_attach(struct stream *s, int fd);
 /* Starts to connect; on_writable follows when it is done, and stream_connected() tells. False with errno. */

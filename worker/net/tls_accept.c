@@ -84,6 +84,6 @@ bool tls_accept(struct tls_server *server, struct stream *s, int fd)
 	server->handshake_count++;
 	metrics_inc(tls_handshakes_in_flight);
 	tls_begin(&a->tls, &server->gear, s, ssl, fd, TLS_HANDSHAKE, EV_READ);
-	timer_start(s->loop, &a->tls.timer, server->handshake_timeout_ms);
+	timer_start(stream_loop(s), &a->tls.timer, server->handshake_timeout_ms);
 	return true;
 }

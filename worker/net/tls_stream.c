@@ -183,7 +183,7 @@ static void on_timer(struct timer *timer)
 static void go_on_reading_soon(struct tls *t)
 {
 	if (!timer_armed(&t->timer))
-		timer_start(t->stream->loop, &t->timer, 0);
+		timer_start(stream_loop(t->stream), &t->timer, 0);
 }
 
 /* What SSL_read() said when it had nothing more; `total` bytes had come before. */

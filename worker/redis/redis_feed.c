@@ -118,7 +118,7 @@ void redis_feed_touch(struct redis_feed *f, struct node_sub *s)
 	if (s->at[f->slot].on == wanted || (wanted && s->at[f->slot].refused))
 		return;
 	list_append(&f->dirty[wanted], &s->at[f->slot].dirty);
-	loop_defer(f->link.stream.loop, &f->send);
+	loop_defer(stream_loop(&f->link.stream), &f->send);
 }
 
 /* --- deadlines --- */
@@ -144,7 +144,7 @@ static void arm(struct redis_feed *f)
 	uint64_t now = clock_ms();
 
 	if (f->count > 0 && !f->late && !timer_armed(&f->overdue))
-		timer_start(f->link.stream.loop, &f->overdue, due_ms(f) > now ? due_ms(f) - now : 0);
+		timer_start(stream_loop(&f->link.stream), &f->overdue, due_ms(f) > now ? due_ms(f) - now : 0);
 }
 
 static void on_overdue(struct timer *t)
@@ -172,7 +172,7 @@ static void go_on(struct redis_feed *f)
 		return;
 	arm(f);
 	if (f->count < REDIS_FEED_WINDOW / 2 && (!list_empty(&f->dirty[0]) || !list_empty(&f->dirty[1])))
-		loop_defer(f->link.stream.loop, &f->send);
+		loop_defer(stream_loop(&f->link.stream), &f->send);
 }
 
 /* Redis has answered for the oldest channel, whether yes or no. */

@@ -242,7 +242,7 @@ size_t redis_link_room(const struct redis_link *l)
 
 static struct buf *out(struct redis_link *l)
 {
-	loop_defer(l->stream.loop, &l->flush);
+	loop_defer(stream_loop(&l->stream), &l->flush);
 	return &l->out;
 }
 
@@ -394,7 +394,7 @@ static void on_writable(struct stream *s)
 static void fail_soon(struct redis_link *l, const char *why)
 {
 	l->unopened = why;
-	timer_start(l->stream.loop, &l->deadline, 0);
+	timer_start(stream_loop(&l->stream), &l->deadline, 0);
 }
 
 static void connect_to(struct redis_link *l, const struct address *to)
@@ -454,7 +454,7 @@ void redis_link_open(struct redis_link *l)
 	l->unopened = NULL;
 	l->resp = resp_new();
 	l->in = mem_alloc(REDIS_LINK_READ);
-	timer_start(l->stream.loop, &l->deadline, l->connect_timeout_ms);
+	timer_start(stream_loop(&l->stream), &l->deadline, l->connect_timeout_ms);
 	redis_race_start(&l->race);
 	if (l->resp == NULL)
 		fail_soon(l, "out of memory");

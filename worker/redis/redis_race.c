@@ -12,7 +12,7 @@ struct redis_rival {
 
 static struct loop *loop_of(const struct redis_race *r)
 {
-	return r->link->stream.loop;
+	return stream_loop(&r->link->stream);
 }
 
 /* --- a rival --- */
