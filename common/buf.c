@@ -42,15 +42,24 @@ static bool buf_grow(struct buf *b, size_t len)
 	return true;
 }
 
+static bool make_room(struct buf *b, size_t len)
+{
+	if (!b->failed && (len > b->max - b->len || (b->cap - b->len < len && !buf_grow(b, len))))
+		b->failed = true;
+	return !b->failed;
+}
+
 char *buf_reserve(struct buf *b, size_t len)
 {
-	if (b->failed)
-		return NULL;
-	if (len > b->max - b->len || (b->cap - b->len < len && !buf_grow(b, len))) {
-		b->failed = true;
-		return NULL;
-	}
-	return b->data ? b->data + b->len : NULL;
+	return make_room(b, len) && b->data != NULL ? b->data + b->len : NULL;
+}
+
+/* The same for the puts, of which a short message takes twenty and each finds room. */
+static inline char *find_room(struct buf *b, size_t len)
+{
+	if (len <= b->cap - b->len && !b->failed)
+		return b->data + b->len;
+	return make_room(b, len) ? b->data + b->len : NULL;
 }
 
 void buf_commit(struct buf *b, size_t len)
@@ -65,7 +74,7 @@ void buf_put(struct buf *b, const void *data, size_t len)
 
 	if (len == 0)
 		return;
-	room = buf_reserve(b, len);
+	room = find_room(b, len);
 	if (room == NULL)
 		return;
 	memcpy(room, data, len);
@@ -74,7 +83,12 @@ void buf_put(struct buf *b, const void *data, size_t len)
 
 void buf_putc(struct buf *b, char c)
 {
-	buf_put(b, &c, 1);
+	char *room = find_room(b, 1);
+
+	if (room == NULL)
+		return;
+	*room = c;
+	b->len++;
 }
 
 void buf_puts(struct buf *b, const char *s)

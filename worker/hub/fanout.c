@@ -87,6 +87,9 @@ static struct bytes message_for(struct delivery *d, enum wire_form form)
 	return buf_ok(out) ? buf_bytes(out) : BYTES_NONE;
 }
 
+/* Here the payload is copied for the second time, and the last: it is read in place where Redis' reply was
+ * received, put into a message, and behind the head of the frame, which depends on the length of that. To
+ * spare it is worth nothing: it takes 39 ns for 1 KiB, 1.9 us for 64 KiB, where a single send takes 5 us. */
 static struct frame *plain_frame(struct delivery *d, enum wire_form form)
 {
 	struct frame **frame = &d->frames[form][0];
@@ -218,9 +221,12 @@ static void refuse(const struct channel *ch, const char *reason)
 
 static void drop_frames(struct delivery *d)
 {
-	for (int form = 0; form < WIRE_FORMS; form++)
+	for (int form = 0; form < WIRE_FORMS; form++) {
+		if (!d->encoded[form])
+			continue;
 		for (int window = 0; window < WINDOWS; window++)
 			frame_unref(&d->frames[form][window]);
+	}
 }
 
 void fanout_decode(struct fanout *f, const struct channel *ch, struct bytes payload, struct envelope *out)

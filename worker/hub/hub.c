@@ -73,7 +73,7 @@ static bool dispatch(struct channel *ch, const struct envelope *e, struct bytes 
 
 static bool take_message(struct channel *ch, struct bytes payload, uint32_t stamp)
 {
-	struct envelope envelope;
+	struct envelope envelope UNINITIALIZED; /* two kilobytes of tags that few messages have */
 
 	fanout_decode(&ch->hub->fanout, ch, payload, &envelope);
 	return dispatch(ch, &envelope, payload, stamp);

@@ -108,10 +108,18 @@ void json_element(struct buf *out)
 
 void json_name(struct buf *out, const char *name)
 {
+	size_t len = strlen(name);
+	char *room;
+
 	put_comma(out);
-	buf_putc(out, '"');
-	buf_puts(out, name);
-	buf_puts(out, "\":");
+	room = buf_reserve(out, len + 3);
+	if (room == NULL)
+		return;
+	room[0] = '"';
+	memcpy(room + 1, name, len);
+	room[len + 1] = '"';
+	room[len + 2] = ':';
+	buf_commit(out, len + 3);
 }
 
 void json_member_string(struct buf *out, const char *name, struct bytes value)

@@ -40,7 +40,7 @@ static bool is_ascii(uint64_t words)
 }
 
 /* How many bytes at the front are ASCII for sure. The shorter step is for what is short, the header of an
- * envelope, and for what is left of a text: 160 instructions for 44 bytes in place of 250. */
+ * envelope, and for what is left of a text: 123 instructions for 44 bytes in place of 198. */
 static size_t ascii_run(const uint8_t *p, size_t left)
 {
 	uint64_t words[STRIDE / sizeof(uint64_t)];
