@@ -101,6 +101,7 @@ struct verdict heartbeat_pong(struct session *s)
 	if (s->pong_due_ms == 0)
 		return VERDICT_DISCONNECT(DISCONNECT_BAD_REQUEST, "a pong that was not asked for");
 	s->pong_due_ms = 0;
+	heartbeat_arm(s); /* now, when it is in the caches: the deadline would else wake us for nothing */
 	return VERDICT_SILENT;
 }
 
