@@ -3,10 +3,9 @@
 from contextlib import ExitStack
 from statistics import median
 
-from bench import beside, cost, each
+from bench import GROWTH, beside, cost, each
 from servers import Fanfare, Floor, Second
 from table import Row, microseconds, ratio
-
 
 DISTURBED = 4
 
@@ -81,17 +80,28 @@ def history(bench):
 			target=1.1, beside=beside(kept))
 
 
+def quiet_pairs(bench, servers, is_quiet, **options):
+	"""As bench.compare() of two, but only with the pairs in whose first run the machine was ours. Tries three times as often."""
+	pairs, quiet = [], []
+	while len(quiet) < bench.pairs and len(pairs) < 3 * bench.pairs:
+		pairs.append([bench.load("publish", server, **options) for server in servers])
+		if is_quiet(pairs[-1][0]):
+			quiet.append(pairs[-1])
+	return len(quiet) == bench.pairs, zip(*(quiet or pairs))
+
+
 def latency(bench):
 	"""Publish to last subscriber, at half of what the floor could do, by what a delivery costs it and the generator. Where even the
-	floor's median is many times what its sends take, others had the machine, and nothing is said about the target."""
+	floor's median is many times what its sends take, others had the machine: that pair is told nothing by."""
 	clients = 100
 	with ExitStack() as stack:
 		servers = [stack.enter_context(server) for server in (Floor(), Fanfare())]
 		trial = bench.load("publish", servers[0], clients=clients, messages=1000, warmup=100, rate=10000, wait=1)
 		slower = max(trial["cpu_ns"], trial["load_ns"]) / trial["deliveries"]
 		rate = int(1e9 / slower / clients / 2)
-		floor, fanfare = bench.compare(servers, clients=clients, messages=bench.scaled(rate * 8), warmup=rate // 2, rate=rate)
-		quiet = median(run["p50_us"] for run in floor) * 1000 < DISTURBED * slower * clients
+		quiet, (floor, fanfare) = quiet_pairs(
+			bench, servers, lambda run: run["p50_us"] * 1000 < DISTURBED * slower * clients, clients=clients,
+			messages=bench.scaled(rate * 8), warmup=rate // 2, rate=rate)
 		for name, label, target in ("p50_us", "p50", None), ("p99_us", "p99", 1.5), ("p999_us", "p99.9", None):
 			ours, theirs = ([run[name] * 1000 for run in runs] for runs in (fanfare, floor))
 			yield Row(
@@ -119,14 +129,18 @@ def second_address(scenario, listen, **options):
 
 
 def growth(bench):
-	"""Not only the whole but our own part of it: the kernel's is nearly all."""
+	"""Not only the whole but our own part of it: the kernel's is nearly all. It may grow by what the caches hold no more, a
+	subscriber's lines, though not with the number of subscribers."""
+	def own(server, clients):
+		messages = bench.scaled(1000000) // clients
+		return bench.load("publish", server, clients=clients, messages=messages, warmup=messages // 20, rate=100000, wait=1)
+
 	with Fanfare() as server:
 		first = None
 		for clients in 100, 1000, 10000:
-			messages = bench.scaled(1000000) // clients
-			run = bench.load("publish", server, clients=clients, messages=messages, warmup=messages // 20, rate=100000, wait=1)
-			own = run["user_ns"] / run["deliveries"]
-			first = first or own
+			runs = [own(server, clients) for _ in range(bench.pairs)]
+			ns = median(each(runs, "user_ns"))
 			yield Row(
-				"growth", f"user time of a delivery, {clients:,} subscribers", f"{own:,.0f} ns",
-				f"{first:,.0f} ns (100)", own / first if first else 0, beside=beside([run]))
+				"growth", f"user time of a delivery, {clients:,} subscribers", f"{ns:,.0f} ns", f"{first:,.0f} ns (100)" if first else "",
+				ns / (first or ns), target=GROWTH if first else None, beside=beside(runs))
+			first = first or ns

@@ -2,11 +2,11 @@
  * come as they come to Fanfare, and are subscribed to each "channel":"c000012" of their first message;
  * whoever publishes says number of channel, length and the ready frame.
  *
- *     bench_floor [batched]
+ *     bench_floor [batched | pings [CERTIFICATE]]
  *
  * Without batched, one send(2) for each subscriber and message; with it, all messages that can be read at
- * once are put together, and each subscriber gets one send. Prints the ports for clients and for publishing.
- */
+ * once are put together, and each subscriber gets one send. With pings, each client gets one every 25 s, over
+ * TLS where there is a file with certificate and key. Prints the ports for clients and for publishing. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -24,6 +24,8 @@
 #include <sys/timerfd.h>
 #include <sys/uio.h>
 #include <unistd.h>
+
+#include "secure.h"
 
 enum {
 	CLIENTS_MAX = 20000, /* descriptors that one process may have */
@@ -73,6 +75,7 @@ static unsigned touched[CHANNELS_MAX]; /* channels that have a chunk */
 static int waiting[CLIENTS_MAX];       /* clients that have parts */
 static unsigned touched_len, waiting_len;
 static int ep;
+static bool with_tls;
 
 static void *need(void *p)
 {
@@ -118,10 +121,23 @@ static void hang_up(int fd)
 	}
 	client->seats_len = 0;
 	client->upgraded = false;
+	if (with_tls)
+		secure_close(fd);
 	close(fd);
 }
 
 /* --- sending --- */
+
+static ssize_t send_once(int fd, const struct msghdr *message)
+{
+	struct iovec first = message->msg_iov[0];
+
+	if (with_tls)
+		return secure_send(fd, first.iov_base, first.iov_len);
+	if (message->msg_iovlen == 1)
+		return send(fd, first.iov_base, first.iov_len, MSG_NOSIGNAL | MSG_DONTWAIT);
+	return sendmsg(fd, message, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
 
 /* A floor has nothing better to do than to wait for who is slow. */
 static void send_parts(int fd, struct iovec *parts, size_t len)
@@ -129,16 +145,13 @@ static void send_parts(int fd, struct iovec *parts, size_t len)
 	struct msghdr message = {.msg_iov = parts, .msg_iovlen = len};
 
 	while (message.msg_iovlen > 0) {
-		ssize_t n = message.msg_iovlen == 1
-		                    ? send(fd, message.msg_iov->iov_base, message.msg_iov->iov_len,
-		                           MSG_NOSIGNAL | MSG_DONTWAIT)
-		                    : sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+		ssize_t n = send_once(fd, &message);
 
 		if (n < 0 && errno == EAGAIN) {
 			poll(&(struct pollfd){.fd = fd, .events = POLLOUT}, 1, -1);
 			continue;
 		}
-		if (n < 0)
+		if (n <= 0)
 			return;
 		while (message.msg_iovlen > 0 && (size_t)n >= message.msg_iov->iov_len) {
 			n -= (ssize_t)message.msg_iov->iov_len;
@@ -331,7 +344,7 @@ static void take_request(int fd, size_t len)
 /* All that a client says comes with its request; what comes later is nothing to us. */
 static void read_client(int fd)
 {
-	ssize_t n = recv(fd, input, INPUT_MAX, 0);
+	ssize_t n = with_tls ? secure_receive(fd, input, INPUT_MAX) : recv(fd, input, INPUT_MAX, 0);
 
 	if (n < 0 && errno == EAGAIN)
 		return;
@@ -357,7 +370,7 @@ static void accept_all(int listener)
 	int fd;
 
 	while ((fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
-		if (fd >= CLIENTS_MAX)
+		if (fd >= CLIENTS_MAX || (with_tls && !secure_accept(fd)))
 			need(NULL);
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
 		watch(fd);
@@ -410,6 +423,9 @@ int main(int argc, char **argv)
 	int listener, feed_listener, feed = -1, timer = -1;
 
 	ep = epoll_create1(EPOLL_CLOEXEC);
+	with_tls = argc > 2;
+	if (with_tls && !secure_begin(argv[2], CLIENTS_MAX))
+		need(NULL);
 	listener = listen_somewhere();
 	feed_listener = listen_somewhere();
 	fflush(stdout);

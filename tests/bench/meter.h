@@ -16,5 +16,6 @@ struct cpu meter_since(struct cpu before, struct cpu after);
 double meter_user_ns(struct cpu spent);
 /* CPU time of this process, in nanoseconds. */
 uint64_t meter_own_ns(void);
-/* Proportional set size of the processes: bytes of user memory, shared pages divided by who shares them. */
+/* Proportional set size of the processes: bytes of user memory that is no file's, shared pages divided by who
+ * shares them. */
 uint64_t meter_memory(const char *pids);

@@ -46,6 +46,11 @@ def on(cpu):
 		os.sched_setaffinity(0, CPUS)
 
 
+def issue_certificate(folder):
+	"""A file with certificate and key."""
+	return Authority(folder).issue("localhost") + ".both.pem"
+
+
 class Fanfare:
 	"""A master with one worker."""
 
@@ -58,8 +63,7 @@ class Fanfare:
 			self.second = f"{listen}127.0.0.1:{process.free_port()}"
 			arguments = ["--listen", self.second]
 		if listen == "tls:":
-			certificate = Authority(self.folder.name).issue("localhost") + ".both.pem"
-			config = merge(config or {}, {"tls": {"cert_pem_file": certificate}})
+			config = merge(config or {}, {"tls": {"cert_pem_file": issue_certificate(self.folder.name)}})
 		self.redis_socket = os.path.join(self.folder.name, "redis")
 		with on(LOAD_CPU):
 			self.redis = RedisServer("--unixsocket", self.redis_socket)
@@ -99,12 +103,15 @@ class Second:
 class Floor:
 	dialect, apart = "floor", []
 
-	def __init__(self, *kind):
-		"""kind: "batched" or "pings"."""
+	def __init__(self, *kind, tls=False):
+		"""kind: "batched" or "pings"; that, it can do over TLS."""
+		self.folder = tempfile.TemporaryDirectory(prefix="fanfare-bench-")
+		certificate = [issue_certificate(self.folder.name)] if tls else []
 		with on(SERVER_CPU):
 			self.process = process.spawn(
-				[os.path.join(BUILD, "tests/bench/bench_floor"), *kind], stdout=subprocess.PIPE, text=True)
-		self.port, self.feed = (int(self.process.stdout.readline()) for _ in range(2))
+				[os.path.join(BUILD, "tests/bench/bench_floor"), *kind, *certificate], stdout=subprocess.PIPE, text=True)
+		port, self.feed = (int(self.process.stdout.readline()) for _ in range(2))
+		self.port = f"tls:{port}" if tls else port
 		self.pids = [self.process.pid]
 
 	def __enter__(self):
@@ -112,3 +119,4 @@ class Floor:
 
 	def __exit__(self, *_):
 		process.stop(self.process)
+		self.folder.cleanup()

@@ -7,20 +7,25 @@ COLUMNS = ["scenario", "what", "Fanfare", "floor", "ratio", "target", "", "busy:
 
 class Row:
 	"""`value` is set against `target`, both as numbers; without a target it is only told. A ratio is drawn from pairs of
-	runs, one right after the other, so that a neighbour who takes the machine's time takes it from both."""
+	runs, one right after the other, so that a neighbour who takes the machine's time takes it from both. `or_floor`: no
+	more than that is asked for where the machine's own price is above the target; the table says so."""
 
 	def __init__(self, scenario, what, figure, floor="", value=None, shown=None, target=None, target_text=None,
-			beside=""):
+			or_floor=0, beside=""):
 		self.scenario, self.what, self.figure, self.floor = scenario, what, figure, floor
-		self.value, self.target, self.beside = value, target, beside
+		self.value, self.target, self.or_floor, self.beside = value, target, or_floor, beside
 		self.shown = shown if shown is not None else ("" if value is None else f"{value:.2f}")
 		self.target_text = target_text or ("" if target is None else f"≤ {target:g}")
 
 	def missed(self, tolerance=1.0):
-		return self.target is not None and self.value > self.target * tolerance
+		return self.target is not None and self.value > max(self.target, self.or_floor) * tolerance
 
 	def verdict(self):
-		return "" if self.target is None else "missed" if self.missed() else "ok"
+		if self.target is None:
+			return ""
+		if self.value <= self.target:
+			return "ok"
+		return "missed" if self.missed() else "as the floor"
 
 	def cells(self):
 		return [self.scenario, self.what, self.figure, self.floor, self.shown, self.target_text, self.verdict(), self.beside]
