@@ -392,6 +392,20 @@ static int free_port(void)
 	return ntohs(in.sin_port);
 }
 
+/* Connections for which there was no room. */
+static long admin_rejected(redisContext *c)
+{
+	redisReply *reply = redisCommand(c, "INFO stats");
+	const char *at;
+	long n;
+
+	assert_true(reply != NULL && reply->type == REDIS_REPLY_STRING);
+	at = strstr(reply->str, "rejected_connections:");
+	n = at != NULL ? atol(at + strlen("rejected_connections:")) : -1;
+	freeReplyObject(reply);
+	return n;
+}
+
 /* Over TCP, as only there an address can carry user, password and database. */
 static void user_password_and_database_are_used_over_tcp(void **state)
 {
@@ -425,6 +439,29 @@ static void user_password_and_database_are_used_over_tcp(void **state)
 	snprintf(w->address, sizeof(w->address), "redis://worker:p%%40s%%20s%%25n@127.0.0.1:%d/99", port);
 	world_redis(w);
 	WAIT_FOR(w, 2000, strstr(reason(w), "is not ready: DB index") != NULL);
+	redisFree(admin);
+}
+
+/* Tells nothing about passwords, and is tried again as any Redis that cannot take us just now: with a
+ * password in the address, too. */
+static void a_redis_that_has_too_many_clients_is_tried_again(void **state)
+{
+	struct world *w = *state;
+	redisContext *admin = admin_connect(w);
+	char command[64];
+	int port = free_port();
+
+	snprintf(command, sizeof(command), "CONFIG SET port %d", port);
+	admin_ok(admin, command);
+	admin_ok(admin, "CONFIG SET requirepass secret");
+	admin_ok(admin, "CONFIG SET maxclients 1");
+	snprintf(w->address, sizeof(w->address), "redis://:secret@127.0.0.1:%d", port);
+	world_redis(w);
+	WAIT_FOR(w, 5000, strstr(reason(w), "has no room for another client: max number of") != NULL);
+	assert_non_null(strstr(reason(w), "maxclients"));
+	WAIT_FOR(w, 10000, admin_rejected(admin) >= 8);
+	admin_ok(admin, "CONFIG SET maxclients 100");
+	WAIT_FOR(w, 10000, is_ready(w));
 	redisFree(admin);
 }
 
@@ -528,6 +565,7 @@ int main(void)
 		LIVE(a_restarted_redis_is_found_again),
 		LIVE(a_freeze_neither_loses_nor_doubles_messages),
 		LIVE(user_password_and_database_are_used_over_tcp),
+		LIVE(a_redis_that_has_too_many_clients_is_tried_again),
 		LIVE(channels_that_are_forbidden_do_not_harm_the_others),
 		LIVE(a_canary_that_is_forbidden_is_told),
 		LIVE(the_log_says_it_once_and_not_at_each_try),

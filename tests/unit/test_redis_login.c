@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "compiler.h"
 #include "redis_endpoint.h"
 #include "redis_login.h"
 #include "redis_resp.h"
@@ -87,15 +88,92 @@ static void errors_keep_out_or_do_not(void **state)
 	struct redis_endpoint e = endpoint_at("redis://:p@h/1");
 
 	assert_int_equal(answer(&e, "-WRONGPASS no\r\n"), REDIS_REFUSING);
-	assert_string_equal(why, "refused authentication: WRONGPASS no");
+	assert_true(strncmp(why, "refused authentication: WRONGPASS no; ", 38) == 0);
 	assert_int_equal(answer(&e, "+OK\r\n-ERR DB index is out of range\r\n"), REDIS_UNFIT);
 	assert_string_equal(why, "is not ready: DB index is out of range");
 	assert_int_equal(answer(&e, "-ERR ERR ERRONEOUS\r\n"), REDIS_REFUSING);
 	assert_string_equal(why, "refused authentication: ERRONEOUS");
 	assert_int_equal(answer(&e, "+OK\r\n+OK\r\n-LOADING data\r\n"), REDIS_UNFIT);
-	assert_string_equal(why, "is not ready: LOADING data");
+	assert_true(strncmp(why, "is not ready: LOADING data; ", 28) == 0);
 	assert_int_equal(answer(&e, "+OK\r\n+OK\r\n-LOADINGS data\r\n"), REDIS_CONNECTING);
 	redis_endpoint_free(&e);
+}
+
+/* What Redis 7.0 says first, word by word, to whom it does not serve; to whatever was said first to it. */
+static void what_is_said_first_is_told_as_what_it_is(void **state)
+{
+	static const struct {
+		const char *answer;
+		enum redis_trouble trouble;
+		const char *cause;
+		const char *remedy;
+	} rows[] = {
+		{"-ERR max number of clients reached\r\n", REDIS_UNFIT,
+	         "has no room for another client: max number of clients reached", "maxclients"},
+		{"-ERR max number of clients + cluster connections reached\r\n", REDIS_UNFIT,
+	         "has no room for another client: max number of clients + cluster", "maxclients"},
+		{"-LOADING Redis is loading the dataset in memory\r\n", REDIS_UNFIT,
+	         "is not ready: LOADING Redis is loading", "until"},
+		{"-MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.\r\n",
+	         REDIS_UNFIT, "is not ready: MASTERDOWN Link with MASTER is down", "its master"},
+		{"-BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN "
+	         "NOSAVE.\r\n",
+	         REDIS_UNFIT, "is not ready: BUSY Redis is busy", "FUNCTION KILL"},
+		{"-DENIED Redis is running in protected mode because protected mode is enabled and no "
+	         "password is set for the default user. In this mode connections are only accepted from the "
+	         "loopback interface.\r\n",
+	         REDIS_REFUSING, "lets only its own host in: DENIED Redis is running in protected mode",
+	         "protected-mode no"},
+		{"-NOAUTH Authentication required.\r\n", REDIS_REFUSING, "refused authentication: NOAUTH",
+	         "password"},
+		{"-WRONGPASS invalid username-password pair or user is disabled.\r\n", REDIS_REFUSING,
+	         "refused authentication: WRONGPASS", "ACL"},
+	};
+	struct redis_endpoint with[] = {endpoint_at("redis://h"), endpoint_at("redis://:p@h/1")};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		for (size_t e = 0; e < ARRAY_LEN(with); e++) {
+			const char *remedy;
+
+			assert_int_equal(answer(&with[e], rows[i].answer), rows[i].trouble);
+			assert_true(strncmp(why, rows[i].cause, strlen(rows[i].cause)) == 0);
+			remedy = strstr(why, "; ");
+			assert_non_null(remedy);
+			assert_non_null(strstr(remedy, rows[i].remedy));
+			assert_true(strlen(why) < REDIS_ERROR_MAX - 40); /* nothing of it is cut off */
+		}
+	}
+	redis_endpoint_free(&with[0]);
+	redis_endpoint_free(&with[1]);
+}
+
+static void what_forbids_writing_does_not_keep_out(void **state)
+{
+	struct redis_endpoint e = endpoint_at("redis://h");
+
+	assert_int_equal(answer(&e, "+OK\r\n*0\r\n*1\r\n$6\r\nmaster\r\n-MISCONF disk\r\n"), REDIS_FINE);
+	assert_int_equal(answer(&e, "+OK\r\n*0\r\n*1\r\n$6\r\nmaster\r\n-NOREPLICAS few\r\n"), REDIS_FINE);
+	redis_endpoint_free(&e);
+}
+
+static struct redis_reply error_of(const char *text)
+{
+	return (struct redis_reply){.type = REDIS_ERROR, .text = BYTES_OF_STR(text)};
+}
+
+static void errors_have_a_remedy_where_one_is_known(void **state)
+{
+	const struct redis_reply misconf = error_of("MISCONF Redis is configured to save RDB snapshots");
+	const struct redis_reply few = error_of("NOREPLICAS Not enough good replicas to write.");
+	const struct redis_reply noperm = error_of("NOPERM this user has no permissions");
+	const struct redis_reply other = error_of("WRONGTYPE Operation against a key");
+	const struct redis_reply integer = {.type = REDIS_INTEGER, .text = BYTES("MISCONF")};
+
+	assert_non_null(strstr(redis_error_remedy(&misconf), "its log"));
+	assert_non_null(strstr(redis_error_remedy(&few), "min-replicas"));
+	assert_non_null(strstr(redis_error_remedy(&noperm), "ACL"));
+	assert_string_equal(redis_error_remedy(&other), "");
+	assert_string_equal(redis_error_remedy(&integer), "");
 }
 
 #define MODE(mode) "+OK\r\n*2\r\n$4\r\nmode\r\n" mode "\r\n"
@@ -140,6 +218,9 @@ int main(void)
 		cmocka_unit_test(everything_is_said_at_once_and_ping_last),
 		cmocka_unit_test(who_answers_everything_lets_us_in),
 		cmocka_unit_test(errors_keep_out_or_do_not),
+		cmocka_unit_test(what_is_said_first_is_told_as_what_it_is),
+		cmocka_unit_test(what_forbids_writing_does_not_keep_out),
+		cmocka_unit_test(errors_have_a_remedy_where_one_is_known),
 		cmocka_unit_test(it_must_be_what_is_looked_for),
 		cmocka_unit_test(what_redis_says_is_cut),
 	};

@@ -40,7 +40,8 @@ static void on_published(void *arg, const struct redis_reply *reply)
 		return;
 	}
 	if (reply != NULL && reply->type == REDIS_ERROR) {
-		snprintf(c->refusal, sizeof(c->refusal), "%.*s", BYTES_FMT(redis_error_text(reply)));
+		snprintf(c->refusal, sizeof(c->refusal), "%.*s%s", BYTES_FMT(redis_error_text(reply)),
+		         redis_error_remedy(reply));
 		c->flying = false;
 		timer_start(c->loop, &c->timer, c->interval_ms);
 		set_heard(c, false);

@@ -31,7 +31,8 @@ struct redis_canary {
 	bool missed;    /* the last one that is over was not heard */
 	bool deaf;      /* it was published all the same */
 	uint64_t heard_ms;
-	char refusal[128]; /* what Redis says instead of publishing; "" otherwise */
+	/* What Redis says instead of publishing, and what helps; "" otherwise. */
+	char refusal[REDIS_ERROR_SHOWN + REDIS_REMEDY_MAX];
 	void (*on_change)(void *ctx);
 	void *ctx;
 };

@@ -231,8 +231,8 @@ static void refuse(struct redis_feed *f, const struct redis_reply *reply)
 	struct node_sub *s = op_first(f)->sub;
 
 	if (log_allowed(&limit))
-		log_warning("Redis refuses the subscription of %.*s: %.*s", BYTES_FMT(s->channel),
-		            BYTES_FMT(redis_error_text(reply)));
+		log_warning("Redis refuses the subscription of %.*s: %.*s%s", BYTES_FMT(s->channel),
+		            BYTES_FMT(redis_error_text(reply)), redis_error_remedy(reply));
 	s->at[f->slot].refused = true;
 	s->at[f->slot].on = false;
 	settled(f);
@@ -284,8 +284,8 @@ static void on_error(struct redis_feed *f, const struct redis_reply *reply)
 		return;
 	}
 	if (op == NULL || !op->subscribe || !resp_is_error(reply, "NOPERM")) {
-		redis_link_fail(&f->link, REDIS_UNFIT, "refuses subscriptions: %.*s",
-		                BYTES_FMT(redis_error_text(reply)));
+		redis_link_fail(&f->link, REDIS_UNFIT, "refuses subscriptions: %.*s%s",
+		                BYTES_FMT(redis_error_text(reply)), redis_error_remedy(reply));
 		return;
 	}
 	f->progress_ms = clock_ms();

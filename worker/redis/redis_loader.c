@@ -34,7 +34,7 @@ static void succeed(struct redis_loader *l, bool as_script)
 static void fail(struct redis_loader *l, const struct redis_reply *reply)
 {
 	set_look(l, l->retry_ms);
-	l->events.failed(l->events.ctx, reply == NULL ? BYTES("no answer") : reply->text);
+	l->events.failed(l->events.ctx, reply == NULL ? BYTES("no answer") : redis_error_text(reply));
 }
 
 /* True when the reply to the step under way is of no use: the link is down, which is told in a moment; or
@@ -123,7 +123,7 @@ static void on_functions_loaded(void *arg, const struct redis_reply *reply)
 	if (reply == NULL) {
 		fail(l, reply);
 	} else if (reply->type == REDIS_ERROR) {
-		load_scripts(l, reply->text);
+		load_scripts(l, redis_error_text(reply));
 	} else {
 		log_info("loaded the function library, version %" PRId64 ", into Redis at %s",
 		         l->library.stamp.version, place(l));
@@ -221,7 +221,7 @@ static void on_look_reply(void *arg, const struct redis_reply *reply)
 			l->events.lost(l->events.ctx);
 		load_functions(l);
 	} else if (are_not_allowed(reply)) {
-		load_scripts(l, reply->text);
+		load_scripts(l, redis_error_text(reply));
 	} else {
 		fail(l, reply);
 	}

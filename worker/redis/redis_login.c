@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "log.h"
 #include "redis_endpoint.h"
 #include "redis_resp.h"
 
@@ -95,18 +96,32 @@ static const char *wrong_mode(const struct redis_endpoint *e, const struct redis
 	return NULL;
 }
 
-/* Whether this error keeps us out. Others do not matter: the commands of the login are a courtesy, and may be
- * forbidden to us (NOPERM), or PING be refused to warn of a full disk (MISCONF). */
-static enum redis_trouble trouble_of(const char *step, const struct redis_reply *reply)
+/* Whether this error keeps us out, and how that is told. Others do not matter: the commands of the login are
+ * a courtesy, and may be forbidden to us (NOPERM), or PING be refused to warn of a full disk (MISCONF). What
+ * Redis says of itself counts first: one that is full of clients says so to AUTH, too. */
+static enum redis_trouble trouble_of(const char *step, const struct redis_reply *reply, const char **what)
 {
-	if (reply->type != REDIS_ERROR)
-		return REDIS_FINE;
-	if (strcmp(step, "AUTH") == 0 || resp_is_error(reply, "NOAUTH"))
+	enum redis_trouble trouble = redis_error_trouble(reply, what);
+
+	if (trouble != REDIS_FINE || reply->type != REDIS_ERROR)
+		return trouble;
+	if (strcmp(step, "AUTH") == 0) {
+		*what = "refused authentication";
 		return REDIS_REFUSING;
-	if (strcmp(step, "SELECT") == 0 || resp_is_error(reply, "LOADING") ||
-	    resp_is_error(reply, "MASTERDOWN") || resp_is_error(reply, "BUSY"))
-		return REDIS_UNFIT;
-	return REDIS_FINE;
+	}
+	*what = "is not ready";
+	return strcmp(step, "SELECT") == 0 ? REDIS_UNFIT : REDIS_FINE;
+}
+
+/* It lets us in, and takes nothing that is to be kept. */
+static void warn_of_disk(const struct redis_login *login, const struct redis_reply *reply)
+{
+	static struct log_limit limit;
+
+	if (resp_is_error(reply, "MISCONF") && log_allowed(&limit))
+		log_warning("Redis at %s takes nothing that is to be kept, history and presence: %.*s%s",
+		            login->endpoint->text, BYTES_FMT(redis_error_text(reply)),
+		            redis_error_remedy(reply));
 }
 
 static enum redis_trouble say(char why[REDIS_ERROR_MAX], enum redis_trouble trouble, const char *text)
@@ -115,12 +130,11 @@ static enum redis_trouble say(char why[REDIS_ERROR_MAX], enum redis_trouble trou
 	return trouble;
 }
 
-static enum redis_trouble say_error(char why[REDIS_ERROR_MAX], enum redis_trouble trouble,
+static enum redis_trouble say_error(char why[REDIS_ERROR_MAX], enum redis_trouble trouble, const char *what,
                                     const struct redis_reply *reply)
 {
-	snprintf(why, REDIS_ERROR_MAX, "%s: %.*s",
-	         trouble == REDIS_REFUSING ? "refused authentication" : "is not ready",
-	         BYTES_FMT(redis_error_text(reply)));
+	snprintf(why, REDIS_ERROR_MAX, "%s: %.*s%s", what, BYTES_FMT(redis_error_text(reply)),
+	         redis_error_remedy(reply));
 	return trouble;
 }
 
@@ -128,10 +142,12 @@ enum redis_trouble redis_login_reply(struct redis_login *login, const struct red
                                      char why[REDIS_ERROR_MAX])
 {
 	const char *step = login->steps[login->answered++];
-	enum redis_trouble trouble = trouble_of(step, reply);
+	const char *what;
+	enum redis_trouble trouble = trouble_of(step, reply, &what);
 
 	if (trouble != REDIS_FINE)
-		return say_error(why, trouble, reply);
+		return say_error(why, trouble, what, reply);
+	warn_of_disk(login, reply);
 	if (strcmp(step, "ROLE") == 0 && wrong_role(login->endpoint, reply) != NULL)
 		return say(why, REDIS_UNFIT, wrong_role(login->endpoint, reply));
 	if (strcmp(step, "HELLO") == 0 && wrong_mode(login->endpoint, reply) != NULL)

@@ -259,7 +259,7 @@ static void on_heard(struct redis_link *l, const struct redis_reply *reply)
 
 	if (reply->type == REDIS_ERROR)
 		log_debug("the sentinel at %s refuses a subscription: %.*s", s->endpoint.text,
-		          BYTES_FMT(reply->text));
+		          BYTES_FMT(redis_error_text(reply)));
 	if (reply->type == REDIS_ARRAY && reply->count == 3 && reply->elements[0]->type == REDIS_STRING &&
 	    reply->elements[1]->type == REDIS_STRING && reply->elements[2]->type == REDIS_STRING &&
 	    bytes_eq(reply->elements[0]->text, BYTES("message")))
