@@ -63,10 +63,15 @@ static void on_up(struct redis_link *l)
 	stop_waiting(errand_of(l), true);
 }
 
-static void refuse(struct redis_errand *e, const char *what, struct bytes text)
+static void refuse(struct redis_errand *e, const char *what)
 {
-	snprintf(e->why, sizeof(e->why), "Redis: %s%.*s", what,
-	         BYTES_FMT(bytes_first(text, REDIS_ERROR_SHOWN)));
+	snprintf(e->why, sizeof(e->why), "Redis: %s", what);
+}
+
+static void refuse_with(struct redis_errand *e, const struct redis_reply *error)
+{
+	snprintf(e->why, sizeof(e->why), "Redis: %.*s%s", BYTES_FMT(redis_error_text(error)),
+	         redis_error_remedy(error));
 }
 
 static bool is_result(const struct redis_reply *reply)
@@ -125,9 +130,9 @@ static void on_reply(struct redis_link *l, const struct redis_reply *reply)
 		look_for_redirect(e, reply);
 	e->no_library = reply->type == REDIS_ERROR && is_no_library(reply);
 	if (reply->type == REDIS_ERROR)
-		refuse(e, "", reply->text);
+		refuse_with(e, reply);
 	else if (!ok)
-		refuse(e, "an answer of another kind", BYTES(""));
+		refuse(e, "an answer of another kind");
 	stop_waiting(e, ok);
 }
 
@@ -274,9 +279,8 @@ bool redis_errand_publish(struct redis_errand *e, const struct redis_errand_mess
 		if (m->options == NULL || !config_has_history(m->options))
 			ok = publish_plain(e, m);
 		else
-			refuse(e,
-			       "lacks the function library, which brokers load, and the channel has history",
-			       BYTES(""));
+			refuse(e, "lacks the function library, which brokers load, and the channel has "
+			          "history");
 	}
 	*result = e->result;
 	return ok;

@@ -12,6 +12,7 @@ import pytest
 from lib import process
 from lib.broker import BINARY, ENVIRONMENT, OPEN, Broker, run
 from lib.client import Client
+from lib.redis_server import RedisServer
 
 COMMANDS = ["serve", "check", "config", "publish", "subscribe", "redis-cli", "version"]
 DONE, FAILED, USAGE = 0, 1, 2
@@ -192,6 +193,17 @@ def test_publish_refuses_what_is_not_json(broker, redis, text):
 	result = run("publish", "news", text, "--redis", redis.url)
 	assert result.returncode != DONE
 	assert "JSON" in result.stderr
+
+
+@pytest.mark.parametrize("error, told", [
+	("ERR ERR not today", "Redis: not today"), ("NOREPLICAS Not enough good replicas to write.", "Redis: NOREPLICAS Not enough good "
+	"replicas to write.; its replicas are away or late, see its min-replicas-to-write")])
+def test_publish_tells_what_redis_refuses(error, told):
+	with RedisServer() as redis:
+		redis.call("FUNCTION", "LOAD", f"""#!lua name=fanfare
+			redis.register_function('fanfare_publish', function() return redis.error_reply('{error}') end)""")
+		result = run("publish", "news", "1", "--redis", redis.url)
+	assert result.returncode != DONE and result.stderr.rstrip().endswith(told)
 
 
 def test_publish_without_redis_fails_in_one_line():

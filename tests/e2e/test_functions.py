@@ -355,6 +355,19 @@ def test_a_wrong_option_is_named_and_nothing_is_done(call, name, server, options
 	assert state(server) == before
 
 
+@pytest.mark.parametrize("function, arguments", [("publish", ["1"]), ("history", ["limit", "1"]), ("history_remove", [])])
+def test_what_a_command_inside_refuses_is_told_with_its_code_and_by_whom(call, name, server, function, arguments):
+	"""A backend that looks for WRONGTYPE, OOM or READONLY finds it where Redis puts it: first, and without ERR before it."""
+	server.call("SET", f"{{fanfare:{name}}}.meta", "1")
+	with pytest.raises(RedisError, match=f"^WRONGTYPE fanfare_{function}: Operation against a key [^:]*$"):
+		call(function, name, *arguments)
+
+
+def test_what_is_wrong_with_the_call_is_told_once(call, name):
+	with pytest.raises(RedisError, match="^ERR fanfare_history: "):
+		call("history", name, "limit", "-1")
+
+
 def test_options_come_in_pairs_and_once(call, name, server):
 	before = state(server)
 	with pytest.raises(RedisError, match="option version has no value"):

@@ -17,7 +17,7 @@
 -- Nothing is written before everything that can be refused was checked, and a write that Redis may refuse for
 -- want of memory comes first: a call succeeds, or it has done nothing.
 
-local VERSION = 4
+local VERSION = 5
 
 local EXACT_MAX = 9007199254740991 -- 2^53 - 1: numbers of Lua are exact up to here
 local SECONDS_MAX = 1000000000
@@ -1033,6 +1033,17 @@ local FUNCTIONS = {
 	fanfare_version = {run = version, keys = 0, flags = {'no-writes', 'allow-oom', 'allow-stale'}},
 }
 
+-- Our refusals, and the errors of commands, which come as a text or as a table, begin with a code: it stays in front, where clients
+-- look for it. What has none is a fault of ours, and Redis adds where.
+local function error_of(name, reason)
+	local text = type(reason) == 'table' and (reason.refusal or reason.err) or reason
+	local code, rest = tostring(text):match('^(%u+) (.*)$')
+	if not code then
+		error(reason, 0)
+	end
+	return redis.error_reply(code .. ' ' .. name .. ': ' .. rest)
+end
+
 local function run(name, keys, args)
 	local f = FUNCTIONS[name]
 	if not f then
@@ -1049,13 +1060,8 @@ local function run(name, keys, args)
 	end
 	if good then
 		return reply
-	elseif type(reply) ~= 'table' then
-		error(reply, 0)
-	elseif reply.refusal then
-		local code, rest = reply.refusal:match('^(%u+) (.*)$')
-		return redis.error_reply(code .. ' ' .. name .. ': ' .. rest)
 	end
-	return reply
+	return error_of(name, reply)
 end
 
 -- While a library is loaded there are no other functions to call than this one.
