@@ -12,12 +12,14 @@
 struct proxy;
 struct proxied;
 
+enum { FLOW_MAX = 128 << 10 };
+
 /* One direction of a connection. Reads only when everything is written. */
 struct flow {
 	struct proxied *conn;
 	struct ev_io readable;
 	struct ev_io writable;
-	char data[16384];
+	char data[FLOW_MAX];
 	size_t len;
 	size_t sent;
 	bool stalled;
@@ -29,8 +31,10 @@ struct proxied {
 	struct flow up;   /* to Redis */
 	struct flow down; /* to the worker */
 	bool open;
+	/* Beside each there may be rivals, which log in and are closed (redis_race). */
 	bool subs;            /* a subscriber connection, by its name */
-	bool calls;           /* the command connection */
+	bool listens;         /* one that has subscribed */
+	bool calls;           /* a command connection over which canaries are published */
 	bool stall_at_marker; /* stalls `down` as soon as the marker is to be passed on */
 	bool marker_came;
 };
@@ -41,9 +45,9 @@ struct proxy {
 	char socket[112];
 	char address[128];
 	struct proxied *conns; /* newest first */
-	unsigned subs_count;
-	bool stall_new_subs; /* `down` of each new subscriber connection, from the start */
-	bool mark_new_subs;  /* stall_at_marker of each new subscriber connection */
+	unsigned subs_count;   /* rivals included */
+	bool stall_new_subs;   /* `down` of each new subscriber connection, from the start */
+	bool mark_new_subs;    /* stall_at_marker of each new subscriber connection */
 	bool stall_calls_with_new_subs;
 };
 
@@ -80,8 +84,10 @@ static UNUSED_OK struct proxied *find_calls(struct proxy *p)
 
 static void recognize(struct proxied *c)
 {
-	if (memmem(c->up.data, c->up.len, ".calls", 6) != NULL)
+	if (memmem(c->up.data, c->up.len, "canary ", 7) != NULL)
 		c->calls = true;
+	if (memmem(c->up.data, c->up.len, "SUBSCRIBE", 9) != NULL)
+		c->listens = true;
 	if (c->subs || memmem(c->up.data, c->up.len, ".subs", 5) == NULL)
 		return;
 	c->subs = true;
@@ -217,12 +223,22 @@ static UNUSED_OK void stall_up(struct proxied *c, bool stalled)
 	flow_arm(&c->up);
 }
 
-/* The newest open subscriber connection. */
-static UNUSED_OK struct proxied *newest_subs(struct proxy *p)
+/* The newest open subscriber connection other than that one, or NULL. */
+static UNUSED_OK struct proxied *subs_beside(struct proxy *p, const struct proxied *other)
 {
 	struct proxied *c = p->conns;
 
-	while (c != NULL && !(c->open && c->subs))
+	while (c != NULL && !(c->open && c->subs && c != other))
+		c = c->next;
+	return c;
+}
+
+/* The same, and it has subscribed. */
+static UNUSED_OK struct proxied *listener_beside(struct proxy *p, const struct proxied *other)
+{
+	struct proxied *c = p->conns;
+
+	while (c != NULL && !(c->open && c->listens && c != other))
 		c = c->next;
 	return c;
 }
