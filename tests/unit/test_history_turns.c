@@ -49,6 +49,50 @@ static void what_is_filled_in_when_a_turn_is_full_is_a_visit(void **state)
 	assert_int_equal(c->count, 51);
 }
 
+/* Some of it is handed on in this turn, the rest is read in the next. */
+static void fill_in_a_part(void)
+{
+	t.crowd = CROWD;
+	overload();
+	answer_in_this_turn();
+	assert_in_range(t.clients[0].position, 1, t.top - 1);
+	assert_false(hub_end_turn(t.hub));
+	assert_int_equal(fake_redis_calls(), 1);
+}
+
+static void what_comes_between_two_parts_of_a_fill_waits(void **state)
+{
+	struct client *c = &t.clients[0];
+	unsigned count;
+
+	go_live(c);
+	publish_many(50);
+	lose_link();
+	pass_time(CHECK_MS);
+	hub_tick(t.hub);
+	fill_in_a_part();
+	count = c->count;
+	fake_redis_message("pre:news", "1");
+	assert_int_equal(c->count, count);
+	answer_all();
+	assert_int_equal(c->count, 51);
+}
+
+static void who_is_ahead_waits_for_all_parts_of_a_fill(void **state)
+{
+	struct want want = recover(40, "ep1");
+
+	go_live(&t.clients[0]);
+	publish_many(50);
+	lose_link();
+	assert_false(subscribe(&t.clients[1], &want));
+	fill_in_a_part();
+	assert_false(t.clients[1].told);
+	answer_all();
+	assert_true(begin(&t.clients[1]));
+	assert_int_equal(t.clients[1].count, 10);
+}
+
 /* A read asks for no more than can be delivered. */
 static void who_has_many_subscribers_reads_little_at_once(void **state)
 {
@@ -169,6 +213,8 @@ int main(void)
 		TEST(what_more_comes_than_can_be_delivered_is_read_again),
 		TEST(what_is_filled_in_is_of_the_share_of_a_turn),
 		TEST(what_is_filled_in_when_a_turn_is_full_is_a_visit),
+		TEST(what_comes_between_two_parts_of_a_fill_waits),
+		TEST(who_is_ahead_waits_for_all_parts_of_a_fill),
 		TEST(who_has_many_subscribers_reads_little_at_once),
 		TEST(what_comes_during_a_read_is_of_the_share_of_a_turn),
 		TEST(what_is_too_much_to_hold_is_read_again),

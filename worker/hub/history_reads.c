@@ -29,10 +29,13 @@ void history_reads_init(struct history_reads *r, struct redis *redis, uint64_t c
 
 /* --- replies --- */
 
+/* Of delivering what is newer than the position. */
 static size_t work_of(const struct history *h, const struct history_reply *reply)
 {
 	size_t fresh = 0, work;
 
+	if (h->position.epoch_len == 0)
+		return 0;
 	while (fresh < reply->count && reply->entries[reply->count - 1 - fresh].offset > h->position.offset)
 		fresh++;
 	work = fresh * (BACKLOG_MESSAGE + h->channel->count);
