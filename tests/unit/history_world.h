@@ -237,10 +237,9 @@ static bool range(uint64_t *from, uint64_t *to)
 	return more;
 }
 
-static void answer_in_this_turn(void)
+/* Answers the oldest read with those from one offset to another. */
+static void answer_with(uint64_t from, uint64_t to, bool cut)
 {
-	uint64_t from, to;
-	bool cut = range(&from, &to);
 	size_t count = 0, most = to + 1 > from ? (size_t)(to + 1 - from) : 0;
 	struct redis_reply epoch = {.type = REDIS_STRING, .text = BYTES_OF_STR(epoch_of(t.stream))};
 	struct redis_reply top = {.type = REDIS_INTEGER, .integer = (int64_t)t.top};
@@ -251,8 +250,6 @@ static void answer_in_this_turn(void)
 	const struct redis_reply *const four[] = {&epoch, &top, &entries, &more};
 	const struct redis_reply reply = {.type = REDIS_ARRAY, .elements = four, .count = 4};
 
-	assert_non_null(strstr(fake_redis_call(), "FCALL fanfare_history 1 pre:news"));
-	t.reads++;
 	for (uint64_t n = from; n <= to; n++) {
 		char *payload;
 
@@ -269,6 +266,16 @@ static void answer_in_this_turn(void)
 		mem_free((void *)parts[i].text.ptr);
 	mem_free(parts);
 	mem_free(list);
+}
+
+static void answer_in_this_turn(void)
+{
+	uint64_t from, to;
+	bool cut = range(&from, &to);
+
+	assert_non_null(strstr(fake_redis_call(), "FCALL fanfare_history 1 pre:news"));
+	t.reads++;
+	answer_with(from, to, cut);
 }
 
 static void end_turns(void)

@@ -116,6 +116,56 @@ static void who_has_many_subscribers_reads_little_at_once(void **state)
 	mem_free(many);
 }
 
+enum { CHANNELS = 100, IN_FLIGHT = 64 };
+
+static void confirm_all(void)
+{
+	char name[16];
+
+	for (int i = 0; i < CHANNELS; i++) {
+		snprintf(name, sizeof(name), "pre:%d", i);
+		fake_redis_confirm(name);
+	}
+}
+
+/* What they bring beyond that would be read again. It is learned from what they have brought. */
+static void reads_on_their_way_bring_no_more_than_a_turn_delivers(void **state)
+{
+	enum { ENTRIES = 300, WORK = ENTRIES * (BACKLOG_MESSAGE + 1) };
+	struct client *many = mem_alloc(CHANNELS * sizeof(*many));
+	const struct want nothing = {0};
+	enum error_code error;
+	unsigned answers = 0;
+	char name[8];
+
+	for (int i = 0; i < CHANNELS; i++) {
+		snprintf(name, sizeof(name), "%d", i);
+		assert_false(hub_subscribe(t.hub, BYTES_OF_STR(name), &many[i].s, &nothing, &error));
+	}
+	confirm_all();
+	for (int i = 0; i < CHANNELS; i++)
+		answer_with(1, 0, false);
+	confirm_all();
+	assert_int_equal(fake_redis_calls(), IN_FLIGHT);
+	publish_many(ENTRIES);
+	lose_link();
+	t.first = 1;
+	for (; fake_redis_calls() > BACKLOG_TURN / WORK + 1; answers++) {
+		assert_int_equal(fake_redis_calls(), IN_FLIGHT - answers);
+		answer_with(1, ENTRIES, false);
+		end_turns();
+	}
+	t.top = 0;
+	for (; fake_redis_calls() > 0; answers++) {
+		answer_with(1, 0, false);
+		end_turns();
+	}
+	assert_true(answers >= CHANNELS);
+	for (int i = 0; i < CHANNELS; i++)
+		hub_unsubscribe(t.hub, &many[i].s);
+	mem_free(many);
+}
+
 /* However long the read takes. */
 static void what_comes_during_a_read_is_of_the_share_of_a_turn(void **state)
 {
@@ -216,6 +266,7 @@ int main(void)
 		TEST(what_comes_between_two_parts_of_a_fill_waits),
 		TEST(who_is_ahead_waits_for_all_parts_of_a_fill),
 		TEST(who_has_many_subscribers_reads_little_at_once),
+		TEST(reads_on_their_way_bring_no_more_than_a_turn_delivers),
 		TEST(what_comes_during_a_read_is_of_the_share_of_a_turn),
 		TEST(what_is_too_much_to_hold_is_read_again),
 	};
