@@ -157,6 +157,25 @@ static void a_stream_that_parts_before_our_eyes_is_a_loss(void **state)
 	}
 }
 
+/* The same when the successor has told of more than the other one had before Redis has answered: what comes
+ * then fits, and must not hide that what was before it is another. */
+static void a_stream_that_parts_is_a_loss_however_fast_it_goes_on(void **state)
+{
+	struct client *c = &t.clients[0];
+
+	for (unsigned behind = 1; behind <= 2; behind++) {
+		go_live(c);
+		publish_many(5);
+		arrive_all();
+		t.top -= behind;
+		t.writes_lost++;
+		publish_many(behind + 1);
+		arrive_all();
+		answer_all();
+		assert_true(c->lost);
+	}
+}
+
 /* The same the other way round: it is the old master's that comes late. */
 static void a_stray_of_another_master_is_dropped(void **state)
 {
@@ -191,6 +210,7 @@ int main(void)
 		TEST(what_waits_when_a_server_is_replaced_is_what_its_successor_has),
 		TEST(a_stream_that_parted_is_a_loss),
 		TEST(a_stream_that_parts_before_our_eyes_is_a_loss),
+		TEST(a_stream_that_parts_is_a_loss_however_fast_it_goes_on),
 		TEST(a_stray_of_another_master_is_dropped),
 	};
 

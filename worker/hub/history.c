@@ -137,11 +137,15 @@ static bool contradicts(const struct history *h, uint64_t offset, struct bytes p
 	return !bytes_eq(recent_get(&h->recent, offset), payload);
 }
 
+/* Until Redis has said who is right, nothing goes on: what comes next may fit both, and the one that was seen
+ * last would not be the one that is in question any more. */
 static void take_repeated(struct history *h, uint64_t offset, struct bytes payload, bool is_old)
 {
 	metrics_inc(publications_repeated);
-	if (!is_old && contradicts(h, offset, payload))
-		history_doubt(h);
+	if (is_old || !contradicts(h, offset, payload))
+		return;
+	h->behind = true;
+	history_doubt(h);
 }
 
 /* What came before Redis was asked, and is newer than what Redis then told, is no publication of this stream:
