@@ -8,8 +8,6 @@ from statistics import median
 from servers import BUILD, LOAD_CPU
 from table import microseconds
 
-# What one may cost where there are a hundred and a thousand times as many, of what it costs among few: caches are no larger then.
-GROWTH = 1.25
 TROUBLE = ("lost", "duplicated", "reordered")
 
 

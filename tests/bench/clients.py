@@ -6,9 +6,9 @@ import subprocess
 from contextlib import ExitStack
 from statistics import median
 
-from bench import GROWTH, each
+from bench import each
 from servers import BUILD, LOAD_CPU, Fanfare, Floor, Second, on
-from table import Row, microseconds, ratio, size
+from table import Row, grown, microseconds, ratio, size
 
 IDLE = 18000
 IDLE_PAIRS = 3
@@ -117,12 +117,12 @@ def subscribe(bench):
 		return run["open_ns"] / clients / 1000, run["memory"] / clients / 1000
 
 	for channels, what, each_with in (1000, "of 1,000 channels", "each"), (None, "of as many channels", "each, with its channel"):
-		first = None
+		fewer = None
 		for clients in 1, 100, 1000:
 			times = bench.pairs * FEW_TIMES if clients == 1 else min(bench.pairs, MANY_TIMES)
 			costs, memories = zip(*(run(clients, channels) for _ in range(times)))
 			cost = median(costs)
 			yield Row(
 				"subscribe", f"{clients * 1000:,} subscriptions {what}, {size(median(memories))} {each_with}", microseconds(cost),
-				f"{microseconds(first)} (1,000)" if first else "", cost / (first or cost), target=GROWTH if first else None)
-			first = first or cost
+				f"{microseconds(fewer)} (fewer)" if fewer else "", **grown(cost, fewer))
+			fewer = min(cost, fewer or cost)

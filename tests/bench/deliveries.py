@@ -3,9 +3,9 @@
 from contextlib import ExitStack
 from statistics import median
 
-from bench import GROWTH, beside, cost, each
+from bench import beside, cost, each
 from servers import Fanfare, Floor, Second
-from table import Row, microseconds, ratio
+from table import Row, grown, microseconds, ratio
 
 DISTURBED = 4
 
@@ -136,11 +136,11 @@ def growth(bench):
 		return bench.load("publish", server, clients=clients, messages=messages, warmup=messages // 20, rate=100000, wait=1)
 
 	with Fanfare() as server:
-		first = None
+		fewer = None
 		for clients in 100, 1000, 10000:
 			runs = [own(server, clients) for _ in range(bench.pairs)]
 			ns = median(each(runs, "user_ns"))
 			yield Row(
-				"growth", f"user time of a delivery, {clients:,} subscribers", f"{ns:,.0f} ns", f"{first:,.0f} ns (100)" if first else "",
-				ns / (first or ns), target=GROWTH if first else None, beside=beside(runs))
-			first = first or ns
+				"growth", f"user time of a delivery, {clients:,} subscribers", f"{ns:,.0f} ns", f"{fewer:,.0f} ns (fewer)" if fewer else "",
+				**grown(ns, fewer), beside=beside(runs))
+			fewer = min(ns, fewer or ns)

@@ -3,6 +3,7 @@
 from statistics import median
 
 COLUMNS = ["scenario", "what", "Fanfare", "floor", "ratio", "target", "", "busy: server, generator; Redis"]
+GROWTH = 1.25
 
 
 class Row:
@@ -34,6 +35,12 @@ class Row:
 def ratio(figures, floors):
 	"""The median of the ratios of pairs."""
 	return median(figure / floor for figure, floor in zip(figures, floors))
+
+
+def grown(cost, fewer):
+	"""For a Row: what one of many costs, beside the least that one of fewer did, if there were such. What is done once for all
+	weighs on few; where there are many the caches do not hold them: that may show, and growth with their number not."""
+	return {"value": cost / fewer, "target": GROWTH} if fewer else {}
 
 
 def line(cells):
