@@ -14,7 +14,7 @@ from lib.redis_sentinel import RedisSentinels
 from lib.redis_server import RedisError
 from lib.rights import expect_each_is_needed
 
-CONFIG = merge(merge(OPEN, HISTORY), {"client": {"ping_interval": "0s"}})
+CONFIG = merge(OPEN, HISTORY)
 WORKERS = 2
 CHANNEL = "orders"
 

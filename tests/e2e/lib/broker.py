@@ -66,7 +66,8 @@ HISTORY = {
 		"history_size": 10000, "history_ttl": "10m", "force_positioning": True, "force_recovery": True,
 		"allow_history_for_client": True, "allow_history_for_anonymous": True,
 	}},
-	"client": {"recovery_max_publication_limit": 10000, "queue_max_size": "128MiB"},
+	# Who follows it under load reads when that is over, however long it took, and answers no ping meanwhile.
+	"client": {"recovery_max_publication_limit": 10000, "queue_max_size": "128MiB", "ping_interval": "0s"},
 }
 
 
