@@ -18,7 +18,7 @@ SMALL = Size(watchers=6, restless=2, sdks=2, quiet=12, rate=8.0, longest_s=4.0)
 FAULTS = (
 	"subscriber-links-killed", "redis-killed", "links-cut-inside-a-reply", "redis-frozen", "workers-killed", "half-open-links",
 	"redis-flushed", "subscriber-links-overrun", "redis-paused", "workers-frozen", "functions-flushed", "black-hole",
-	"redis-restarted-empty", "master-killed", "redis-frozen-and-a-worker-killed", "command-links-killed")
+	"redis-restarted-empty", "subscriber-links-late", "master-killed", "redis-frozen-and-a-worker-killed", "command-links-killed")
 PATIENCE = 5.0
 
 

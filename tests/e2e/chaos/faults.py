@@ -16,6 +16,7 @@ class Fault:
 	of: str  # what breaks: nothing, redis, link, worker, broker
 	breaks: bool  # a link of a worker to Redis; then plain messages may be lost
 	silent: bool  # the link says nothing any more, but is not closed
+	late: bool  # the link says everything, some time later
 	loses: bool  # what Redis had acknowledged
 	excuse_s: float  # how long after its end a worker may take to notice
 
@@ -25,10 +26,10 @@ FAULTS = {}
 CANARY_S = 5.0
 
 
-def fault(of, breaks=False, silent=False, loses=False, excuse_s=0.0):
+def fault(of, breaks=False, silent=False, late=False, loses=False, excuse_s=0.0):
 	def enter(act):
 		name = act.__name__.replace("_", "-")
-		FAULTS[name] = Fault(name, act, of, breaks, silent, loses, excuse_s)
+		FAULTS[name] = Fault(name, act, of, breaks, silent, late, loses, excuse_s)
 		return act
 	return enter
 
@@ -90,6 +91,7 @@ def redis_restarted_empty(world):
 	world.sleep(world.seconds(0, 2))
 	world.topology.start()
 	world.end()
+	world.fill_again()
 
 
 @fault("redis", loses=True)
@@ -98,6 +100,7 @@ def redis_flushed(world):
 	world.begin()
 	world.topology.command("FLUSHALL")
 	world.end()
+	world.fill_again()
 	world.quiet()
 
 
@@ -213,6 +216,7 @@ def kill_clients(world, kinds):
 		for kind in kinds:
 			world.topology.command("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes")
 		world.begin()
+		world.burst(count=300, size=10)  # of which some come twice: what is read back, and what comes meanwhile
 		world.quiet()
 		world.end()
 		world.sleep(world.seconds(0, 0.5))
@@ -303,6 +307,23 @@ def half_open_links(world):
 	world.quiet()
 	world.end()
 	process.wait_until(lambda: not any(proxy.forgotten() for proxy in world.topology.proxies), "it is noticed", timeout=40)
+
+
+@fault("link", late=True)
+def subscriber_links_late(world):
+	"""What Redis says on them comes later and later, though it never stops. So others are made beside them, and the marker by which
+	they change places comes by the new ones first, and then by the old ones."""
+	for at_marker in None, 0.5:
+		world.quiet()
+		for proxy in world.topology.proxies:
+			proxy.let_lag("subs", at_marker)
+		world.begin()
+		process.wait_until(
+			lambda: all(proxy.handed_over() for proxy in world.topology.proxies), "all connections that lag are replaced", timeout=30)
+		for proxy in world.topology.proxies:
+			proxy.let_lag(None)
+	world.end()
+	world.quiet()
 
 
 # --- processes of the broker ---

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 from .ledger import Record
 
+QUIET_S = 3.0  # in calm, after which what a channel missed that is quiet is there, when the busy ones are live again
+PRESENCE_S = 3.0  # in calm, after which who came is there and who left is gone; twice that where a failover has no clear end
 PLAIN_MARGIN_S = 1.0  # what is sent so shortly before a link breaks may be in it
 INSUFFICIENT = 2500
 INSUFFICIENT_DISCONNECT = 3010
@@ -49,6 +51,8 @@ class Judge:
 		for record in self.world.records:
 			for channel in record.events:
 				self._walk_lateness(record, channel)
+		self._check_quiet()
+		self._check_presence()
 		self._check_epochs()
 		self._check_once()
 		self._check_plain()
@@ -152,13 +156,46 @@ class Judge:
 				if self.unexplained(max(sent, subscribed), when) > self.deaf_s:
 					self.violate(sent, "deaf", f"{record.name} {channel}: {key} came after {when - sent:.1f} s")
 
+	def _check_quiet(self):
+		"""However slow this machine is: who is live again in busy channels has what he missed in the others, too."""
+		subscribed = {record.name: self._subscribed(record) for record in self.world.records}
+		for r in self.rounds:
+			for channel, key in () if r.fault.loses else r.quiet:
+				for name, when in self.received[key].items():
+					since = max(r.over, self.ledger.acked_at(key) or when, *(s for s in subscribed[name][channel] if s < when))
+					if self.unexplained(since, when) > QUIET_S:
+						self.violate(since, "quiet", f"{name} {channel}: {key} came {when - since:.1f} s after all others were live again")
+
+	def _subscribed(self, record):
+		return {channel: [0.0, *(when for when, kind, *_ in events if kind == Record.SUBSCRIBED)]
+			for channel, events in record.events.items()}
+
+	# --- presence ---
+
+	def _check_presence(self):
+		limit = PRESENCE_S * (2 if self.world.topology.loses_on_failover else 1)
+		samples = self.world.presence.samples
+		for watcher in self.world.watchers.watchers:
+			for client, begin, end in watcher.stays:
+				self._check_stay(samples, limit, client, begin, self.world.ended if end is None else end)
+
+	def _check_stay(self, samples, limit, client, begin, end):
+		missed_since = begin
+		for asked, answered, there in samples:
+			if client in there and asked > end and self.unexplained(end, asked) > limit:
+				return self.violate(end, "presence", f"{client} is there {asked - end:.1f} s after it left")
+			if client in there:
+				missed_since = answered
+			elif asked > missed_since and answered < end and self.unexplained(missed_since, asked) > limit:
+				return self.violate(missed_since, "presence", f"{client} is in the room, and not there for {asked - missed_since:.1f} s")
+
 	# --- plain channels ---
 
 	def may_be_behind(self, when):
 		"""Who comes back is at another worker, and that one may bring late what the first one brought in time: its link was silent or
-		it was frozen itself. Only a history makes up for that."""
+		late, or it was frozen itself. Only a history makes up for that."""
 		return any(
-			(r.fault.breaks or r.fault.silent or r.fault.of in ("worker", "broker")) and r.begin - PLAIN_MARGIN_S < when < r.over
+			(r.fault.breaks or r.fault.silent or r.fault.late or r.fault.of in ("worker", "broker")) and r.begin - PLAIN_MARGIN_S < when < r.over
 			for r in self.rounds) or any(begin < when < end + PLAIN_MARGIN_S for begin, end in self.world.watchers.stalls)
 
 	def _excused(self, begun, acked):

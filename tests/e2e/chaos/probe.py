@@ -6,8 +6,15 @@ import threading
 import time
 
 from lib import process
+from lib.redis_server import RedisError
 
 REQUEST = b"GET /health/ready HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+
+
+async def end_tasks(tasks):
+	for task in (tasks := list(tasks)):
+		task.cancel()
+	await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class ReadinessProbe:
@@ -24,13 +31,16 @@ class ReadinessProbe:
 		self.flying = set()
 
 	async def run(self):
-		while True:
-			for port in self.ports:
-				if len(self.flying) < self.IN_FLIGHT * len(self.ports):
-					task = asyncio.get_running_loop().create_task(self._ask(port))
-					self.flying.add(task)
-					task.add_done_callback(self.flying.discard)
-			await asyncio.sleep(self.EVERY_S)
+		try:
+			while True:
+				for port in self.ports:
+					if len(self.flying) < self.IN_FLIGHT * len(self.ports):
+						task = asyncio.get_running_loop().create_task(self._ask(port))
+						self.flying.add(task)
+						task.add_done_callback(self.flying.discard)
+				await asyncio.sleep(self.EVERY_S)
+		finally:
+			await end_tasks(self.flying)
 
 	async def _ask(self, port):
 		asked, writer = time.monotonic(), None
@@ -58,6 +68,40 @@ class ReadinessProbe:
 			if len(late) < 10 or set(late) != {200}:
 				return False
 		return True
+
+
+class PresenceProbe:
+	"""Asks Redis again and again who is in a channel."""
+
+	EVERY_S = 0.25
+	ANSWER_S = 2.0
+
+	def __init__(self, topology, channel):
+		self.topology, self.channel = topology, channel
+		self.samples = []  # (when it was asked, when it was answered, {client})
+		self.over = threading.Event()
+		self.thread = threading.Thread(target=self._run, daemon=True)
+		self.thread.start()
+
+	def _run(self):
+		connection = None
+		while not self.over.wait(self.EVERY_S):
+			asked = time.monotonic()
+			try:
+				connection = connection or self.topology.client(self.channel, self.ANSWER_S)
+				flat = connection.call("FCALL", "fanfare_presence", 1, f"fanfare:{self.channel}")
+				self.samples.append((asked, time.monotonic(), {
+					client.decode() for kept in flat[1::2] for client in kept[::2]}))
+			except (OSError, RedisError):
+				if connection:
+					connection.close()
+				connection = None
+		if connection:
+			connection.close()
+
+	def close(self):
+		self.over.set()
+		self.thread.join()
 
 
 class CostProbe:

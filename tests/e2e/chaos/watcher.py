@@ -9,6 +9,8 @@ import time
 
 from lib.ws import CLOSE, TEXT, encode_frame, parse_frame
 
+from .probe import end_tasks
+
 HANDSHAKE = (
 	b"GET /connection/websocket HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
 	b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n")
@@ -21,8 +23,10 @@ RESTLESS = 4001
 class Watcher(asyncio.Protocol):
 	"""Connects to the brokers by turns, for ever; what comes is written into the record."""
 
-	def __init__(self, record, ports, refused, rng):
+	def __init__(self, record, ports, refused, rng, room):
 		self.record, self.refused, self.rng = record, refused, rng
+		self.room = room  # a channel that has presence, and in which nothing is published
+		self.client, self.stays = None, []  # [client, since when it is in the room, until when; None: it is there]
 		self.ports = itertools.cycle(ports)
 		self.positions = {}  # channel: [epoch, offset]
 		self.transport = None
@@ -65,7 +69,7 @@ class Watcher(asyncio.Protocol):
 		self.transport = transport
 		transport.write(HANDSHAKE)
 		self._ask("connect", {"name": self.record.name})
-		for channel in self.record.events:
+		for channel in [*self.record.events, self.room]:
 			self._subscribe(channel)
 
 	def data_received(self, data):
@@ -92,6 +96,7 @@ class Watcher(asyncio.Protocol):
 		for timer, *_ in self.asked.values():
 			timer.cancel()
 		self.record.down(self.code, self.own)
+		self._leave_room()
 		if not self.closed.done():
 			self.closed.set_result(None)
 
@@ -132,13 +137,24 @@ class Watcher(asyncio.Protocol):
 				self._subscribe_later(request["channel"])
 			elif "error" in reply:
 				self.leave(reply["error"]["code"], self.transport)
-			elif name == "subscribe":
+			elif name == "connect":
+				self.client = reply["connect"]["client"]
+			elif request["channel"] == self.room:
+				self.stays.append([self.client, time.monotonic(), None])
+			else:
 				self._take_subscribed(request["channel"], reply["subscribe"])
+
+	def _leave_room(self):
+		if self.stays and self.stays[-1][2] is None:
+			self.stays[-1][2] = time.monotonic()
 
 	def _take_push(self, push):
 		channel = push["channel"]
 		if "pub" in push:
 			self._take_publication(channel, push["pub"])
+		elif "unsubscribe" in push and channel == self.room:
+			self._leave_room()
+			self._subscribe(channel)
 		elif "unsubscribe" in push:
 			self.record.lost(channel, push["unsubscribe"]["code"])
 			self._subscribe(channel)
@@ -182,8 +198,8 @@ class Watchers:
 			if time.monotonic() - before > self.STALL_S:
 				self.stalls.append((before, time.monotonic()))
 
-	def add(self, record, ports, rng):
-		watcher = Watcher(record, ports, self.refused, rng)
+	def add(self, record, ports, rng, room):
+		watcher = Watcher(record, ports, self.refused, rng, room)
 		self.watchers.append(watcher)
 		self.start(watcher.run())
 
@@ -200,12 +216,12 @@ class Watchers:
 		async def end():
 			for watcher in self.watchers:
 				watcher.over = True
-			for task in self.tasks:
-				task.cancel()
-			await asyncio.gather(*self.tasks, return_exceptions=True)
+			await end_tasks(self.tasks)
 			for watcher in self.watchers:
 				if watcher.transport:
 					watcher.transport.abort()
+			left = asyncio.all_tasks() - {asyncio.current_task()}
+			assert not left, f"somebody has stayed: {left}"
 		failed = [task.exception() for task in self.tasks if task.done() and not task.cancelled() and task.exception()]
 		asyncio.run_coroutine_threadsafe(end(), self.loop).result(10)
 		self.loop.call_soon_threadsafe(self.loop.stop)

@@ -4,6 +4,7 @@ import random
 import tempfile
 import threading
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 
 from lib.broker import OPEN, Broker, merge
@@ -12,20 +13,21 @@ from lib.sdk import NodeSdk, PythonSdk
 
 from .faults import FAULTS
 from .ledger import Ledger, Record
-from .probe import CostProbe, ReadinessProbe
+from .probe import CostProbe, PresenceProbe, ReadinessProbe
 from .publisher import FunctionPublisher, PlainPublisher, ProgramPublisher, SdkPublisher
 from .sdk_subscriber import SdkSubscriber
 from .watcher import Watchers
 
 BUSY = ["busy1", "busy2", "busy3"]
 PLAIN = ["plain:1", "plain:2"]
+ROOM = "room:1"
 OVER = "over"
 ALL = {"allow_subscribe_for_client": True, "allow_subscribe_for_anonymous": True, "allow_publish_for_client": True,
 	"allow_publish_for_anonymous": True}
 CONFIG = {
 	"channel": {
 		"without_namespace": ALL | {"history_size": 1000000, "history_ttl": "10h", "force_positioning": True, "force_recovery": True},
-		"namespaces": [ALL | {"name": "plain"}],
+		"namespaces": [ALL | {"name": "plain"}, ALL | {"name": "room", "presence": True, "join_leave": True}],
 	},
 	"client": {"recovery_max_publication_limit": 5000, "queue_max_size": "128MiB"},
 	# Soon full, and large enough for what is missed in the longest fault: else the memory that is measured would grow all the time.
@@ -66,6 +68,7 @@ class World:
 		self.rng, self.size, self.log = random.Random(seed), size, log
 		self.folder = tempfile.TemporaryDirectory(prefix="fanfare-chaos-")
 		self.ledger, self.rounds, self.records, self.sdks, self.publishers = Ledger(), [], [], [], []
+		self.emptied = 0.0  # when Redis last lost everything
 		self.marks = []  # (time, {channel: (epoch, offset)}), what Redis had when one server had taken over from another
 		self.broker_clock, self.redis_clock = Clock(self._folder("brokers")), Clock(self._folder("redis"))
 		self.topology = topology(size.brokers, self.redis_clock.environment)
@@ -80,6 +83,7 @@ class World:
 		self.readiness = ReadinessProbe(self.ports)
 		self.watchers.start(self.readiness.run())
 		self.cost = CostProbe(self.brokers)
+		self.presence = PresenceProbe(self.topology, ROOM)
 		self._subscribe()
 		self._publish()
 		self._await_all("the beginning", time.monotonic())
@@ -104,7 +108,7 @@ class World:
 			steady = n < self.size.watchers
 			ports = self.ports[n % len(self.ports):] + self.ports[:n % len(self.ports)]
 			record = self._record(f"{'watcher' if steady else 'restless'}{n}", steady)
-			self.watchers.add(record, ports, random.Random(self.rng.random()))
+			self.watchers.add(record, ports, random.Random(self.rng.random()), ROOM)
 		for n in range(self.size.sdks):
 			sdk = [NodeSdk, PythonSdk][n % 2]
 			broker = self.brokers[n // 2 % len(self.brokers)]
@@ -176,6 +180,16 @@ class World:
 			thread.start()
 			if wait:
 				thread.join(10)
+
+	def fill_again(self):
+		"""What Redis has just lost is as long again in some quiet channels: the same offsets, in another epoch."""
+		published = Counter(
+			channel for key, channel in self.ledger.channel.items() if channel in self.quiet_channels and key in self.ledger.acked
+			and self.ledger.acked_at(key) > self.emptied)
+		for channel in sorted(published)[:4]:
+			for _ in range(published[channel]):
+				self._publish_quiet(channel, f"again:{len(self.ledger.begun)}:{channel}")
+		self.emptied = self.now.end
 
 	def _publish_quiet(self, channel, key):
 		publisher = FunctionPublisher("quiet", self.ledger, [], 1, self.topology)
@@ -263,7 +277,7 @@ class World:
 	def close(self):
 		"""Fails when a process of a broker had a sanitizer report, or did not leave."""
 		troubles = []
-		for part in (self.watchers, self.cost, *self.sdks):
+		for part in (self.watchers, self.cost, self.presence, *self.sdks):
 			self._try(part.close, troubles)
 		for broker in self.brokers:
 			self._try(broker.stop, troubles)

@@ -10,6 +10,8 @@ import threading
 
 from . import process
 
+LAG_GROWS = 0.5  # seconds a second
+LINE_MAX = 10000  # pieces that lag
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close() sends a reset
 
 
@@ -22,30 +24,63 @@ class _Link:
 		self.open = True
 		self.forgotten = False
 		self.cut_after = None  # bytes that are still passed to the worker
+		self.lags_since = None  # it lags: LAG_GROWS times as much as it has done so for
+		self.lag_s = 0.0  # otherwise
+		self.line = asyncio.Queue(LINE_MAX)  # (when it came, data for the worker)
 
 	def recognize(self, data):
 		for kind in ("subs", "calls"):
 			if self.kind is None and b"." + kind.encode() in data:
 				self.kind = kind
 
-	async def pump(self, source, target):
+	async def to_redis(self):
 		loop = asyncio.get_running_loop()
 		try:
-			while data := await loop.sock_recv(source, 65536):
-				if target is self.redis:
-					self.recognize(data)
+			while data := await loop.sock_recv(self.worker, 65536):
+				self.recognize(data)
 				await self.proxy.flowing.wait()
+				if not self.forgotten:
+					await loop.sock_sendall(self.redis, data)
+		except OSError:
+			pass
+		self.close()
+
+	async def from_redis(self):
+		loop = asyncio.get_running_loop()
+		data = None
+		while data != b"":
+			try:
+				data = await loop.sock_recv(self.redis, 65536)
+			except OSError:
+				data = b""
+			if b"marker " in data and self.proxy.at_marker is not None:
+				self.lag_s, self.lags_since = 0.0 if self.lags_since else self.proxy.at_marker, None
+			await self.line.put((loop.time(), data))
+
+	def lag(self, now):
+		return (now - self.lags_since) * LAG_GROWS if self.lags_since else self.lag_s
+
+	async def to_worker(self):
+		loop = asyncio.get_running_loop()
+		try:
+			while True:
+				came, data = await self.line.get()
+				while loop.time() < came + self.lag(loop.time()):
+					await asyncio.sleep(0.01)
+				await self.proxy.flowing.wait()
+				if not data:
+					break
 				if self.forgotten:
 					continue
-				if target is self.worker and self.cut_after is not None:
+				if self.cut_after is not None:
 					data = data[:self.cut_after]
 					self.cut_after -= len(data)
-				await loop.sock_sendall(target, data)
+				await loop.sock_sendall(self.worker, data)
 				if self.cut_after == 0:
 					break
 		except OSError:
 			pass
-		if not (self.forgotten and source is self.redis):
+		if not self.forgotten:
 			self.close()
 
 	def close(self, reset=False):
@@ -75,6 +110,7 @@ class RedisProxy:
 	def __init__(self, redis_port):
 		self.port, self.redis_port = process.free_port(), redis_port
 		self.links = set()
+		self.at_marker, self.lagging = None, set()
 		self.loop = asyncio.new_event_loop()
 		self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
 		self.thread.start()
@@ -110,8 +146,7 @@ class RedisProxy:
 				s.setblocking(False)
 				s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 			link = _Link(self, worker, redis)
-			link.tasks = [
-				self.loop.create_task(link.pump(worker, redis)), self.loop.create_task(link.pump(redis, worker))]
+			link.tasks = [self.loop.create_task(task) for task in (link.to_redis(), link.from_redis(), link.to_worker())]
 			self.links.add(link)
 
 	def _each(self, kind, act):
@@ -138,6 +173,19 @@ class RedisProxy:
 	def forgotten(self):
 		"""How many half-open connections the worker has not given up yet."""
 		return sum(link.forgotten for link in list(self.links))
+
+	def let_lag(self, kind, at_marker=None):
+		"""What Redis says on those of that kind comes later and later. at_marker: from the marker of a handover on the new one has a
+		lag of so many seconds, and the old one none any more. kind None: nobody lags from now on."""
+		def act():
+			self.at_marker, self.lagging = at_marker, {link for link in self.links if kind and link.kind == kind}
+			for link in self.links:
+				link.lags_since, link.lag_s = self.loop.time() if link in self.lagging else None, 0.0
+		self._do(act)
+
+	def handed_over(self):
+		"""Whether none is left of those that were let lag."""
+		return not any(link.open for link in self.lagging)
 
 	def stall(self):
 		"""Nothing passes, in no direction, and nothing of new connections."""
