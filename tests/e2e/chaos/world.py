@@ -184,7 +184,7 @@ class World:
 	def fill_again(self):
 		"""What Redis has just lost is as long again in some quiet channels: the same offsets, in another epoch."""
 		published = Counter(
-			channel for key, channel in self.ledger.channel.items() if channel in self.quiet_channels and key in self.ledger.acked
+			channel for key, channel in list(self.ledger.channel.items()) if channel in self.quiet_channels and key in self.ledger.acked
 			and self.ledger.acked_at(key) > self.emptied)
 		for channel in sorted(published)[:4]:
 			for _ in range(published[channel]):
