@@ -174,7 +174,7 @@ class Judge:
 
 	def _check_presence(self):
 		limit = PRESENCE_S * (2 if self.world.topology.loses_on_failover else 1)
-		samples = self.world.presence.samples
+		samples = [sample for sample in self.world.presence.samples if sample[0] < self.world.ended]  # those go on meanwhile
 		for watcher in self.world.watchers.watchers:
 			for client, begin, end in watcher.stays:
 				self._check_stay(samples, limit, client, begin, self.world.ended if end is None else end)
