@@ -8,8 +8,8 @@ import time
 import pytest
 
 from lib import process
-from lib.broker import BINARY, ENVIRONMENT, Broker
-from lib.client import Client
+from lib.broker import BINARY, ENVIRONMENT, OPEN, Broker, merge
+from lib.client import Client, ErrorReply
 from lib.clock import Clock
 from lib.redis_server import RedisServer
 
@@ -93,6 +93,23 @@ def test_a_worker_that_redis_cut_off_while_it_was_stopped_hears_again_and_says_s
 		while client.publication() != ("news", "heard"):
 			pass
 		assert broker.worker_pids() == [worker]
+
+
+# What Redis refuses
+
+def test_what_redis_refuses_is_logged_as_it_says_it_and_with_what_helps():
+	kept = {"channel": {"without_namespace": {
+		"history_size": 10, "history_ttl": "1m", "allow_history_for_client": True, "allow_history_for_anonymous": True}}}
+	with RedisServer() as redis, Broker(merge(OPEN, kept), redis) as broker, Client(broker.port).subscribe("news") as client:
+		redis.call("CONFIG", "SET", "min-replicas-to-write", 1)
+		with pytest.raises(ErrorReply, match="100"):
+			client.publish("news", 1)
+		assert re.search(r"refused to publish: NOREPLICAS .*; its replicas are away or late, see its min-replicas-to-write\n", broker.log())
+		redis.call("CONFIG", "SET", "min-replicas-to-write", 0)
+		redis.call("SET", "{fanfare:news}.stream", "x")
+		with pytest.raises(ErrorReply, match="100"):
+			client.call("history", {"channel": "news", "limit": 1})
+		assert re.search(r"cannot read a history: WRONGTYPE fanfare_history: ", broker.log())
 
 
 # The clock

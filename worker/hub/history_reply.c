@@ -3,6 +3,7 @@
 #include "history.h"
 #include "mem.h"
 #include "redis.h"
+#include "redis_trouble.h"
 #include "units.h"
 
 /* Redis' scripts give integers as such, or as text, since their numbers are not exact to 64 bits. */
@@ -68,7 +69,7 @@ bool history_reply_read(const struct redis_reply *reply, bool reverse, struct hi
 	*reason = BYTES("");
 	if (reply == NULL)
 		return false;
-	*reason = reply->type == REDIS_ERROR ? reply->text : BYTES("an answer of another kind");
+	*reason = reply->type == REDIS_ERROR ? redis_error_text(reply) : BYTES("an answer of another kind");
 	if (reply->type != REDIS_ARRAY || reply->count != 4 || !is_text(reply->elements[0], 1, EPOCH_MAX) ||
 	    !read_number(reply->elements[1], &out->top) || out->top > OFFSET_MAX ||
 	    !read_flag(reply->elements[3], &out->more))

@@ -13,6 +13,7 @@
 #include "metrics.h"
 #include "redis.h"
 #include "redis_args.h"
+#include "redis_trouble.h"
 #include "workers.h"
 
 enum {
@@ -326,7 +327,7 @@ static bool take_reply(struct presence *p, const struct redis_reply *reply)
 	metrics_inc(presence_updates_refused);
 	if (log_allowed(&limit))
 		log_error("cannot tell Redis who is there in %.*s: %.*s", BYTES_FMT(name_of(p)),
-		          BYTES_FMT(reply->text));
+		          BYTES_FMT(redis_error_text(reply)));
 	return false;
 }
 

@@ -9,6 +9,7 @@
 #include "log.h"
 #include "mem.h"
 #include "metrics.h"
+#include "redis_trouble.h"
 #include "workers.h"
 
 enum { READS_MAX = 3 };
@@ -186,7 +187,7 @@ static void refuse(struct hub_presence *q, const struct redis_reply *reply)
 		metrics_inc(presence_reads_refused);
 	if (reply != NULL && log_allowed(&limit))
 		log_error("cannot read who is there in %.*s: %.*s", BYTES_FMT(name_of(q)),
-		          BYTES_FMT(reply->text));
+		          BYTES_FMT(redis_error_text(reply)));
 	answer(q, ERROR_INTERNAL, NULL, NULL);
 }
 

@@ -31,7 +31,8 @@ static bool succeeded(const struct redis_reply *reply)
 	if (reply->type != REDIS_ERROR)
 		return true;
 	if (log_allowed(&limit))
-		log_error("Redis refused to publish: %.*s", BYTES_FMT(redis_error_text(reply)));
+		log_error("Redis refused to publish: %.*s%s", BYTES_FMT(redis_error_text(reply)),
+		          redis_error_remedy(reply));
 	return false;
 }
 

@@ -247,8 +247,8 @@ static void on_reply(void *arg, const struct redis_reply *reply)
 	w->call = NULL;
 	if (!take_reply(w, reply)) {
 		if (reply != NULL && reply->type == REDIS_ERROR && log_allowed(&limit))
-			log_error("cannot renew the lease of this worker: %.*s",
-			          BYTES_FMT(redis_error_text(reply)));
+			log_error("cannot renew the lease of this worker: %.*s%s",
+			          BYTES_FMT(redis_error_text(reply)), redis_error_remedy(reply));
 		next_ms = AGAIN_MS;
 	}
 	w->due_ms = w->suspect_count > 0 ? 0 : clock_ms() + next_ms;
