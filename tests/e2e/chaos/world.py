@@ -184,8 +184,8 @@ class World:
 	def fill_again(self):
 		"""What Redis has just lost is as long again in some quiet channels: the same offsets, in another epoch."""
 		published = Counter(
-			channel for key, channel in list(self.ledger.channel.items()) if channel in self.quiet_channels and key in self.ledger.acked
-			and self.ledger.acked_at(key) > self.emptied)
+			self.ledger.channel[key] for key in list(self.ledger.acked)
+			if self.ledger.channel[key] in self.quiet_channels and self.ledger.acked_at(key) > self.emptied)
 		for channel in sorted(published)[:4]:
 			for _ in range(published[channel]):
 				self._publish_quiet(channel, f"again:{len(self.ledger.begun)}:{channel}")
