@@ -176,6 +176,24 @@ static void a_server_that_never_answers_is_noticed(void **state)
 	WAIT_FOR(&world, 3000, is_ready(&world));
 }
 
+/* The way into the socket is shut before the first word is sent. */
+static void what_was_said_before_the_end_is_heard(void **state)
+{
+	static const char full[] = "-ERR max number of clients reached\r\n";
+
+	mock.deaf = true;
+	world_redis(&world);
+	for (int i = 0; i < 2; i++) {
+		int fd = accept(mock.acceptable.fd, NULL, NULL);
+
+		assert_int_equal(write(fd, full, sizeof(full) - 1), sizeof(full) - 1);
+		close(fd);
+	}
+	WAIT_FOR(&world, 1000, strstr(reason(&world), "has no room for another client") != NULL);
+	mock_listen_again(&mock);
+	WAIT_FOR(&world, 5000, is_ready(&world));
+}
+
 static void a_server_that_closes_at_once_is_not_hammered(void **state)
 {
 	mock.refuse = true;
@@ -847,6 +865,7 @@ int main(void)
 		FAULT(a_redis_that_wants_a_password_is_asked_seldom),
 		FAULT(courtesies_may_be_forbidden),
 		FAULT(a_server_that_never_answers_is_noticed),
+		FAULT(what_was_said_before_the_end_is_heard),
 		FAULT(a_server_that_closes_at_once_is_not_hammered),
 		FAULT(nonsense_breaks_the_command_connection_and_it_is_made_again),
 		FAULT(nonsense_breaks_the_subscriber_connection_and_it_is_made_again),

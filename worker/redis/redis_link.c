@@ -189,52 +189,6 @@ static void on_deadline(struct timer *t)
 
 /* --- output --- */
 
-/* Moving bytes costs, so it waits until more than half of them can go. */
-static void keep_rest(struct redis_link *l)
-{
-	if (l->out_sent > l->out.len / 2) {
-		buf_consume(&l->out, l->out_sent);
-		l->out_sent = 0;
-	}
-	stream_want_write(&l->stream, true);
-}
-
-static void flush(struct redis_link *l)
-{
-	struct iovec iov = {l->out.data + l->out_sent, l->out.len - l->out_sent};
-	ssize_t n;
-
-	/* The beginning of a command may be there, and what follows would be taken for its rest. */
-	if (!buf_ok(&l->out)) {
-		fail_away(l, "no memory for what is to be sent");
-		return;
-	}
-	n = stream_writev(&l->stream, &iov, 1);
-	if (n == STREAM_ERROR) {
-		fail_broken(l);
-		return;
-	}
-	if (n > 0)
-		l->out_sent += (size_t)n;
-	if (l->out_sent < l->out.len) {
-		keep_rest(l);
-		return;
-	}
-	l->out_sent = 0;
-	if (l->out.cap > OUT_KEPT)
-		buf_free(&l->out);
-	else
-		buf_reset(&l->out);
-}
-
-static void on_flush(struct task *t)
-{
-	struct redis_link *l = container_of(t, struct redis_link, flush);
-
-	if (l->phase >= LINK_LOGIN && (l->out.len > 0 || !buf_ok(&l->out)))
-		flush(l);
-}
-
 size_t redis_link_room(const struct redis_link *l)
 {
 	return l->out.max - l->out.len;
@@ -340,6 +294,65 @@ static void on_readable(struct stream *s)
 		if (l->phase == LINK_DOWN || n < REDIS_LINK_READ)
 			return;
 	}
+}
+
+/* --- sending --- */
+
+/* Who hangs up has often said why. Over TLS nothing can be read any more after an error. */
+static void hear_last_words(struct redis_link *l, int error)
+{
+	if (l->endpoint->tls == NULL)
+		on_readable(&l->stream);
+	if (l->phase == LINK_DOWN)
+		return;
+	errno = error;
+	fail_broken(l);
+}
+
+/* Moving bytes costs, so it waits until more than half of them can go. */
+static void keep_rest(struct redis_link *l)
+{
+	if (l->out_sent > l->out.len / 2) {
+		buf_consume(&l->out, l->out_sent);
+		l->out_sent = 0;
+	}
+	stream_want_write(&l->stream, true);
+}
+
+static void flush(struct redis_link *l)
+{
+	struct iovec iov = {l->out.data + l->out_sent, l->out.len - l->out_sent};
+	ssize_t n;
+
+	/* The beginning of a command may be there, and what follows would be taken for its rest. */
+	if (!buf_ok(&l->out)) {
+		fail_away(l, "no memory for what is to be sent");
+		return;
+	}
+	n = stream_writev(&l->stream, &iov, 1);
+	if (n == STREAM_ERROR) {
+		hear_last_words(l, errno);
+		return;
+	}
+	if (n > 0)
+		l->out_sent += (size_t)n;
+	if (l->out_sent < l->out.len) {
+		keep_rest(l);
+		return;
+	}
+	l->out_sent = 0;
+	if (l->out.cap > OUT_KEPT)
+		buf_free(&l->out);
+	else
+		buf_reset(&l->out);
+}
+
+static void on_flush(struct task *t)
+{
+	struct redis_link *l = container_of(t, struct redis_link, flush);
+
+	if (l->phase >= LINK_LOGIN && (l->out.len > 0 || !buf_ok(&l->out)))
+		flush(l);
 }
 
 /* --- the beginning --- */
