@@ -39,6 +39,9 @@ struct client {
 	uint64_t position; /* of what it has seen, when live */
 	unsigned count;
 	unsigned stream; /* which one: they are told apart by their epochs */
+	/* By whom what it has seen of each offset was written, plus one; 0: it has not since it subscribed.
+	 */
+	unsigned seen[STREAM_MAX];
 	enum error_code error;
 };
 
@@ -77,6 +80,18 @@ static char *payload_of(uint64_t offset)
 
 /* --- the subscribers --- */
 
+static void note_seen(struct client *c, const char *text)
+{
+	unsigned long long n;
+	unsigned by;
+
+	for (; (text = strstr(text, "\"n\":")) != NULL; text++) {
+		assert_int_equal(sscanf(text, "\"n\":%llu,\"by\":%u", &n, &by), 2);
+		assert_true(n < STREAM_MAX);
+		c->seen[n] = by + 1;
+	}
+}
+
 static void on_deliver(struct subscription *s, struct frame *f)
 {
 	struct client *c = container_of(s, struct client, s);
@@ -96,6 +111,7 @@ static void on_deliver(struct subscription *s, struct frame *f)
 		else
 			assert_true(offset != c->position);
 		c->position = offset;
+		note_seen(c, text);
 	}
 	mem_free(text);
 }
@@ -133,6 +149,7 @@ static bool subscribe(struct client *c, const struct want *want)
 
 	c->told = c->lost = false;
 	c->count = 0;
+	memset(c->seen, 0, sizeof(c->seen));
 	c->positioned = want->positioned;
 	c->told = hub_subscribe(t.hub, BYTES_OF_STR(channel), &c->s, want, &error);
 	assert_int_equal(error, ERROR_NONE);
@@ -153,6 +170,8 @@ static bool begin(struct client *c)
 	c->count = 0;
 	buf_putc(&publications, '\0');
 	assert_true(buf_ok(&publications));
+	if (publications.data != NULL)
+		note_seen(c, publications.data);
 	for (const char *text = publications.data; (text = strstr(text, OFFSET)) != NULL; c->count++) {
 		text += strlen(OFFSET);
 		at = strtoull(text, NULL, 10);

@@ -104,6 +104,14 @@ static void step(void)
 	}
 }
 
+/* What it was given since it subscribed is what Redis has, as far as that goes back, or it would have been
+ * told that something is lost. */
+static void check_seen(const struct client *c)
+{
+	for (uint64_t n = t.first; c->positioned && n <= c->position; n++)
+		assert_true(c->seen[n] == 0 || c->seen[n] == t.written_by[n] + 1);
+}
+
 /* Nothing fails any more: all arrive at the top of the stream that there is. */
 static void come_to_rest(void)
 {
@@ -127,6 +135,7 @@ static void come_to_rest(void)
 		if (!c->s.live)
 			begin(c);
 		assert_int_equal(c->position, t.top);
+		check_seen(c);
 	}
 }
 
