@@ -1,4 +1,5 @@
 /* worker/redis against a server that answers wrongly, in pieces, late or not at all. */
+#include "redis_handover.h"
 #include "redis_mock.h"
 #include "redis_race.h"
 
@@ -538,6 +539,47 @@ static void a_deaf_redis_is_never_ready_and_not_hammered(void **state)
 	redis_sub_close(&l.sub);
 }
 
+static char marker[64];
+
+/* One connection brings no canary and no marker, but a message when that is published. */
+static bool lag_on_the_old_one(struct mock_conn *c, const redisReply *command)
+{
+	if (!is_command(command, "PUBLISH"))
+		return false;
+	mock_send(c, ":1\r\n");
+	if (strncmp(word(command, 2), "marker ", strlen("marker ")) != 0)
+		return true;
+	snprintf(marker, sizeof(marker), "%s", word(command, 2));
+	mock_push(mock_subscriber(&mock, word(command, 1)), "message", word(command, 1));
+	mock_bulk(mock_subscriber(&mock, word(command, 1)), marker);
+	mock_push(silent, "message", "t:a");
+	mock_bulk(silent, "1");
+	return true;
+}
+
+/* What is still on its way to us on a connection that is late would be lost. */
+static void a_connection_that_is_late_is_waited_for_longer_than_a_dead_one(void **state)
+{
+	struct listener_sub l;
+
+	start();
+	listen_on(&world, &l, "t:a");
+	WAIT_FOR(&world, 2000, l.confirmed == 1);
+	silent = mock_subscriber(&mock, "t:a");
+	mock.on_command = lag_on_the_old_one;
+	WAIT_FOR(&world, 4000, l.messages == 1);
+	STAYS_SO(&world, REDIS_HANDOVER_BEHIND_MS * 3, silent->open && l.confirmed == 1);
+	mock.on_command = NULL;
+	mock_push(silent, "message", "t:a");
+	mock_bulk(silent, "2");
+	mock_push(silent, "message", "t.canary.n1");
+	mock_bulk(silent, marker);
+	WAIT_FOR(&world, 1000, !silent->open);
+	WAIT_FOR(&world, 5000, is_ready(&world));
+	assert_true(l.messages == 2 && l.confirmed == 1);
+	redis_sub_close(&l.sub);
+}
+
 static unsigned markers;
 
 /* Says that it published the canary, but does not, and refuses the marker. */
@@ -878,6 +920,7 @@ int main(void)
 		FAULT(a_confirmation_that_never_comes_is_noticed_also_after_one_that_came_late),
 		FAULT(behind_many_refusals_the_others_have_their_turn),
 		FAULT(a_deaf_redis_is_never_ready_and_not_hammered),
+		FAULT(a_connection_that_is_late_is_waited_for_longer_than_a_dead_one),
 		FAULT(a_marker_that_is_refused_is_not_published_without_end),
 		FAULT(canaries_of_others_prove_nothing),
 		FAULT(a_connection_that_hangs_is_overtaken),

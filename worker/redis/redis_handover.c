@@ -204,13 +204,18 @@ static uint64_t silent_ms(const struct redis_handover *h, const struct redis_fee
 	return clock_ms() - since;
 }
 
+static uint64_t patience_ms(const struct redis_handover *h)
+{
+	return h->active->link.moved_ms > h->doubted_ms ? REDIS_HANDOVER_LATE_MS : REDIS_HANDOVER_BEHIND_MS;
+}
+
 static void check_marked(struct redis_handover *h)
 {
 	bool over = clock_ms() - h->marked_ms >= REDIS_HANDOVER_WAIT_MS;
 
 	check_soon(h);
 	if (h->seen[h->next->slot]) {
-		if (over || silent_ms(h, h->active) >= REDIS_HANDOVER_BEHIND_MS)
+		if (over || silent_ms(h, h->active) >= patience_ms(h))
 			give_up_old(h, "it is silent");
 		return;
 	}
@@ -428,6 +433,8 @@ void redis_handover_doubt(struct redis_handover *h, enum redis_doubt cause)
 {
 	if (h->active == NULL)
 		return;
+	if (h->doubts == 0)
+		h->doubted_ms = clock_ms();
 	h->doubts |= cause;
 	if (!timer_armed(&h->retry))
 		make_next(h);

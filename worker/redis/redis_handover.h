@@ -36,6 +36,8 @@ enum {
 	/* The same for the active one, after the next one has brought the marker: Redis sends it to both in
 	   one turn. */
 	REDIS_HANDOVER_BEHIND_MS = 500,
+	/* The same for one that has brought something since it was doubted: it is late, and not dead. */
+	REDIS_HANDOVER_LATE_MS = 3000,
 	/* The same for one that goes on bringing other things. */
 	REDIS_HANDOVER_WAIT_MS = 15000,
 	REDIS_HANDOVER_CHECK_MS = 20,
@@ -50,7 +52,8 @@ struct redis_handover {
 	struct redis_feed *next;   /* NULL: none is being made */
 	struct redis_backoff backoff;
 	struct timer retry;
-	unsigned doubts; /* enum redis_doubt, of the active one */
+	unsigned doubts;     /* enum redis_doubt, of the active one */
+	uint64_t doubted_ms; /* since when, if it is */
 	struct timer check;
 
 	bool marked; /* the marker is published, or about to be */
