@@ -27,8 +27,6 @@ CONFIG = merge(merge(OPEN, HISTORY), {
 	"redis": {"canary_interval": "500ms", "canary_timeout": "1s", "call_timeout": "2s"},
 })
 
-PATIENT_MS = 30000
-
 
 @pytest.fixture(scope="module")
 def shared():
@@ -44,14 +42,6 @@ def cluster(shared):
 		if not node.alive():
 			node.start()
 	shared.wait_healthy()
-
-
-@pytest.fixture
-def patient_cluster(cluster):
-	"""Its nodes take nobody for dead who has to wait for a CPU: what a master had not told its replica yet would be lost."""
-	cluster.set_node_timeout(PATIENT_MS)
-	yield cluster
-	cluster.set_node_timeout(cluster.options["node_timeout_ms"])
 
 
 @pytest.fixture
@@ -284,7 +274,7 @@ def test_users_need_each_right_that_readme_names_for_a_cluster(cluster):
 
 def test_tls_nodes_and_users_who_may_do_what_readme_names_and_no_more(redis_ca):
 	more = readme.more_rights()
-	with RedisCluster(authority=redis_ca, node_timeout_ms=PATIENT_MS) as cluster:
+	with RedisCluster(authority=redis_ca) as cluster:
 		for user, (_, _, _, *words) in readme.users().items():
 			give_rights(cluster, user, *words, *more["cluster" if user == "fanfare" else user])
 		with Broker(RIGHTS, cluster, workers=2) as broker, Client(broker.port) as client:
@@ -341,8 +331,7 @@ def test_nodes_are_reached_by_the_name_that_they_announce(cluster, announced, se
 
 # --- slots move ---
 
-def test_a_slot_moves_under_load(broker, patient_cluster):
-	cluster = patient_cluster
+def test_a_slot_moves_under_load(broker, cluster):
 	source, to, _ = cluster.masters()
 	channel = cluster.channel_at(source, "moves")
 	slot = slot_of(f"fanfare:{channel}")
@@ -374,8 +363,7 @@ def test_while_a_slot_is_on_its_way_nothing_is_split_between_two_nodes(broker, c
 	cluster.move_slot(slot, source)
 
 
-def test_many_slots_move_under_load(broker, patient_cluster):
-	cluster = patient_cluster
+def test_many_slots_move_under_load(broker, cluster):
 	source, to, _ = cluster.masters()
 	channels = [cluster.channel_at(source, f"many{i}.") for i in range(8)]
 	with followed(broker, cluster, channels):
@@ -384,8 +372,7 @@ def test_many_slots_move_under_load(broker, patient_cluster):
 				cluster.move_slot(slot_of(f"fanfare:{channel}"), target)
 
 
-def test_a_master_comes_and_goes(broker, patient_cluster):
-	cluster = patient_cluster
+def test_a_master_comes_and_goes(broker, cluster):
 	source = cluster.masters()[0]
 	channels = [cluster.channel_at(source, f"new{i}.") for i in range(3)]
 	slots = [slot_of(f"fanfare:{channel}") for channel in channels]
@@ -420,8 +407,7 @@ def test_a_master_is_killed_and_its_replica_takes_over(broker, cluster):
 	wait_ready(broker)
 
 
-def test_an_operator_fails_a_master_over_under_load(broker, patient_cluster):
-	cluster = patient_cluster
+def test_an_operator_fails_a_master_over_under_load(broker, cluster):
 	channels = channels_everywhere(cluster, "over")
 	with followed(broker, cluster, channels) as loads:
 		for master in cluster.masters():

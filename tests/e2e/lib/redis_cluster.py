@@ -268,11 +268,6 @@ class RedisCluster:
 
 	# --- what happens to it ---
 
-	def set_node_timeout(self, ms):
-		"""Until this is done again."""
-		for node in self.nodes:
-			node.call("CONFIG", "SET", "cluster-node-timeout", ms)
-
 	def kill_master(self, node):
 		"""Returns when its replica has its slots."""
 		slots = [first for first, _, port in self._map(node) if port == node.port]
