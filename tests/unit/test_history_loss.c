@@ -119,16 +119,22 @@ static void what_waits_when_a_server_is_replaced_is_what_its_successor_has(void 
 	assert_false(c->lost);
 }
 
+/* It has seen five publications, the last of which the successor has not. */
+static void go_live_and_part(struct client *c, unsigned behind)
+{
+	go_live(c);
+	publish_many(5);
+	arrive_all();
+	t.top -= behind;
+	t.writes_lost++;
+}
+
 /* After a failover that lost writes others came under the same offsets. */
 static void a_stream_that_parted_is_a_loss(void **state)
 {
 	struct client *c = &t.clients[0];
 
-	go_live(c);
-	publish_many(5);
-	arrive_all();
-	t.top = 3;
-	t.writes_lost++;
+	go_live_and_part(c, 2);
 	publish_many(4);
 	lose_link();
 	fake_redis_confirm("pre:news");
@@ -143,11 +149,7 @@ static void a_stream_that_parts_before_our_eyes_is_a_loss(void **state)
 	struct client *c = &t.clients[0];
 
 	for (unsigned behind = 1; behind <= 2; behind++) {
-		go_live(c);
-		publish_many(5);
-		arrive_all();
-		t.top -= behind;
-		t.writes_lost++;
+		go_live_and_part(c, behind);
 		publish();
 		assert_int_equal(fake_redis_calls(), 0);
 		arrive_all();
@@ -164,11 +166,7 @@ static void a_stream_that_parts_is_a_loss_however_fast_it_goes_on(void **state)
 	struct client *c = &t.clients[0];
 
 	for (unsigned behind = 1; behind <= 2; behind++) {
-		go_live(c);
-		publish_many(5);
-		arrive_all();
-		t.top -= behind;
-		t.writes_lost++;
+		go_live_and_part(c, behind);
 		publish_many(behind + 1);
 		arrive_all();
 		answer_all();

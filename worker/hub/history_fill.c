@@ -105,7 +105,7 @@ static void start_from(struct history *h, const struct history_reply *r)
 
 static void take_entry(struct history *h, const struct history_entry *e)
 {
-	struct envelope envelope;
+	struct envelope envelope UNINITIALIZED; /* as for a message that comes alone */
 
 	backlog_spend(&h->channel->hub->backlog, h->channel, BACKLOG_MESSAGE);
 	fanout_decode(&h->channel->hub->fanout, h->channel, e->payload, &envelope);
