@@ -529,6 +529,7 @@ static void the_log_says_it_once_and_not_at_each_try(void **state)
 	log_setup(LOG_INFO, LOG_TEXT);
 	dup2(fd, STDERR_FILENO);
 	start(w);
+	WAIT_FOR(w, 4000, count_lines(path, "loaded the function library") == 1);
 	server_stop(w);
 	WAIT_FOR(w, 2000, !is_ready(w));
 	STAYS_SO(w, 1500, !is_ready(w));
