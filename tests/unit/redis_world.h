@@ -84,6 +84,30 @@ static void on_confirmed(void *owner)
 	l->confirmed++;
 }
 
+/* What came of a call. */
+struct answer {
+	unsigned count;
+	bool null;
+	int type;
+	long long integer; /* of an array, that of its first element */
+	char text[256];
+};
+
+static UNUSED_OK void on_answer(void *arg, const struct redis_reply *reply)
+{
+	struct answer *a = arg;
+
+	a->count++;
+	a->null = reply == NULL;
+	if (reply == NULL)
+		return;
+	a->type = reply->type;
+	a->integer = reply->integer;
+	if (reply->type == REDIS_ARRAY && reply->count > 0)
+		a->integer = reply->elements[0]->integer;
+	snprintf(a->text, sizeof(a->text), "%.*s", BYTES_FMT(reply->text));
+}
+
 static void on_ready(void *ctx, bool ready, const char *reason)
 {
 	struct world *w = ctx;

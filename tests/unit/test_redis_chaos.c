@@ -1,7 +1,7 @@
 /* worker/redis against a server that answers at random wrongly, late, twice or not at all, while
  * subscriptions come and go: nothing comes twice or out of order, nothing is missed of which nothing is told,
  * and when the server comes to its senses all is as it should be. TEST_SEED repeats a run. */
-#include "redis_mock.h"
+#include "mocked_world.h"
 
 enum { CHANNELS = 60, CHAOS_MS = 8000, CALM_MS = 15000 };
 
@@ -15,8 +15,6 @@ struct follower {
 	bool sure;  /* it was confirmed since it was opened */
 };
 
-static struct world world;
-static struct mock mock;
 static struct follower followers[CHANNELS];
 static bool chaos;
 static enum mood { FINE, DEAF, SLOW, MAD, CRUEL, MOODS } mood; /* fine and cruel differ in how they begin */
@@ -62,7 +60,7 @@ static void follow(struct follower *f)
 	f->floor = f->published;
 }
 
-static void on_answer(void *arg, const struct redis_reply *reply)
+static void on_any_answer(void *arg, const struct redis_reply *reply)
 {
 	calls_answered++;
 }
@@ -168,7 +166,7 @@ static void do_something(struct follower *f)
 		return;
 	case 2:
 		calls_made++;
-		redis_call(world.redis, argv, 2, on_answer, NULL);
+		redis_call(world.redis, argv, 2, on_any_answer, NULL);
 		return;
 	default:
 		snprintf(text, sizeof(text), "%ld", ++f->published);
@@ -257,11 +255,10 @@ static void over_tls_it_does_neither(void **state)
 	be_out_of_its_mind();
 }
 
-static int setup(void **state)
+static int setup_plain(void **state)
 {
-	world_init(&world);
+	setup(state);
 	world.config.redis.unsubscribe_linger_ms = 50;
-	mock_start(&mock, &world);
 	return 0;
 }
 
@@ -273,19 +270,11 @@ static int setup_tls(void **state)
 	return 0;
 }
 
-static int teardown(void **state)
-{
-	redis_free(&world.redis);
-	mock_stop(&mock);
-	world_free(&world);
-	return 0;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(
-			a_server_out_of_its_mind_doubles_nothing_and_loses_nothing_in_silence, setup,
+			a_server_out_of_its_mind_doubles_nothing_and_loses_nothing_in_silence, setup_plain,
 			teardown),
 		cmocka_unit_test_setup_teardown(over_tls_it_does_neither, setup_tls, teardown),
 	};

@@ -263,22 +263,6 @@ static void names_are_where_the_tests_need_them(void **state)
 	assert_true(slot_of(high) >= REDIS_SLOTS / 2);
 }
 
-struct answer {
-	unsigned count;
-	bool null;
-	char text[128];
-};
-
-static void on_answer(void *arg, const struct redis_reply *reply)
-{
-	struct answer *a = arg;
-
-	a->count++;
-	a->null = reply == NULL;
-	if (reply != NULL)
-		snprintf(a->text, sizeof(a->text), "%.*s", BYTES_FMT(reply->text));
-}
-
 static struct redis_call *get(struct answer *a, const char *key)
 {
 	struct bytes argv[2] = {BYTES("GET"), BYTES_OF_STR(key)};

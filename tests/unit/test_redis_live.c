@@ -6,27 +6,6 @@
 #include "redis_subs.h"
 #include "redis_world.h"
 
-struct answer {
-	unsigned count;
-	bool null;
-	int type;
-	long long integer;
-	char text[256];
-};
-
-static void on_answer(void *arg, const struct redis_reply *reply)
-{
-	struct answer *a = arg;
-
-	a->count++;
-	a->null = reply == NULL;
-	if (reply == NULL)
-		return;
-	a->type = reply->type;
-	a->integer = reply->integer;
-	snprintf(a->text, sizeof(a->text), "%.*s", BYTES_FMT(reply->text));
-}
-
 static struct redis_call *call(struct world *w, struct answer *a, const char *word, const char *arg)
 {
 	struct bytes argv[2] = {BYTES_OF_STR(word), BYTES_OF_STR(arg)};

@@ -260,19 +260,6 @@ static void a_promotion_that_nobody_confirms_is_taken_back(void **state)
 	WAIT_FOR(&world, SENTINELS_CANDIDATE_MS + 5000, is_at(&servers[0]));
 }
 
-struct answer {
-	unsigned count;
-	bool null;
-};
-
-static void on_answer(void *arg, const struct redis_reply *reply)
-{
-	struct answer *a = arg;
-
-	a->count++;
-	a->null = reply == NULL;
-}
-
 static bool as_stuck_server(struct mock_conn *c, const redisReply *command)
 {
 	return true;
