@@ -1,5 +1,5 @@
 /* The values of options: parsing, checking, defaults, printing, freeing. Knows no single option: which there
- * are stands in options.c. */
+ * are stands in options.c and options_channel.c. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

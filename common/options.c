@@ -1,173 +1,12 @@
-#include "options.h"
-
-#include <string.h>
-
-#include "address.h"
-#include "ascii.h"
-#include "config.h"
+/* The table of the options of the broker; that of the options of channels stands in options_channel.c. */
 #include "ip.h"
-#include "redis_url.h"
-
-#define KIB 1024ull
-#define MIB (1024 * KIB)
-#define GIB (1024 * MIB)
-
-enum {
-	MS = 1,
-	SECOND = 1000,
-	MINUTE = 60 * SECOND,
-	HOUR = 60 * MINUTE,
-};
-
-#define DAY (24ull * HOUR)
+#include "option_rows.h"
 
 /* The socket of the embedded Redis stands in the runtime directory, and has to fit into a sockaddr_un. */
-enum { RUNTIME_DIR_MAX = 88, NAMESPACE_NAME_MAX = 64, FILE_PATH_MAX = 4000 };
+enum { RUNTIME_DIR_MAX = 88, FILE_PATH_MAX = 4000 };
 
 static const char *const log_levels[] = {"debug", "info", "warning|warn", "error", NULL};
 static const char *const log_formats[] = {"text", "json", NULL};
-static const char *const recovery_modes[] = {"stream", "cache", NULL};
-static const char *const data_formats[] = {"any|", "json", "json_object", "binary", NULL};
-
-static bool check_listen(const char *text, const char **reason)
-{
-	struct address_manner manner;
-	struct address address;
-
-	return address_parse(address_manner(text, &manner), &address, reason);
-}
-
-static bool check_redis_address(const char *text, const char **reason)
-{
-	struct redis_url url;
-	bool good = redis_url_parse(text, &url, reason);
-
-	redis_url_free(&url);
-	return good;
-}
-
-static bool check_place(const char *text, const char **reason)
-{
-	struct redis_url url;
-	bool good = redis_url_parse_host(text, REDIS_PORT, &url, reason);
-
-	if (strchr(text, '/') != NULL)
-		*reason = "must be HOST or HOST:PORT, neither a URL nor a unix socket";
-
-	redis_url_free(&url);
-	return good;
-}
-
-static bool only_holds(const char *text, const char *others)
-{
-	for (; *text != '\0'; text++) {
-		if (!ascii_is_letter(*text) && !ascii_is_digit(*text) && strchr(others, *text) == NULL)
-			return false;
-	}
-	return true;
-}
-
-/* Names beside the channels are made from the prefix without its last byte, "fanfare.control": that byte
- * keeps them apart. A brace would be a hash tag of Redis Cluster. */
-static bool check_redis_prefix(const char *text, const char **reason)
-{
-	*reason = "must be of letters, digits, '-', '_', '.' and ':', and end with ':'";
-	return text[0] != '\0' && text[0] != ':' && text[strlen(text) - 1] == ':' && only_holds(text, "-_.:");
-}
-
-static bool is_ascii(const char *text)
-{
-	while (*text != '\0' && (unsigned char)*text < 0x80)
-		text++;
-	return *text == '\0';
-}
-
-static bool ends_with(const char *text, const char *end)
-{
-	size_t len = strlen(text), end_len = strlen(end);
-
-	return len >= end_len && strcmp(text + len - end_len, end) == 0;
-}
-
-/* Browsers leave the port out if it is the usual one of the scheme. */
-static bool has_usual_port(const char *text)
-{
-	return (strncmp(text, "https:", 6) == 0 && ends_with(text, ":443")) ||
-	       (strncmp(text, "http:", 5) == 0 && ends_with(text, ":80"));
-}
-
-/* What no browser ever sends would never match, which is hard to find out: paths, names that are not in the
- * writing of the DNS, and ports that go without saying. */
-static bool check_origin(const char *text, const char **reason)
-{
-	const char *host = strstr(text, "://");
-
-	if (!is_ascii(text)) {
-		*reason = "must have its name in the writing of the DNS, xn--...";
-		return false;
-	}
-	if (has_usual_port(text)) {
-		*reason = "must not have the usual port of its scheme, which browsers leave out";
-		return false;
-	}
-	*reason =
-		"must be an origin such as https://app.example.com or https://*.example.com, without a path, "
-		"or *";
-	return text[0] != '\0' && strpbrk(text, " \t,\"'") == NULL &&
-	       strchr(host != NULL ? host + 3 : text, '/') == NULL;
-}
-
-static bool check_path(const char *text, const char **reason)
-{
-	*reason =
-		"must be a path such as /connection/websocket, of letters, digits, '-', '_', '.' and '/', not "
-		"ending with '/'";
-	return text[0] == '/' && text[1] != '\0' && text[strlen(text) - 1] != '/' &&
-	       strstr(text, "//") == NULL && only_holds(text, "-_./");
-}
-
-static bool check_namespace_name(const char *text, const char **reason)
-{
-	*reason = "must be of letters, digits, '-', '_' and '.', and not empty";
-	return text[0] != '\0' && only_holds(text, "-_.");
-}
-
-static bool check_directory(const char *text, const char **reason)
-{
-	*reason = "must be the path of a directory";
-	return text[0] != '\0';
-}
-
-/* Sentinel takes no others, says its sentinel.conf. */
-static bool check_master_name(const char *text, const char **reason)
-{
-	*reason = "must be of letters, digits, '-', '_' and '.', and not empty";
-	return text[0] != '\0' && only_holds(text, "-_.");
-}
-
-static bool check_not_empty(const char *text, const char **reason)
-{
-	*reason = "must not be empty";
-	return text[0] != '\0';
-}
-
-static bool check_account(const char *text, const char **reason)
-{
-	*reason = "must be a name";
-	return text[0] != '\0';
-}
-
-static bool check_file(const char *text, const char **reason)
-{
-	*reason = "must be the path of a file";
-	return text[0] != '\0';
-}
-
-static bool check_server_name(const char *text, const char **reason)
-{
-	*reason = "must be a name or an address, without a port";
-	return text[0] != '\0' && only_holds(text, "-_.:");
-}
 
 #define IN_CONFIG(field) .offset = offsetof(struct config, field)
 
@@ -184,7 +23,7 @@ static const struct option broker_rows[] = {
          .dev = "127.0.0.1:8080",
          .min = 1,
          .max = 64,
-         .check = check_listen,
+         .check = option_check_listen,
          .doc = "Where to listen: IPV4:PORT, [IPV6]:PORT, localhost:PORT, :PORT (all addresses) or unix:/PATH. "
                 "With tls: before it, TLS is spoken there: tls:0.0.0.0:8443. With deflate: before it, websocket.compression "
                 "and uni_websocket.compression are on there."},
@@ -207,7 +46,7 @@ static const struct option broker_rows[] = {
          IN_CONFIG(user),
          .min = 1,
          .max = 256,
-         .check = check_account,
+         .check = option_check_account,
          .doc = "When root starts the broker: the user that the workers and the embedded Redis become. The master, "
                 "which reads nothing from the network, stays root; absent: they all do."},
 	{.name = "group",
@@ -215,14 +54,14 @@ static const struct option broker_rows[] = {
          IN_CONFIG(group),
          .min = 1,
          .max = 256,
-         .check = check_account,
+         .check = option_check_account,
          .doc = "The group that they become; who is in it may connect to the unix sockets of listen; absent: that of "
                 "the user."},
 	{.name = "runtime_dir",
          .type = OPTION_STRING,
          IN_CONFIG(runtime_dir),
          .max = RUNTIME_DIR_MAX,
-         .check = check_directory,
+         .check = option_check_directory,
          .doc = "Directory of the pid file and of the embedded Redis; absent: /var/lib/fanfare for root, "
                 "~/.local/state/fanfare for others."},
 
@@ -230,28 +69,28 @@ static const struct option broker_rows[] = {
          .type = OPTION_STRING,
          IN_CONFIG(tls.cert_pem_file),
          .max = FILE_PATH_MAX,
-         .check = check_file,
+         .check = option_check_file,
          .doc = "The certificate, and those that lead from it to its authority, for the addresses that begin with "
                 "tls:. An OCSP response beside it, as FILE.ocsp, is shown to clients."},
 	{.name = "tls.key_pem_file",
          .type = OPTION_STRING,
          IN_CONFIG(tls.key_pem_file),
          .max = FILE_PATH_MAX,
-         .check = check_file,
+         .check = option_check_file,
          .doc = "Its private key, without a password; absent: it stands in tls.cert_pem_file."},
 	{.name = "tls.sni_pem_files",
          .type = OPTION_STRINGS,
          IN_CONFIG(tls.sni_pem_files),
          .fallback = "",
          .max = 256,
-         .check = check_file,
+         .check = option_check_file,
          .doc = "More certificates, for clients that ask for a name in them: files with certificate and private "
                 "key. Who asks for another name is shown tls.cert_pem_file."},
 	{.name = "tls.client_ca_pem_file",
          .type = OPTION_STRING,
          IN_CONFIG(tls.client_ca_pem_file),
          .max = FILE_PATH_MAX,
-         .check = check_file,
+         .check = option_check_file,
          .doc = "Authorities of clients: who has no certificate of one of them is refused; absent: nobody needs one."},
 	{.name = "tls.handshake_timeout",
          .type = OPTION_DURATION,
@@ -287,7 +126,7 @@ static const struct option broker_rows[] = {
          .type = OPTION_STRING,
          IN_CONFIG(redis.address),
          .max = 1024,
-         .check = check_redis_address,
+         .check = option_check_redis_address,
          .secret = true,
          .doc = "redis://[USER:PASSWORD@]HOST[:PORT][/DB], rediss:// for the same over TLS, or unix:/PATH; absent: the "
                 "broker runs a Redis of its own."},
@@ -295,13 +134,13 @@ static const struct option broker_rows[] = {
          .type = OPTION_STRING,
          IN_CONFIG(redis.user),
          .max = 256,
-         .check = check_not_empty,
+         .check = option_check_not_empty,
          .doc = "The user at what redis.sentinel_address or redis.cluster_address lead to; absent: the default user."},
 	{.name = "redis.password",
          .type = OPTION_STRING,
          IN_CONFIG(redis.password),
          .max = 1024,
-         .check = check_not_empty,
+         .check = option_check_not_empty,
          .secret = true,
          .opaque = true,
          .doc = "Its password; absent: none."},
@@ -317,7 +156,7 @@ static const struct option broker_rows[] = {
          .fallback = "fanfare:",
          .min = 1,
          .max = 64,
-         .check = check_redis_prefix,
+         .check = option_check_redis_prefix,
          .doc = "Begins the name of every channel in Redis; nothing else in Redis is looked at."},
 	{.name = "redis.connect_timeout",
          .type = OPTION_DURATION,
@@ -378,25 +217,25 @@ static const struct option broker_rows[] = {
          .type = OPTION_STRING,
          IN_CONFIG(redis.tls.cert_pem_file),
          .max = FILE_PATH_MAX,
-         .check = check_file,
+         .check = option_check_file,
          .doc = "The certificate that is shown to a Redis that is spoken to over TLS; absent: none."},
 	{.name = "redis.tls.key_pem_file",
          .type = OPTION_STRING,
          IN_CONFIG(redis.tls.key_pem_file),
          .max = FILE_PATH_MAX,
-         .check = check_file,
+         .check = option_check_file,
          .doc = "Its private key, without a password; absent: it stands in redis.tls.cert_pem_file."},
 	{.name = "redis.tls.server_ca_pem_file",
          .type = OPTION_STRING,
          IN_CONFIG(redis.tls.server_ca_pem_file),
          .max = FILE_PATH_MAX,
-         .check = check_file,
+         .check = option_check_file,
          .doc = "Authorities that the certificate of Redis may come from; absent: those that the system trusts."},
 	{.name = "redis.tls.server_name",
          .type = OPTION_STRING,
          IN_CONFIG(redis.tls.server_name),
          .max = 253,
-         .check = check_server_name,
+         .check = option_check_server_name,
          .doc = "The name or the address that the certificate of Redis must be for; absent: HOST of redis.address, or what "
                 "the sentinels or the nodes call it."},
 	{.name = "redis.tls.insecure_skip_verify",
@@ -409,33 +248,33 @@ static const struct option broker_rows[] = {
          .type = OPTION_STRINGS,
          IN_CONFIG(redis.cluster_address),
          .max = 16,
-         .check = check_place,
+         .check = option_check_place,
          .doc = "HOST[:PORT] of nodes of a Redis Cluster; port 6379 if none is given. Two or three of them will do, they name "
                 "the others."},
 	{.name = "redis.sentinel_address",
          .type = OPTION_STRINGS,
          IN_CONFIG(redis.sentinel_address),
          .max = 16,
-         .check = check_place,
+         .check = option_check_place,
          .doc = "HOST[:PORT] of Redis Sentinels, which know where Redis is; port 26379 if none is given. Three of them will "
                 "do, they name the others."},
 	{.name = "redis.sentinel_master_name",
          .type = OPTION_STRING,
          IN_CONFIG(redis.sentinel_master_name),
          .max = 128,
-         .check = check_master_name,
+         .check = option_check_name,
          .doc = "What the sentinels call the master."},
 	{.name = "redis.sentinel_user",
          .type = OPTION_STRING,
          IN_CONFIG(redis.sentinel_user),
          .max = 256,
-         .check = check_not_empty,
+         .check = option_check_not_empty,
          .doc = "The user at the sentinels; absent: the default user."},
 	{.name = "redis.sentinel_password",
          .type = OPTION_STRING,
          IN_CONFIG(redis.sentinel_password),
          .max = 1024,
-         .check = check_not_empty,
+         .check = option_check_not_empty,
          .secret = true,
          .opaque = true,
          .doc = "The password of the sentinels themselves; absent: none."},
@@ -448,25 +287,25 @@ static const struct option broker_rows[] = {
          .type = OPTION_STRING,
          IN_CONFIG(redis.sentinel_tls.cert_pem_file),
          .max = FILE_PATH_MAX,
-         .check = check_file,
+         .check = option_check_file,
          .doc = "The certificate that is shown to sentinels; absent: none."},
 	{.name = "redis.sentinel_tls.key_pem_file",
          .type = OPTION_STRING,
          IN_CONFIG(redis.sentinel_tls.key_pem_file),
          .max = FILE_PATH_MAX,
-         .check = check_file,
+         .check = option_check_file,
          .doc = "Its private key, without a password; absent: it stands in redis.sentinel_tls.cert_pem_file."},
 	{.name = "redis.sentinel_tls.server_ca_pem_file",
          .type = OPTION_STRING,
          IN_CONFIG(redis.sentinel_tls.server_ca_pem_file),
          .max = FILE_PATH_MAX,
-         .check = check_file,
+         .check = option_check_file,
          .doc = "Authorities that certificates of sentinels may come from; absent: those that the system trusts."},
 	{.name = "redis.sentinel_tls.server_name",
          .type = OPTION_STRING,
          IN_CONFIG(redis.sentinel_tls.server_name),
          .max = 253,
-         .check = check_server_name,
+         .check = option_check_server_name,
          .doc = "The name or the address that certificates of sentinels must be for; absent: HOST of each."},
 	{.name = "redis.sentinel_tls.insecure_skip_verify",
          .type = OPTION_BOOL,
@@ -480,7 +319,7 @@ static const struct option broker_rows[] = {
          .fallback = "",
          .dev = "* null",
          .max = 256,
-         .check = check_origin,
+         .check = option_check_origin,
          .reloadable = true,
          .doc = "Origins of the web pages that may connect; * stands for a part of the name or the port, alone for all "
                 "but null, the origin of sandboxed frames and files. Clients that are no browsers send none and pass."},
@@ -658,7 +497,7 @@ static const struct option broker_rows[] = {
          .fallback = "/connection/websocket",
          .min = 2,
          .max = 128,
-         .check = check_path,
+         .check = option_check_path,
          .doc = "The path of the WebSocket endpoint."},
 	{.name = "websocket.message_size_limit",
          .type = OPTION_SIZE,
@@ -702,7 +541,7 @@ static const struct option broker_rows[] = {
          .fallback = "/connection/uni_websocket",
          .min = 2,
          .max = 128,
-         .check = check_path,
+         .check = option_check_path,
          .doc = "The path of this endpoint."},
 	{.name = "uni_websocket.message_size_limit",
          .type = OPTION_SIZE,
@@ -779,195 +618,3 @@ _Static_assert(offsetof(struct config, channel.namespace_count) ==
                "OPTION_NAMESPACES: the count stands behind the pointer");
 
 const struct option_table options_of_broker = {broker_rows, ARRAY_LEN(broker_rows)};
-
-#define IN_CHANNEL(field) .offset = offsetof(struct channel_options, field)
-
-static const struct option namespace_rows[] = {
-	{.name = "name",
-         .type = OPTION_STRING,
-         IN_CHANNEL(name),
-         .min = 1,
-         .max = NAMESPACE_NAME_MAX,
-         .check = check_namespace_name,
-         .reloadable = true,
-         .doc = "The name of the namespace: what stands before the first ':' of a channel."},
-	{.name = "allow_subscribe_for_client",
-         .type = OPTION_BOOL,
-         IN_CHANNEL(allow_subscribe_for_client),
-         .fallback = "false",
-         .dev = "true",
-         .reloadable = true,
-         .doc = "Clients that are users may subscribe."},
-	{.name = "allow_subscribe_for_anonymous",
-         .type = OPTION_BOOL,
-         IN_CHANNEL(allow_subscribe_for_anonymous),
-         .fallback = "false",
-         .dev = "true",
-         .reloadable = true,
-         .doc = "What allow_subscribe_for_client lets users do, clients without a user may do, too."},
-	{.name = "allow_publish_for_client",
-         .type = OPTION_BOOL,
-         IN_CHANNEL(allow_publish_for_client),
-         .fallback = "false",
-         .dev = "true",
-         .reloadable = true,
-         .doc = "Clients that are users may publish."},
-	{.name = "allow_publish_for_subscriber",
-         .type = OPTION_BOOL,
-         IN_CHANNEL(allow_publish_for_subscriber),
-         .fallback = "false",
-         .reloadable = true,
-         .doc = "Clients that are subscribed to the channel may publish."},
-	{.name = "allow_publish_for_anonymous",
-         .type = OPTION_BOOL,
-         IN_CHANNEL(allow_publish_for_anonymous),
-         .fallback = "false",
-         .dev = "true",
-         .reloadable = true,
-         .doc = "What the two options before let users do, clients without a user may do, too."},
-	{.name = "allow_user_limited_channels",
-         .type = OPTION_BOOL,
-         IN_CHANNEL(allow_user_limited_channels),
-         .fallback = "false",
-         .reloadable = true,
-         .doc = "Makes NAME#USER,USER a channel for these users only."},
-	{.name = "history_size",
-         .type = OPTION_INT,
-         IN_CHANNEL(history_size),
-         .fallback = "0",
-         .max = 1000000,
-         .reloadable = true,
-         .doc = "How many publications of a channel are kept; 0: none."},
-	{.name = "history_ttl",
-         .type = OPTION_DURATION,
-         IN_CHANNEL(history_ttl_ms),
-         .fallback = "0",
-         .min = SECOND,
-         .max = 3650 * DAY,
-         .or_zero = true,
-         .reloadable = true,
-         .doc = "How long they are kept after the last one; 0: not at all."},
-	{.name = "history_meta_ttl",
-         .type = OPTION_DURATION,
-         IN_CHANNEL(history_meta_ttl_ms),
-         .fallback = "720h",
-         .min = SECOND,
-         .max = 3650 * DAY,
-         .reloadable = true,
-         .doc = "How long the position of a channel is remembered after its last use; then it begins anew, "
-                "and nobody recovers."},
-	{.name = "force_positioning",
-         .type = OPTION_BOOL,
-         IN_CHANNEL(force_positioning),
-         .fallback = "false",
-         .reloadable = true,
-         .doc = "Subscribers are told when they missed something, whether they ask for it or not."},
-	{.name = "allow_positioning",
-         .type = OPTION_BOOL,
-         IN_CHANNEL(allow_positioning),
-         .fallback = "false",
-         .reloadable = true,
-         .doc = "Subscribers are told when they missed something, if they ask for it."},
-	{.name = "force_recovery",
-         .type = OPTION_BOOL,
-         IN_CHANNEL(force_recovery),
-         .fallback = "false",
-         .reloadable = true,
-         .doc = "Subscribers that come back get what they missed, whether they ask for it or not."},
-	{.name = "allow_recovery",
-         .type = OPTION_BOOL,
-         IN_CHANNEL(allow_recovery),
-         .fallback = "false",
-         .reloadable = true,
-         .doc = "Subscribers that come back get what they missed, if they ask for it."},
-	{.name = "force_recovery_mode",
-         .type = OPTION_WORD,
-         IN_CHANNEL(force_recovery_mode),
-         .fallback = "stream",
-         .words = recovery_modes,
-         .reloadable = true,
-         .doc = "What subscribers that come back get: all they missed, or only the newest publication."},
-	{.name = "auto_cache_recover",
-         .type = OPTION_BOOL,
-         IN_CHANNEL(auto_cache_recover),
-         .fallback = "false",
-         .reloadable = true,
-         .doc = "With force_recovery_mode cache: whoever subscribes gets the newest publication at once."},
-	{.name = "allow_channel_compaction",
-         .type = OPTION_BOOL,
-         IN_CHANNEL(allow_channel_compaction),
-         .fallback = "false",
-         .reloadable = true,
-         .doc = "Pushes have a number in place of the channel's name, for clients that offer to take it."},
-	{.name = "allow_history_for_client",
-         .type = OPTION_BOOL,
-         IN_CHANNEL(allow_history_for_client),
-         .fallback = "false",
-         .reloadable = true,
-         .doc = "Clients that are users may ask for the history."},
-	{.name = "allow_history_for_subscriber",
-         .type = OPTION_BOOL,
-         IN_CHANNEL(allow_history_for_subscriber),
-         .fallback = "false",
-         .reloadable = true,
-         .doc = "Clients that are subscribed to the channel may ask for its history."},
-	{.name = "allow_history_for_anonymous",
-         .type = OPTION_BOOL,
-         IN_CHANNEL(allow_history_for_anonymous),
-         .fallback = "false",
-         .reloadable = true,
-         .doc = "What the two options before let users do, clients without a user may do, too."},
-	{.name = "presence",
-         .type = OPTION_BOOL,
-         IN_CHANNEL(presence),
-         .fallback = "false",
-         .reloadable = true,
-         .doc = "It is known which clients are subscribed, and can be asked for."},
-	{.name = "join_leave",
-         .type = OPTION_BOOL,
-         IN_CHANNEL(join_leave),
-         .fallback = "false",
-         .reloadable = true,
-         .doc = "Subscribers are told when others subscribe and leave, if they ask for it."},
-	{.name = "force_push_join_leave",
-         .type = OPTION_BOOL,
-         IN_CHANNEL(force_push_join_leave),
-         .fallback = "false",
-         .reloadable = true,
-         .doc = "With join_leave: they are told whether they ask for it or not."},
-	{.name = "join_leave_grace",
-         .type = OPTION_DURATION,
-         IN_CHANNEL(join_leave_grace_ms),
-         .fallback = "0",
-         .max = HOUR,
-         .reloadable = true,
-         .doc = "With join_leave: a user who left and is back so soon has neither left nor joined for the others."},
-	{.name = "allow_presence_for_client",
-         .type = OPTION_BOOL,
-         IN_CHANNEL(allow_presence_for_client),
-         .fallback = "false",
-         .reloadable = true,
-         .doc = "Clients that are users may ask who is subscribed."},
-	{.name = "allow_presence_for_subscriber",
-         .type = OPTION_BOOL,
-         IN_CHANNEL(allow_presence_for_subscriber),
-         .fallback = "false",
-         .reloadable = true,
-         .doc = "Clients that are subscribed to the channel may ask who else is."},
-	{.name = "allow_presence_for_anonymous",
-         .type = OPTION_BOOL,
-         IN_CHANNEL(allow_presence_for_anonymous),
-         .fallback = "false",
-         .reloadable = true,
-         .doc = "What the two options before let users do, clients without a user may do, too."},
-	{.name = "publication_data_format",
-         .type = OPTION_WORD,
-         IN_CHANNEL(publication_data_format),
-         .fallback = "any",
-         .words = data_formats,
-         .reloadable = true,
-         .doc = "What may be published."},
-};
-
-const struct option_table options_of_namespace = {namespace_rows, ARRAY_LEN(namespace_rows)};
-const struct option_table options_of_channel = {namespace_rows + 1, ARRAY_LEN(namespace_rows) - 1};

@@ -1,9 +1,10 @@
 /* The one table of options. What a user can configure is a row here: the configuration file, the environment,
  * `fanfare config` and the example file all come from it.
  *
- * There are two tables of the same kind of row: the options of the broker, whose offsets lead into struct
- * config, and the options of channels, whose offsets lead into struct channel_options. Rows know one value
- * at a time; what values may not stand together is checked in config.c. */
+ * There are two tables of the same kind of row: the options of the broker (options.c), whose offsets lead
+ * into struct config, and the options of channels (options_channel.c), whose offsets lead into struct
+ * channel_options. Rows know one value at a time; what values may not stand together is checked in
+ * config_load.c. */
 #pragma once
 
 #include <stdbool.h>
