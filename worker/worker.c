@@ -275,17 +275,11 @@ static void end_hub_turn(struct task *t)
 static void build(struct worker *w)
 {
 	const struct worker_args *args = w->args;
+	struct hub_events events = {.turn_began = on_turn_began, .ready = on_ready, .ctx = w};
 
+	session_hub_events(&events);
 	w->hub = hub_new(w->loop, args->config, args->redis_tls, args->node_id, args->dead_id, w->deflater,
-	                 &(struct hub_events){
-				 .deliver = session_deliver,
-				 .subscribed = session_subscribed,
-				 .lost = session_lost,
-				 .describe = session_describe,
-				 .turn_began = on_turn_began,
-				 .ready = on_ready,
-				 .ctx = w,
-			 });
+	                 &events);
 	w->clients = clients_new(w->loop, args->config, w->hub);
 	w->http = http_new(&(struct http_params){
 		.config = args->config,

@@ -14,8 +14,8 @@
 #include "fake_conn.h"
 #include "fake_loop.h"
 #include "fake_redis.h"
-#include "hub.h"
 #include "log.h"
+#include "quiet_hub.h"
 #include "session.h"
 
 enum { STEP_SAY = 1, STEP_CONFIRM, STEP_ANSWER, STEP_FAIL, STEP_WAIT, STEP_REDIS, STEP_PUBLISH, STEPS };
@@ -63,33 +63,16 @@ static struct {
 	size_t count, answered;
 } t;
 
-static void on_ready(void *ctx, bool ready, const char *reason)
-{
-}
-
-/* Each test is one turn. */
-static void on_turn_began(void *ctx)
-{
-}
-
 static void set_up(bool uni)
 {
 	static const struct http1_request request;
-	const struct hub_events events = {
-		.deliver = session_deliver,
-		.subscribed = session_subscribed,
-		.lost = session_lost,
-		.describe = session_describe,
-		.turn_began = on_turn_began,
-		.ready = on_ready,
-	};
 
 	memset(&t, 0, sizeof(t));
 	log_setup(LOG_ERROR, LOG_TEXT);
 	clock_freeze(1000000, 1700000000000);
 	t.ready = true;
 	t.uni = uni;
-	t.hub = hub_new(NULL, &config, NULL, "node", NULL, NULL, &events);
+	t.hub = quiet_hub_new(NULL, &config);
 	t.clients = clients_new(NULL, &config, t.hub);
 	fake_conn_init(&t.conn);
 	session_upgrade(t.clients, &t.conn, &request, &(struct session_params){.uni = uni});

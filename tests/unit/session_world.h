@@ -17,8 +17,8 @@
 #include "fake_conn.h"
 #include "fake_loop.h"
 #include "fake_redis.h"
-#include "hub.h"
 #include "metrics.h"
+#include "quiet_hub.h"
 #include "session.h"
 #include "unused_ok.h"
 
@@ -70,15 +70,6 @@ static struct {
 	struct conn conn;
 } t;
 
-static void on_ready(void *ctx, bool ready, const char *reason)
-{
-}
-
-/* Each test is one turn. */
-static void on_turn_began(void *ctx)
-{
-}
-
 static void open_conn(struct conn *c, const struct session_params *params)
 {
 	static const struct http1_request request;
@@ -89,15 +80,6 @@ static void open_conn(struct conn *c, const struct session_params *params)
 
 static int setup(void **state)
 {
-	const struct hub_events events = {
-		.deliver = session_deliver,
-		.subscribed = session_subscribed,
-		.lost = session_lost,
-		.describe = session_describe,
-		.turn_began = on_turn_began,
-		.ready = on_ready,
-	};
-
 	memset(&t, 0, sizeof(t));
 	clock_freeze(1000000, 1700000000000);
 	t.config.redis.prefix = prefix;
@@ -117,7 +99,7 @@ static int setup(void **state)
 	t.config.channel.without_namespace = namespaces[0];
 	t.config.channel.namespaces = namespaces;
 	t.config.channel.namespace_count = sizeof(namespaces) / sizeof(namespaces[0]);
-	t.hub = hub_new(NULL, &t.config, NULL, "node", NULL, NULL, &events);
+	t.hub = quiet_hub_new(NULL, &t.config);
 	t.clients = clients_new(NULL, &t.config, t.hub);
 	fake_redis_confirm_at_once(true);
 	open_conn(&t.conn, &(struct session_params){0});

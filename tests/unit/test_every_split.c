@@ -26,6 +26,7 @@
 #include "fake_redis.h"
 #include "http.h"
 #include "mem.h"
+#include "quiet_hub.h"
 #include "session.h"
 
 enum {
@@ -73,15 +74,6 @@ static void on_drained(void *ctx)
 {
 }
 
-static void on_ready(void *ctx, bool ready, const char *reason)
-{
-}
-
-/* Each test is one turn. */
-static void on_turn_began(void *ctx)
-{
-}
-
 #define EVERYBODY                                                                 \
 	"allow_subscribe_for_client: true, allow_subscribe_for_anonymous: true, " \
 	"allow_publish_for_client: true, allow_publish_for_anonymous: true"
@@ -126,19 +118,10 @@ static struct config *load_config(const char *profile)
 
 static void build(const char *profile)
 {
-	const struct hub_events events = {
-		.deliver = session_deliver,
-		.subscribed = session_subscribed,
-		.lost = session_lost,
-		.describe = session_describe,
-		.turn_began = on_turn_began,
-		.ready = on_ready,
-	};
-
 	clock_freeze(1000000, 1700000000000);
 	t.config = load_config(profile);
 	t.loop = loop_new();
-	t.hub = hub_new(t.loop, t.config, NULL, "node", NULL, NULL, &events);
+	t.hub = quiet_hub_new(t.loop, t.config);
 	t.clients = clients_new(t.loop, t.config, t.hub);
 	t.http = http_new(&(struct http_params){.config = t.config, .hub = t.hub, .clients = t.clients});
 	t.conns = conns_new(&(struct conns_params){

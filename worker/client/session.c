@@ -154,17 +154,17 @@ void session_disconnect(struct session *s, enum disconnect_code code, const char
 	conn_close(s->conn, (uint16_t)code, disconnect_reason(code), "%s", why);
 }
 
-void session_deliver(struct subscription *s, struct frame *f)
+static void on_deliver(struct subscription *s, struct frame *f)
 {
 	conn_send(s->target, f);
 }
 
-void session_subscribed(struct subscription *s, enum error_code error)
+static void on_subscribed(struct subscription *s, enum error_code error)
 {
 	pending_subscribed(container_of(s, struct client_subscription, in_hub), error);
 }
 
-void session_describe(const struct subscription *subscription, struct member *member)
+static void on_describe(const struct subscription *subscription, struct member *member)
 {
 	const struct client_subscription *cs = container_of(subscription, const struct client_subscription,
 	                                                    in_hub);
@@ -179,7 +179,7 @@ void session_describe(const struct subscription *subscription, struct member *me
 
 /* The client subscribes anew, from where it is; what the server subscribed needs a new connection for that.
  */
-void session_lost(struct subscription *subscription)
+static void on_lost(struct subscription *subscription)
 {
 	struct client_subscription *cs = container_of(subscription, struct client_subscription, in_hub);
 	struct session *s = conn_state(subscriptions_conn(cs));
@@ -199,6 +199,14 @@ void session_lost(struct subscription *subscription)
 	s->clients->codec->put_push(&s->clients->out, &push, s->uni);
 	subscriptions_drop(&cs);
 	session_send_out(s);
+}
+
+void session_hub_events(struct hub_events *events)
+{
+	events->deliver = on_deliver;
+	events->subscribed = on_subscribed;
+	events->lost = on_lost;
+	events->describe = on_describe;
 }
 
 /* --- in --- */

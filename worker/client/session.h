@@ -29,8 +29,5 @@ struct session_params {
 void session_upgrade(struct clients *clients, struct conn *c, const struct http1_request *req,
                      const struct session_params *params);
 
-/* For struct hub_events: what the hub has for a subscription of a session. */
-void session_deliver(struct subscription *s, struct frame *f);
-void session_subscribed(struct subscription *s, enum error_code error);
-void session_lost(struct subscription *s);
-void session_describe(const struct subscription *s, struct member *member);
+/* Fills in what the hub has for a subscription of a session; the worker's own events are left as they are. */
+void session_hub_events(struct hub_events *events);
