@@ -183,10 +183,30 @@ static UNUSED_OK const char *heard(void)
 	return t.heard.data;
 }
 
-static int set_up(void **state)
+static void open_conns(void)
+{
+	t.conns = conns_new(&(struct conns_params){
+		.loop = t.loop,
+		.config = &t.config,
+		.inflater = t.inflater,
+		.deflater = t.deflater,
+		.on_request = on_request,
+		.on_drained = on_drained,
+	});
+}
+
+/* The far end of a new connection. */
+static int another_client(void)
 {
 	int fds[2];
 
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+	conns_accept(t.conns, fds[0], &(struct address){.sa.any.sa_family = AF_UNIX}, NULL);
+	return fds[1];
+}
+
+static int set_up(void **state)
+{
 	memset(&t, 0, sizeof(t));
 	clock_freeze(1000000, 1000000);
 	t.config.client.queue_max_size = QUEUE_MAX;
@@ -196,17 +216,8 @@ static int set_up(void **state)
 	t.loop = loop_new();
 	t.inflater = inflater_new();
 	t.deflater = deflater_new();
-	t.conns = conns_new(&(struct conns_params){
-		.loop = t.loop,
-		.config = &t.config,
-		.inflater = t.inflater,
-		.deflater = t.deflater,
-		.on_request = on_request,
-		.on_drained = on_drained,
-	});
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
-	t.peer = fds[1];
-	conns_accept(t.conns, fds[0], &(struct address){.sa.any.sa_family = AF_UNIX}, NULL);
+	open_conns();
+	t.peer = another_client();
 	return 0;
 }
 
@@ -234,14 +245,4 @@ static UNUSED_OK uint16_t close_code(const char *frame)
 {
 	assert_int_equal((unsigned char)frame[0], 0x80 | WS_CLOSE);
 	return (uint16_t)((unsigned char)frame[2] << 8 | (unsigned char)frame[3]);
-}
-
-/* The far end of a new connection. */
-static UNUSED_OK int another_client(void)
-{
-	int fds[2];
-
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
-	conns_accept(t.conns, fds[0], &(struct address){.sa.any.sa_family = AF_UNIX}, NULL);
-	return fds[1];
 }

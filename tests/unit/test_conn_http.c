@@ -98,14 +98,7 @@ static void some_descriptors_are_left_for_others(void **state)
 	few = before;
 	few.rlim_cur = 100;
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
-	t.conns = conns_new(&(struct conns_params){
-		.loop = t.loop,
-		.config = &t.config,
-		.inflater = t.inflater,
-		.deflater = t.deflater,
-		.on_request = on_request,
-		.on_drained = on_drained,
-	});
+	open_conns();
 	while (most++ < 90)
 		close(another_client());
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
@@ -115,16 +108,15 @@ static void some_descriptors_are_left_for_others(void **state)
 static void above_the_limit_a_connection_is_refused_with_503(void **state)
 {
 	char answer[256] = {0};
-	int fds[2];
+	int peer;
 
 	t.config.client.connection_limit = 1;
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
-	conns_accept(t.conns, fds[0], &(struct address){.sa.any.sa_family = AF_UNIX}, NULL);
-	assert_true(recv(fds[1], answer, sizeof(answer) - 1, 0) > 0);
+	peer = another_client();
+	assert_true(recv(peer, answer, sizeof(answer) - 1, 0) > 0);
 	assert_memory_equal(answer, "HTTP/1.1 503 ", 13);
-	assert_int_equal(recv(fds[1], answer, sizeof(answer), 0), 0);
+	assert_int_equal(recv(peer, answer, sizeof(answer), 0), 0);
 	assert_int_equal(conns_count(t.conns), 1);
-	close(fds[1]);
+	close(peer);
 }
 
 int main(void)
