@@ -8,7 +8,7 @@ import zlib
 import pytest
 
 from lib import process
-from lib.broker import OPEN, Broker
+from lib.broker import OPEN, Broker, merge
 from lib.sdk import SDKS
 from lib.ws import TEXT, Closed, WebSocket
 
@@ -137,7 +137,7 @@ def test_bombs_cost_no_more_than_the_message_limit(redis):
 
 def test_a_connection_that_may_compress_holds_no_window(redis):
 	"""A single state of zlib is a quarter of a megabyte to send, and 40 KiB to receive."""
-	with Broker(COMPRESSED, redis=redis) as broker:
+	with Broker(merge(COMPRESSED, {"client": {"ping_interval": "0s"}}), redis=redis) as broker:
 		[worker] = broker.worker_pids()
 		before = process.private_bytes(worker)
 		clients = [subscribe(broker, "news", DEFLATE) for _ in range(500)]

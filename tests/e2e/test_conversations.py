@@ -133,7 +133,7 @@ def play(scenario, broker, redis):
 
 @pytest.mark.parametrize("scenario", PLAYED, ids=[s["name"] for s in PLAYED])
 def test_is_answered_as_recorded(scenario, outcomes):
-	outcomes[scenario["name"]].result(timeout=60)
+	outcomes[scenario["name"]].result(timeout=500)
 
 
 def test_every_recording_is_played_or_left_out_for_a_reason(capsys):

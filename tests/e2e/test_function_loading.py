@@ -50,14 +50,14 @@ def test_it_is_loaded_with_the_policy_and_a_channel_has_history(redis):
 
 def test_the_command_line_goes_by_its_own_configuration(redis, tmp_path):
 	path = tmp_path / "fanfare.yaml"
-	path.write_text("channel: {namespaces: [{name: mine, history_size: 2, history_ttl: 7s}, {name: plain}]}\n")
+	path.write_text("channel: {namespaces: [{name: mine, history_size: 2, history_ttl: 500s}, {name: plain}]}\n")
 	arguments = ["--redis", redis.url, "--config", path]
 	result = run("publish", "mine:a", "1", *arguments)
 	assert result.returncode == 1 and "lacks the function library" in result.stderr
 	assert run("publish", "plain:a", "1", *arguments).stdout == "delivered to 0 workers\n"
 	with Broker(config("kept"), redis=redis):
 		assert "offset 1, epoch" in run("publish", "mine:a", "1", *arguments).stdout
-		assert 5 <= redis.call("TTL", "{fanfare:mine:a}.stream") <= 7
+		assert 300 <= redis.call("TTL", "{fanfare:mine:a}.stream") <= 500
 		assert run("publish", "plain:a", "1", *arguments).stdout == "delivered to 0 workers\n"
 		assert "not configured" in run("publish", "mine:a", "1", "--redis", redis.url).stderr
 

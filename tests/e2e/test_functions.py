@@ -67,6 +67,12 @@ def name(request, call):
 	return f"kept:{request.node.name}"
 
 
+@pytest.fixture(autouse=True)
+def nothing_is_kept(server):
+	"""What earlier tests have left would vanish in the middle of this one, when its time is over."""
+	server.call("FLUSHDB")
+
+
 class Listener:
 	"""Subscribed in Redis, to what a worker would get."""
 
@@ -81,6 +87,17 @@ class Listener:
 def state(server):
 	"""All keys and what they hold, but for their time to live."""
 	return {key: server.call("DUMP", key) for key in server.call("KEYS", "*")}
+
+
+def lives(server, key, seconds, act):
+	"""That the key ends so many seconds after act(), by the clock of Redis, however long that took."""
+	def now_ms():
+		s, us = map(int, server.call("TIME"))
+		return 1000 * s + us // 1000
+
+	before_ms = now_ms()
+	act()
+	return before_ms <= server.call("PEXPIRETIME", key) - 1000 * seconds <= now_ms()
 
 
 # Publishing
@@ -104,20 +121,21 @@ def test_what_is_kept_is_what_was_sent(call, name, server):
 
 
 def test_as_many_are_kept_as_the_policy_says_and_as_long(call, name, server):
-	for n in range(8):
+	for n in range(7):
 		call.publish(name, str(n))
-	assert call.offsets(name, limit=100) == [4, 5, 6, 7, 8]
 	base = "{fanfare:%s}" % name
-	assert 55 <= server.call("TTL", base + ".stream") <= 60
-	assert 3500 <= server.call("TTL", base + ".meta") <= 3600
+	assert lives(server, base + ".stream", 60, lambda: call.publish(name, "7"))
+	assert call.offsets(name, limit=100) == [4, 5, 6, 7, 8]
+	assert 3000 <= server.call("TTL", base + ".meta") <= 3600
 
 
 def test_options_of_a_call_win_over_the_policy(call, name, server):
-	for n in range(4):
-		call.publish(name, str(n), history_size=2, history_ttl=100, history_meta_ttl=200)
+	options = {"history_size": 2, "history_ttl": 100, "history_meta_ttl": 200}
+	for n in range(2):
+		call.publish(name, str(n), **options)
 	base = "{fanfare:%s}" % name
-	assert 95 <= server.call("TTL", base + ".stream") <= 100
-	assert 195 <= server.call("TTL", base + ".meta") <= 200
+	assert lives(server, base + ".stream", 100, lambda: call.publish(name, "2", **options))
+	assert lives(server, base + ".meta", 200, lambda: call.publish(name, "3", **options))
 	assert call.offsets(name, limit=100) == [3, 4]
 	assert call.publish(f"plain:{name}", "1", history_size=2, history_ttl=100)[0] == 1
 	assert call.publish(f"nosuch:{name}", "1", history_size=2, history_ttl=100)[0] == 1
@@ -126,8 +144,8 @@ def test_options_of_a_call_win_over_the_policy(call, name, server):
 
 
 def test_the_position_is_remembered_as_long_as_the_entries(call, name, server):
-	call.publish(name, "1", history_size=2, history_ttl=100, history_meta_ttl=1)
-	assert server.call("TTL", "{fanfare:%s}.meta" % name) >= 95
+	options = {"history_size": 2, "history_ttl": 100, "history_meta_ttl": 1}
+	assert lives(server, "{fanfare:%s}.meta" % name, 100, lambda: call.publish(name, "1", **options))
 
 
 def test_without_history_data_is_published_as_it_is(call, name, server):
@@ -288,9 +306,8 @@ def test_the_first_reader_makes_the_epoch_that_publications_keep(call, name):
 def test_reading_keeps_the_position_alive(call, name, server):
 	meta = "{fanfare:%s}.meta" % name
 	call.history(name)
-	assert 3500 <= server.call("TTL", meta) <= 3600
-	call.history(name, meta_ttl=50)
-	assert 45 <= server.call("TTL", meta) <= 50
+	assert 3000 <= server.call("TTL", meta) <= 3600
+	assert lives(server, meta, 50, lambda: call.history(name, meta_ttl=50))
 
 
 def test_a_lost_position_begins_a_new_epoch_without_the_old_entries(call, name, server):

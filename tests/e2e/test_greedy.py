@@ -6,7 +6,7 @@ import json
 import pytest
 
 from lib import process
-from lib.broker import OPEN, Broker, merge
+from lib.broker import PATIENT, Broker, merge
 from lib.client import Client
 from lib.redis_server import RedisServer
 from lib.reply_counter import ReplyCounter
@@ -14,7 +14,8 @@ from lib.reply_counter import ReplyCounter
 KIB, MIB = 1 << 10, 1 << 20
 KEPT = {"channel": {"without_namespace": {
 	"history_size": 1000, "history_ttl": "10m", "force_recovery": True, "allow_history_for_client": True,
-	"allow_history_for_anonymous": True}}}
+	"allow_history_for_anonymous": True}},
+	"client": {"ping_interval": "0s"}}  # who has much to do at once answers no ping meanwhile
 PUBLICATION = 60000
 PIECE = MIB
 # A piece, and what its last publication and the frame around it may have.
@@ -35,7 +36,7 @@ def counter(redis):
 
 @pytest.fixture(scope="module")
 def broker(counter):
-	with Broker(merge(OPEN, KEPT), counter.url) as broker:
+	with Broker(merge(PATIENT, KEPT), counter.url) as broker:
 		yield broker
 
 
@@ -68,7 +69,7 @@ def test_greedy_readers_of_histories_do_not_keep_others_waiting(broker, redis, c
 		assert PIECE // 2 < most < REPLY_MAX, most
 		reader = greedy.pop()
 		for id in ids.pop():
-			answer = reader.reply(id, "history", timeout=30)
+			answer = reader.reply(id, "history")
 			assert answer["offset"] == 300 and [p["offset"] for p in answer["publications"]] == list(range(1, 18))
 		for client in (*greedy, reader):
 			client.close()
@@ -101,7 +102,7 @@ def test_who_reads_slowly_recovers_many_channels_in_one_go(broker, redis):
 			redis.call("FCALL", "fanfare_publish", 1, "fanfare:live", json.dumps([number, "x" * KIB]))
 			assert quick.publication()[1][0] == number
 		for id in ids:
-			answer = slow.reply(id, "subscribe", timeout=30)
+			answer = slow.reply(id, "subscribe")
 			assert answer["recovered"] and len(answer["publications"]) == 200
 		assert [slow.publication()[1][0] for _ in range(100)] == list(range(100))
 		for channel in channels:
@@ -113,6 +114,6 @@ def test_more_than_one_piece_of_a_channel_is_recovered(broker, redis, counter):
 	fill(redis, "long", 290, PUBLICATION)
 	before = len(counter.sizes)
 	with Client(broker.port) as client:
-		answer = client.call("subscribe", {"channel": "long", "recover": True, "offset": 0}, timeout=30)
+		answer = client.call("subscribe", {"channel": "long", "recover": True, "offset": 0})
 		assert answer["recovered"] and [p["offset"] for p in answer["publications"]] == list(range(1, 291))
 	assert max(counter.sizes[before:]) < REPLY_MAX

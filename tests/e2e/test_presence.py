@@ -22,7 +22,8 @@ TOLD = {**ASKED, "join_leave": True, "force_push_join_leave": True}
 LEASE_S = 2
 CONFIG = {
 	"redis": {"presence_ttl": f"{LEASE_S}s"},
-	"client": {"presence_update_interval": "1s"},
+	# A test with thousands of clients may take long to read what comes to one of them, and answers no ping meanwhile.
+	"client": {"presence_update_interval": "1s", "ping_interval": "0s"},
 	"uni_websocket": {"enabled": True},
 	"channel": {"namespaces": [
 		{"name": "told", **TOLD},
@@ -91,7 +92,7 @@ def stats(client, channel):
 	return client.call("presence_stats", {"channel": channel})["num_clients"]
 
 
-def wait_for_members(asker, channel, wanted, what, timeout=10.0):
+def wait_for_members(asker, channel, wanted, what, timeout=30.0):
 	seen = []
 
 	def is_so():
@@ -110,7 +111,7 @@ def event(push, channel):
 	return what, push[what]["info"]["client"]
 
 
-def heard(client, channel, count, timeout=10.0):
+def heard(client, channel, count, timeout=30.0):
 	return [event(client.push(timeout), channel) for _ in range(count)]
 
 
@@ -118,37 +119,22 @@ def all_heard(client, channel, end):
 	"""All up to a join of the client `end`."""
 	events = []
 	while not events or events[-1] != ("join", end):
-		events.append(event(client.push(10), channel))
+		events.append(event(client.push(), channel))
 	return events
 
 
 def on_each_worker(broker, connect, channel, count=2):
-	"""Clients of which each worker has at least `count`, by worker: told apart by who falls silent when one is stopped."""
+	"""Clients of which each worker has at least `count`, by worker."""
 	clients = [connect(broker) for _ in range(12 * count)]
 	workers = broker.worker_pids()
-	with process.frozen(workers[0]):
-		ids = [client.send("presence_stats", {"channel": "mute:nobody"}) for client in clients]
-		deadline = process.now() + 1
-		answered = [has_answer(client, id, deadline) for client, id in zip(clients, ids)]
-	for client, id in zip(clients, ids):
-		if id in client.replies:
-			client.replies.pop(id)
-		else:
-			client.reply(id, "presence_stats")
-	found = {
-		workers[0]: [client for client, yes in zip(clients, answered) if not yes],
-		workers[1]: [client for client, yes in zip(clients, answered) if yes],
-	}
+	found = {worker: clients_of(worker, broker.port, clients) for worker in workers}
 	assert all(len(some) >= count for some in found.values()), "the kernel gave all clients to one worker"
 	return found
 
 
-def has_answer(client, id, deadline):
-	try:
-		client.replies[id] = {"presence_stats": client.reply(id, "presence_stats", max(deadline - process.now(), 0.05))}
-		return True
-	except (AssertionError, TimeoutError):
-		return False
+def clients_of(worker, port, clients):
+	peers = process.peer_ports(worker, port)
+	return [client for client in clients if client.ws.socket.getsockname()[1] in peers]
 
 
 def subscribe_all(clients, channel):
@@ -366,7 +352,7 @@ def test_the_members_of_a_killed_worker_vanish_in_seconds_and_are_told_once(redi
 		dying, staying = by_worker[victim][:2], by_worker[other][:2]
 		subscribe_all(staying + dying, channel)
 		os.kill(victim, signal.SIGKILL)
-		wait_for_members(staying[0], channel, {me(client) for client in staying}, "the dead vanish", timeout=15)
+		wait_for_members(staying[0], channel, {me(client) for client in staying}, "the dead vanish")
 		for client in staying:
 			assert sorted(heard(client, channel, 2)) == sorted(("leave", me(dead)) for dead in dying)
 			assert client.quiet(1.5)
@@ -378,7 +364,7 @@ def test_nobody_need_be_subscribed_for_the_dead_to_vanish(redis, connect, channe
 		victim, other = list(by_worker)
 		by_worker[victim][0].subscribe(channel)
 		os.kill(victim, signal.SIGKILL)
-		wait_for_members(by_worker[other][0], channel, set(), "the dead vanish", timeout=15)
+		wait_for_members(by_worker[other][0], channel, set(), "the dead vanish")
 
 
 def test_the_members_of_a_dead_host_vanish_within_the_lease(redis, connect, channel):
@@ -388,7 +374,7 @@ def test_the_members_of_a_dead_host_vanish_within_the_lease(redis, connect, chan
 			subscribe_all([a, b], channel)
 			for pid in [dying.pid, *dying.worker_pids()]:
 				os.kill(pid, signal.SIGKILL)
-			wait_for_members(a, channel, {me(a)}, "they vanish", timeout=LEASE_S + 8)
+			wait_for_members(a, channel, {me(a)}, "they vanish", timeout=LEASE_S + 20)
 			assert heard(a, channel, 1) == [("leave", me(b))]
 			assert a.quiet(1.5)
 			dying.process.wait()
@@ -397,7 +383,7 @@ def test_the_members_of_a_dead_host_vanish_within_the_lease(redis, connect, chan
 def stand_still_too_long(worker, client, other, channel):
 	"""Until its client is believed dead, as the other one hears; then the worker goes on."""
 	with process.frozen(worker):
-		wait_for_members(other, channel, {me(other)}, "who does not move is dead", timeout=LEASE_S + 8)
+		wait_for_members(other, channel, {me(other)}, "who does not move is dead", timeout=LEASE_S + 20)
 		assert heard(other, channel, 1) == [("leave", me(client))]
 
 
@@ -440,7 +426,7 @@ def test_who_leaves_because_the_broker_stops_is_told(redis, connect, channel):
 		subscribe_all([a, *others], channel)
 		stopping.process.send_signal(signal.SIGTERM)
 		assert sorted(heard(a, channel, len(others))) == sorted(("leave", me(b)) for b in others)
-		assert stopping.process.wait(process.patience(15)) == 0
+		assert stopping.process.wait(process.patience(30)) == 0
 		assert members(a, channel) == {me(a)} and a.quiet(LEASE_S)
 
 
@@ -462,9 +448,9 @@ def test_a_broker_that_stops_gives_its_leases_back_and_its_members_vanish(redis,
 			assert set(heard(a, channel, 10)) == {("join", b) for b in others}
 			process.wait_until(lambda: len(leases(redis) - before) == 2, "both workers have leases")
 			stopping.process.send_signal(how)
-			assert stopping.process.wait(process.patience(15)) == 0
+			assert stopping.process.wait(process.patience(30)) == 0
 			assert leases(redis) == before
-			wait_for_members(a, channel, {me(a)}, "they have vanished", timeout=10)
+			wait_for_members(a, channel, {me(a)}, "they have vanished")
 			assert sorted(heard(a, channel, 10)) == sorted(("leave", b) for b in others)
 			assert a.quiet(1.5)
 			a.close()
@@ -474,7 +460,7 @@ def test_a_stop_does_not_wait_for_a_redis_that_is_gone(redis, connect, channel):
 	with Broker(CONFIG, redis) as broker:
 		connect(broker).subscribe(channel)
 		with redis.frozen():
-			assert broker.stop(timeout=20) == 0
+			assert broker.stop() == 0
 
 
 # A Redis that fails
@@ -495,7 +481,7 @@ def test_members_come_back_when_redis_is_started_anew(broker, redis, connect, ch
 	redis.kill()
 	redis.start()
 	broker.wait_ready()
-	wait_for_members(clients[0], channel, {me(client) for client in clients}, "all are back", timeout=15)
+	wait_for_members(clients[0], channel, {me(client) for client in clients}, "all are back")
 	assert all(client.quiet(0.1) for client in clients)
 
 
@@ -515,7 +501,7 @@ def test_who_left_while_redis_was_away_is_told_when_it_is_back(broker, redis, co
 	with redis.frozen():
 		b.close()
 		time.sleep(0.3)  # no more than a head start for the worker: it may just as well notice later
-	assert heard(a, channel, 1, timeout=15) == [("leave", me(b))]
+	assert heard(a, channel, 1) == [("leave", me(b))]
 	wait_for_members(a, channel, {me(a)}, "it is gone")
 	assert a.quiet(1.5)
 
@@ -526,7 +512,7 @@ def test_a_frozen_redis_makes_nobody_dead(broker, redis, connect, channel):
 	with redis.frozen():
 		time.sleep(LEASE_S + 1)  # what is tested is a time: that the lease has ended, by the clock of Redis
 	broker.wait_ready()
-	wait_for_members(clients[0], channel, {me(client) for client in clients}, "all are there", timeout=15)
+	wait_for_members(clients[0], channel, {me(client) for client in clients}, "all are there")
 	assert all(client.quiet(0.3) for client in clients)
 
 
@@ -644,10 +630,10 @@ def test_thousands_are_there_and_gone(redis, connect, channel, count):
 		crowd = [connect(broker) for _ in range(count)]
 		for client in crowd:
 			client.send("subscribe", {"channel": channel})
-		wait_for_members(asker, channel, {me(client) for client in crowd}, "all are there", timeout=30)
+		wait_for_members(asker, channel, {me(client) for client in crowd}, "all are there", timeout=60)
 		for client in crowd:
 			client.ws.socket.close()
-		wait_for_members(asker, channel, set(), "all are gone", timeout=30)
+		wait_for_members(asker, channel, set(), "all are gone", timeout=60)
 
 
 # SDKs

@@ -92,8 +92,8 @@ def test_many_channels_are_subscribed_at_once_while_redis_takes_nothing(ca):
 			id = many.send("connect", {"subs": {name: {} for name in names}})
 			process.wait_until(lambda: waits_to_be_sent(redis.tls_port), "writing to Redis has come to a stop")
 			redis.thaw()
-			assert many.reply(id, "connect", timeout=30)["subs"].keys() == set(names)
-			client.reply(asked, "subscribe", timeout=30)
+			assert many.reply(id, "connect")["subs"].keys() == set(names)
+			client.reply(asked, "subscribe")
 			for name in names[::100]:
 				redis.publish(name, "1")
 			assert [channel for channel, _ in many.publications(MANY // 100)] == names[::100]
@@ -111,7 +111,7 @@ def not_ready(broker):
 
 def expect_told(broker, pattern):
 	"""Readiness and the log say it; it is told once, not at each attempt."""
-	process.wait_until(lambda: re.search(pattern, not_ready(broker) or ""), f"readiness says {pattern}", timeout=15)
+	process.wait_until(lambda: re.search(pattern, not_ready(broker) or ""), f"readiness says {pattern}")
 	process.wait_until(lambda: re.search(pattern, broker.log()), f"the log says {pattern}")
 	assert len(re.findall(pattern, broker.log())) <= 3, broker.log()
 
@@ -261,6 +261,7 @@ def config_file(tls_redis, tmp_path):
 	tls_redis.call("ACL", "SETUSER", "me", "on", ">hush", "~*", "&*", "+@all")
 	config = tls_redis.config
 	config["redis"]["address"] = f"rediss://me:hush@localhost:{tls_redis.tls_port}/2"
+	config["redis"]["call_timeout"] = "60s"
 	path = tmp_path / "fanfare.yaml"
 	path.write_text(json.dumps(config))
 	return path

@@ -84,6 +84,10 @@ def round_trips(redis, client, channel, count=100):
 
 
 def test_others_keep_their_latency(broker, redis):
+	process.despite_noise(lambda: compare_latencies(broker, redis))
+
+
+def compare_latencies(broker, redis):
 	with Client(broker.port) as quick:
 		quick.subscribe("quick")
 		alone = round_trips(redis, quick, "quick")

@@ -16,6 +16,12 @@ ORDERS = {
 	None: matching.matches_in_order, True: matching.matches_interleaved, "any": matching.matches_any_order}
 
 
+def ceiling(step):
+	"""How long its messages are waited for, in seconds: longer than the broker whose answers were recorded took for them, because
+	the machine may be busy with other things."""
+	return 5 * step.get("timeout_ms", 4000) / 1000
+
+
 def to_json(value):
 	return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
@@ -127,7 +133,7 @@ class Replay:
 			expected = [matching.parse_raw(text) for text in step["text"]]
 		else:
 			expected = step["messages"]
-		texts = self._collect(self.lines[step["recv"]], len(expected), step.get("timeout_ms", 4000) / 1000)
+		texts = self._collect(self.lines[step["recv"]], len(expected), ceiling(step))
 		actual = [parse(text) for text in texts]
 		order = ORDERS[step.get("unordered") or None]
 		found = next(order(expected, actual, self.bound), None)
@@ -172,7 +178,7 @@ class Replay:
 
 	def _step_closed(self, step):
 		line = self.lines[step["closed"]]
-		deadline = process.now() + step.get("timeout_ms", 4000) / 1000
+		deadline = process.now() + ceiling(step)
 		message = line.next(deadline)
 		while step.get("drain") and not isinstance(message, Closed):
 			message = line.next(deadline)
@@ -213,7 +219,7 @@ class Replay:
 			self._call_api(step["server"], json.loads(self._fill_in(json.dumps(parameters))))
 
 	def _call_api(self, method, parameters):
-		connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=process.patience(5))
+		connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=process.patience(30))
 		try:
 			headers = {"X-API-Key": self.api_key, "Content-Type": "application/json"}
 			connection.request("POST", f"/api/{method}", json.dumps(parameters), headers)

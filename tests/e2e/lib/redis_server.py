@@ -16,7 +16,7 @@ class RedisError(Exception):
 class RedisClient:
 	"""One connection, one command at a time: call("PUBLISH", "fanfare:news", b"1")."""
 
-	def __init__(self, port, timeout=5.0):
+	def __init__(self, port, timeout=20.0):
 		self.socket = socket.create_connection(("127.0.0.1", port), timeout)
 		self.reader = self.socket.makefile("rb")
 

@@ -36,7 +36,7 @@ class Driver:
 		self.post({"id": id, "do": name} | members)
 		return id
 
-	def do(self, name, timeout=10.0, **members):
+	def do(self, name, timeout=30.0, **members):
 		"""Runs the command to its end and returns the event of it; raises Failed with the SDK's error. Keeps the events that come
 		meanwhile."""
 		id, put_back = self.start(name, **members), []
@@ -52,7 +52,7 @@ class Driver:
 			raise Failed(event)
 		return event
 
-	def expect(self, name, timeout=10.0, **members):
+	def expect(self, name, timeout=30.0, **members):
 		wanted = {"event": name} | members
 		deadline = process.now() + timeout
 		while True:
@@ -60,7 +60,7 @@ class Driver:
 			if wanted.items() <= event.items():
 				return event
 
-	def publications(self, count, timeout=10.0):
+	def publications(self, count, timeout=30.0):
 		deadline = process.now() + timeout
 		return [self.expect("publication", deadline - process.now())["data"] for _ in range(count)]
 

@@ -29,7 +29,7 @@ class Peer:
 		self.socket = socket.socket(family, socket.SOCK_STREAM)
 		if receive_buffer:
 			self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-		self.socket.settimeout(process.patience(10.0))
+		self.socket.settimeout(process.patience(30.0))
 		if source:
 			self.socket.bind((source, 0))
 		self.socket.connect(path or (host, port))
@@ -61,13 +61,13 @@ class Peer:
 		self.at_end = not data
 		return bool(data)
 
-	def read_to_end(self, timeout=5.0):
+	def read_to_end(self, timeout=30.0):
 		deadline = process.now() + timeout
 		while self.fill(deadline - process.now()):
 			pass
 		return bytes(self.buffer)
 
-	def read_head(self, timeout=5.0):
+	def read_head(self, timeout=30.0):
 		"""An HTTP head up to and with its empty line. What follows stays in the buffer."""
 		deadline = process.now() + timeout
 		while b"\r\n\r\n" not in self.buffer:
@@ -159,7 +159,7 @@ class Framed(Peer):
 	def send_close(self, code=1000, reason=""):
 		self.send_frame(CLOSE, struct.pack(">H", code) + reason.encode())
 
-	def read_frame(self, timeout=5.0):
+	def read_frame(self, timeout=30.0):
 		"""The next frame of any kind; None at the end of the stream."""
 		deadline = process.now() + timeout
 		while True:
@@ -169,7 +169,7 @@ class Framed(Peer):
 			if not self.fill(deadline - process.now()):
 				return None
 
-	def read_message(self, timeout=5.0):
+	def read_message(self, timeout=30.0):
 		"""The next text (str) or binary (bytes) message, or Closed. Native pings are answered on the way."""
 		if self.closed:
 			return self.closed
@@ -197,7 +197,7 @@ class Framed(Peer):
 		self.send_frame(CLOSE, payload[:2])
 		return self.closed
 
-	def read_closed(self, timeout=5.0):
+	def read_closed(self, timeout=30.0):
 		"""Skips what comes before the end of the connection."""
 		deadline = process.now() + timeout
 		while not self.closed:
