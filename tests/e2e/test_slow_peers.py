@@ -24,7 +24,7 @@ def broker(redis, tmp_path_factory):
 		"tls": {
 			"cert_pem_file": ca.issue("server", "IP:127.0.0.1") + ".both.pem", "handshake_limit": 2 * HALF_OPEN,
 			"handshake_timeout": "10s"},
-		"client": {"stale_close_delay": "1s"},
+		"client": {"stale_close_delay": "1s", "ping_interval": "0s"},
 	}
 	with Broker(config, redis=redis, arguments=("--listen", f"tls:127.0.0.1:{tls_port}")) as broker:
 		broker.tls_port = tls_port
@@ -70,7 +70,7 @@ def test_five_thousand_half_open_handshakes_do_not_slow_others_down(broker, redi
 			print(
 				f"{name}: median {statistics.median(alone):.0f} µs alone, {statistics.median(beside):.0f} beside {HALF_OPEN};"
 				f" 99 % {p99(alone):.0f}, {p99(beside):.0f}")
-			process.wait_until(lambda: connections(broker) < 100, "the worker has seen them off", timeout=20)
+			process.wait_until(lambda: connections(broker) < 100, "the worker has seen them off", timeout=60)
 			if statistics.median(beside) <= 2 * statistics.median(alone):
 				return
 	raise AssertionError("five times they did")
@@ -89,7 +89,7 @@ def test_a_byte_now_and_then_does_not_keep_a_request_alive(broker):
 		peer.send(beginning)
 	start = time.monotonic()
 	while not all(peer.at_end for peer in peers):
-		assert time.monotonic() - start < 30, "still there"
+		assert time.monotonic() - start < 120, "still there"
 		for peer in peers:
 			drip(peer, b"x")
 	for peer in peers:
@@ -111,7 +111,7 @@ def test_who_upgrades_and_never_says_connect_is_closed_as_stale(broker, data):
 		ws.send_frame(TEXT, b'{"id":1,', fin=False)
 		start = time.monotonic()
 		while not ws.at_end and b"\x88" not in ws.buffer:
-			assert time.monotonic() - start < 20, "still there"
+			assert time.monotonic() - start < 60, "still there"
 			drip(ws, data)
 		assert ws.read_closed() == Closed(3502, "stale")
 

@@ -28,7 +28,7 @@ class ClusterNode(RedisServer):
 	"""Keeps its port, its id and what it knows of the others over kill() and start(). authority: it speaks TLS to all but the
 	test itself, with the certificate "redis"."""
 
-	def __init__(self, *arguments, node_timeout_ms=1000, password=None, authority=None):
+	def __init__(self, *arguments, node_timeout_ms=3000, password=None, authority=None):
 		self.bus_port, self.password = process.free_port(), password
 		self.tls_port = process.free_port() if authority else None
 		if authority:
@@ -47,7 +47,7 @@ class ClusterNode(RedisServer):
 		"""Where brokers and other nodes reach it."""
 		return self.tls_port or self.port
 
-	def connect(self, timeout=5.0):
+	def connect(self, timeout=15.0):
 		client = RedisClient(self.port, timeout)
 		if self.password:
 			client.call("AUTH", self.password)
@@ -60,7 +60,7 @@ class ClusterNode(RedisServer):
 	def alive(self):
 		return self.process.poll() is None
 
-	def ask(self, *words, timeout=1.0):
+	def ask(self, *words, timeout=5.0):
 		"""As call(), over a connection of its own; None when it does not answer."""
 		try:
 			client = self.connect(timeout)
@@ -75,7 +75,7 @@ class ClusterNode(RedisServer):
 class ClusterClient:
 	"""Connections of its own to all nodes: for one thread. Follows MOVED and ASK, and tries again where told to."""
 
-	def __init__(self, cluster, timeout=5.0, patience=15.0):
+	def __init__(self, cluster, timeout=15.0, patience=60.0):
 		self.cluster, self.timeout, self.patience = cluster, timeout, patience
 		self.connections, self.owners = {}, {}
 
@@ -138,7 +138,7 @@ class RedisCluster:
 	name = "cluster"
 	url = None
 
-	def __init__(self, masters=3, replicas=3, arguments=(), node_timeout_ms=1000, password=None, authority=None):
+	def __init__(self, masters=3, replicas=3, arguments=(), node_timeout_ms=3000, password=None, authority=None):
 		self.arguments = arguments
 		self.options = {"node_timeout_ms": node_timeout_ms, "password": password, "authority": authority}
 		self.nodes = []
@@ -167,7 +167,7 @@ class RedisCluster:
 		for node in nodes:
 			self.nodes[0].call("CLUSTER", "MEET", "127.0.0.1", node.service_port, node.bus_port)
 		process.wait_until(
-			lambda: all(len(self._known(node)) == len(self.nodes) for node in self.nodes), "the nodes know each other", 30)
+			lambda: all(len(self._known(node)) == len(self.nodes) for node in self.nodes), "the nodes know each other", 60)
 
 	def _known(self, node):
 		lines = (node.ask("CLUSTER", "NODES") or b"").decode().splitlines()
@@ -175,7 +175,7 @@ class RedisCluster:
 
 	def _agree(self):
 		"""Every node that lives has every slot at the same master."""
-		process.wait_until(self._agreed, "all nodes have the same map of the slots", 30)
+		process.wait_until(self._agreed, "all nodes have the same map of the slots", 60)
 
 	def _agreed(self):
 		maps = [self._map(node) for node in self.nodes if node.alive()]
@@ -193,7 +193,7 @@ class RedisCluster:
 	def wait_healthy(self):
 		"""All agree, the state is ok, and every replica that lives follows its master."""
 		self._agree()
-		process.wait_until(lambda: all(map(self._well, self.nodes)), "all nodes of the cluster are well", 30)
+		process.wait_until(lambda: all(map(self._well, self.nodes)), "all nodes of the cluster are well", 60)
 
 	def _well(self, node):
 		if not node.alive():
@@ -217,7 +217,7 @@ class RedisCluster:
 	def ports(self):
 		return [node.port for node in self.nodes if node.alive()]
 
-	def connect(self, timeout=5.0):
+	def connect(self, timeout=15.0):
 		return ClusterClient(self, timeout)
 
 	def call(self, *words):
@@ -286,12 +286,12 @@ class RedisCluster:
 			maps = [self._map(node) for node in self.nodes if node.alive() and node is not old]
 			owners = [port for m in maps for first, end, port in m if first <= slot <= end]
 			return len(owners) == len(maps) and old.port not in owners and len(set(owners)) == 1
-		process.wait_until(moved, "another node has the slots", 30)
+		process.wait_until(moved, "another node has the slots", 60)
 
 	def failover(self, master):
 		"""As an operator does it. Returns the new master."""
 		slot = next(first for first, _, port in self._map(master) if port == master.port)
-		replica = self.replicas_of(master)[0]
+		[replica, *_] = process.wait_until(lambda: self.replicas_of(master), "the master knows a replica that is well")
 		replica.call("CLUSTER", "FAILOVER")
 		self.wait_moved(slot, master)
 		self._agree()
@@ -307,7 +307,7 @@ class RedisCluster:
 		"""False when none is left."""
 		keys = source.call("CLUSTER", "GETKEYSINSLOT", slot, count)
 		if keys:
-			source.call("MIGRATE", "127.0.0.1", to.service_port, "", 0, 5000, "KEYS", *keys)
+			source.call("MIGRATE", "127.0.0.1", to.service_port, "", 0, 60000, "KEYS", *keys)
 		return bool(keys)
 
 	def end_move(self, slot, to):
