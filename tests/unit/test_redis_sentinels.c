@@ -260,6 +260,34 @@ static void a_promotion_that_nobody_confirms_is_taken_back(void **state)
 	WAIT_FOR(&world, SENTINELS_CANDIDATE_MS + 5000, is_at(&servers[0]));
 }
 
+static void give_up(const char *master)
+{
+	char text[128];
+
+	snprintf(text, sizeof(text), "master %s 127.0.0.1 %d", master, servers[0].port);
+	mock_publish(&sentinels[0].mock, "-failover-abort-slave-timeout", text);
+}
+
+/* It becomes a master when it hears of it at last: one that the sentinels do not follow. */
+static void a_promotion_that_is_given_up_is_not_followed(void **state)
+{
+	unsigned tried;
+
+	servers[1].role = "slave";
+	start();
+	WAIT_FOR(&world, 2000, mock_subscriber(&sentinels[0].mock, "-failover-abort-slave-timeout") != NULL);
+	announce(&servers[1]);
+	tried = servers[1].mock.accepted;
+	WAIT_FOR(&world, 3000, servers[1].mock.accepted >= tried + 3);
+	give_up("other");
+	tried = servers[1].mock.accepted;
+	WAIT_FOR(&world, 3000, servers[1].mock.accepted >= tried + 3);
+	give_up("m");
+	STAYS_SO(&world, 200, true);
+	servers[1].role = "master";
+	STAYS_SO(&world, SENTINELS_CANDIDATE_MS + 500, is_at(&servers[0]));
+}
+
 static bool as_stuck_server(struct mock_conn *c, const redisReply *command)
 {
 	return true;
@@ -444,6 +472,7 @@ int main(void)
 		SENTINEL(a_sentinel_that_tells_of_a_change_is_asked_at_once),
 		SENTINEL(a_promotion_that_is_announced_is_followed_when_it_has_happened),
 		SENTINEL(a_promotion_that_nobody_confirms_is_taken_back),
+		SENTINEL(a_promotion_that_is_given_up_is_not_followed),
 		SENTINEL(calls_under_way_end_with_the_master),
 		SENTINEL(who_is_stale_is_not_believed_even_if_there_are_more_of_them),
 		SENTINEL(without_epochs_the_majority_decides),

@@ -207,8 +207,9 @@ static const struct redis_link_events ask_events = {on_ask_up, on_answer, on_ask
 /* What a sentinel says to itself in a failover, and when it learns of one. It tells of the promotion before
  * it knows that it succeeded, some second earlier than of anything else. */
 static const char promoting[] = "+failover-state-wait-promotion";
+static const char giving_up[] = "-failover-abort-slave-timeout";
 static const char *const told[] = {
-	"+switch-master", "+promoted-slave", "+config-update-from", "+failover-end", promoting,
+	"+switch-master", "+promoted-slave", "+config-update-from", "+failover-end", promoting, giving_up,
 };
 
 static struct bytes next_word(struct bytes *text)
@@ -249,6 +250,8 @@ static void on_told(struct redis_sentinel *s, struct bytes channel, struct bytes
 		return;
 	if (bytes_eq(channel, BYTES_OF_STR(promoting)))
 		on_promoting(s, text);
+	else if (bytes_eq(channel, BYTES_OF_STR(giving_up)))
+		s->events->on_given_up(s->ctx);
 	redis_sentinel_ask(s);
 }
 

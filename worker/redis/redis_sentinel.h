@@ -31,6 +31,9 @@ struct redis_sentinel_events {
 	void (*on_change)(void *ctx, struct redis_sentinel *s);
 	/* It is about to make the place the master, and has told it so; others know nothing of that yet. */
 	void (*on_candidate)(void *ctx, const struct redis_place *place);
+	/* It has given that up. The place may become a master all the same, when it hears of it at last: one
+	 * that nobody follows, and that is made a replica again some ten seconds later. */
+	void (*on_given_up)(void *ctx);
 	/* It knows another sentinel; id as in redis_sentinel.id. */
 	void (*on_peer)(void *ctx, const struct redis_place *place, struct bytes id);
 };

@@ -367,6 +367,15 @@ static void on_candidate(void *ctx, const struct redis_place *place)
 	look_soon(all);
 }
 
+/* Whose candidate that was does not matter: at worst the other one's is followed when they agree on it. */
+static void on_given_up(void *ctx)
+{
+	struct redis_sentinels *all = ctx;
+
+	all->candidate = (struct redis_place){0};
+	look_soon(all);
+}
+
 static struct known *find(struct redis_sentinels *all, const struct redis_place *place, struct bytes id)
 {
 	for (size_t i = 0; i < all->count; i++) {
@@ -405,7 +414,7 @@ static void on_peer(void *ctx, const struct redis_place *place, struct bytes id)
 		add(all, place, false);
 }
 
-static const struct redis_sentinel_events sentinel_events = {on_change, on_candidate, on_peer};
+static const struct redis_sentinel_events sentinel_events = {on_change, on_candidate, on_given_up, on_peer};
 
 /* --- the face --- */
 
