@@ -251,6 +251,52 @@ static void members_that_redis_does_not_have_are_said_anew(void **state)
 	assert_int_equal(fake_redis_calls(), 0);
 }
 
+/* A failover loses what the old master had not passed on: a join and a leave, so that the number is right. */
+static void a_few_are_said_anew_when_the_link_was_lost(void **state)
+{
+	for (int i = 0; i < 3; i++)
+		join(i);
+	answer_update(1, "", -1);
+	answer_update(3, "", -1);
+	fake_redis_confirm("pre:news");
+	later(TICK_MS);
+	assert_int_equal(steps('='), 3);
+	assert_non_null(strstr(fake_redis_call(), " node djw "));
+	answer_update(4, "", -1);
+	assert_int_equal(steps('='), 3);
+	assert_non_null(strstr(fake_redis_call(), " node cdj "));
+	answer_update(3, "", -1);
+	later(CHECK_MS / 2);
+	assert_int_equal(fake_redis_calls(), 0);
+}
+
+static void a_few_are_said_anew_though_a_call_fails_meanwhile(void **state)
+{
+	join(0);
+	fake_redis_confirm("pre:news");
+	fake_redis_answer(NULL);
+	later(TICK_MS);
+	assert_int_equal(steps('='), 1);
+	assert_int_equal(steps('+'), 1);
+	answer_update(1, "", -1);
+	assert_int_equal(fake_redis_calls(), 0);
+}
+
+static void many_are_counted_when_the_link_was_lost(void **state)
+{
+	for (int i = 0; i < CLIENTS; i++)
+		join(i);
+	for (int told = 0; fake_redis_calls() > 0;) {
+		told += (int)steps('+');
+		answer_update(told, "", -1);
+	}
+	fake_redis_confirm("pre:news");
+	later(TICK_MS);
+	assert_int_equal(steps('='), 0);
+	answer_update(CLIENTS - 1, "", -1);
+	assert_true(steps('=') > 0);
+}
+
 /* That of a user who has the time to come back. */
 static void a_leave_that_waits_is_told_in_time(void **state)
 {
@@ -420,6 +466,9 @@ int main(void)
 		TEST(what_redis_did_not_hear_is_told_again_before_what_came_later),
 		TEST(who_left_is_told_after_the_channel_is_gone),
 		TEST(members_that_redis_does_not_have_are_said_anew),
+		TEST(a_few_are_said_anew_when_the_link_was_lost),
+		TEST(a_few_are_said_anew_though_a_call_fails_meanwhile),
+		TEST(many_are_counted_when_the_link_was_lost),
 		TEST(a_leave_that_waits_is_told_in_time),
 		TEST(nobody_waits_for_a_leave_that_waits),
 		TEST(the_rest_of_a_dead_worker_is_taken_away_soon),

@@ -176,6 +176,7 @@ static void on_confirmed(void *owner)
 {
 	struct channel *ch = owner;
 
+	presence_doubt(ch->presence);
 	if (ch->history == NULL) {
 		settle(ch, ERROR_NONE);
 		return;

@@ -128,10 +128,11 @@ static size_t read_step(struct bytes text, size_t *at, struct bytes argv[ARGS_OF
 	return step.sign == LEFT ? 2 : ARGS_OF_STEP;
 }
 
+/* From the beginning, whatever becomes of a call that is under way. */
 static void renew(struct presence *p)
 {
 	p->renewing = true;
-	p->left = p->channel != NULL ? p->channel->count : 0;
+	p->left = p->left_before = p->channel != NULL ? p->channel->count : 0;
 }
 
 static void want_call(struct presence *p);
@@ -437,6 +438,19 @@ void presences_check(void *ctx)
 
 	list_for_each (node, &all->checked)
 		container_of(node, struct presence, checked)->checked_ms = 0;
+}
+
+/* As many as fit in a call cost hardly more to be said anew than to be counted, and where one is missing and
+ * another one too many the number does not tell. Those who are too many are found by the number behind it. */
+void presence_doubt(struct presence *p)
+{
+	if (p == NULL || p->members == 0)
+		return;
+	check_soon(p);
+	if (p->members > STEPS_MAX || p->renewing)
+		return;
+	p->renewals = 1;
+	renew(p);
 }
 
 bool presences_are_busy(const struct presences *all)

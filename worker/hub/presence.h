@@ -1,7 +1,9 @@
 /* What Redis knows of the members of the channels here (functions.lua, fanfare_presence_update): who came and
  * left is told there, in order, a call of a channel at a time with all that has gathered meanwhile. Nothing
  * is kept for a member; what Redis has is compared with what is here each now and then, and said anew as a
- * whole when it is not the same: after Redis lost it, or when this worker was taken for dead.
+ * whole when it is not the same: after Redis lost it, or when this worker was taken for dead. It is done at
+ * once when a channel had no link to Redis for a while: in a failover the new master may lack the latest of
+ * it.
  *
  * A subscriber has its answer before Redis is told. When Redis refuses to take it in (out of memory, no
  * permission), it stays subscribed all the same, since the protocol has no word for that but to end the
@@ -67,6 +69,9 @@ void presence_close(struct presence **p);
 void presence_join(struct presence *p, struct subscription *s);
 /* It is not any more. */
 void presence_leave(struct presence *p, struct subscription *s);
+/* Redis may have lost what it was told, and not all of it: it is another one, or was away. Told anew, or
+ * compared if they are many, at the next tick. Accepts NULL. */
+void presence_doubt(struct presence *p);
 /* Whether something that happened in the channel here was not sent to Redis yet: then done is called when it
  * was, or could not be, unless presence_forget() comes first; a call that is made then is carried out behind
  * it. */
