@@ -90,6 +90,8 @@ class PresenceProbe:
 			try:
 				connection = connection or self.topology.client(self.channel, self.ANSWER_S)
 				flat = connection.call("FCALL", "fanfare_presence", 1, f"fanfare:{self.channel}")
+				if not self.topology.is_current(connection):
+					raise ConnectionError("what a master that was replaced says is what was")
 				self.samples.append((asked, time.monotonic(), {
 					client.decode() for kept in flat[1::2] for client in kept[::2]}))
 			except (OSError, RedisError):
