@@ -485,6 +485,23 @@ def test_members_come_back_when_redis_is_started_anew(broker, redis, connect, ch
 	assert all(client.quiet(0.1) for client in clients)
 
 
+def test_what_a_failover_has_lost_is_back_at_once(redis, connect, channel):
+	"""A join and a leave, so that the number is right."""
+	with Broker(merge(CONFIG, {"client": {"presence_update_interval": "1h"}}), redis) as broker:
+		clients = [connect(broker) for _ in range(3)]
+		subscribe_all(clients, channel)
+		everybody = {me(client) for client in clients}
+		wait_for_members(clients[0], channel, everybody, "all are there")
+		[of] = [key for key in redis.call("KEYS", "*") if channel.encode() in key and b".presence.of." in key]
+		lost, gone = me(clients[1]), me(clients[1])[::-1]
+		redis.call("HSET", of, gone, redis.call("HGET", of, lost).replace(lost.encode(), gone.encode()))
+		redis.call("HDEL", of, lost)
+		assert members(clients[0], channel) == everybody - {lost} | {gone}
+		redis.call("CLIENT", "KILL", "TYPE", "pubsub")
+		wait_for_members(clients[0], channel, everybody, "all are there again, and nobody else")
+		assert all(client.quiet(0.1) for client in clients)
+
+
 def test_lost_functions_cost_nobody(broker, redis, connect, channel):
 	a, b, c = connect(broker), connect(broker), connect(broker)
 	subscribe_all([a, b], channel)
