@@ -1,12 +1,27 @@
 """The topology of one master, two replicas and three sentinels."""
 
+import os
+import re
 import time
+from datetime import datetime
 
 from lib import process
 from lib.redis_sentinel import RedisSentinels
 
 from .replicated import CALL_S, EVERYWHERE, Replicated
 from .single import DURABLE
+
+
+LOG_LINE = re.compile(r"\d+:\w (\d+ \w+ \d+ [\d:.]+) \S (.*)")
+
+
+def log_since(one, moment):
+	"""Of a server or a sentinel, as (time, text)."""
+	with open(os.path.join(one.folder.name, "log"), errors="replace") as f:
+		for line in filter(None, map(LOG_LINE.match, f)):
+			when = datetime.strptime(line[1], "%d %b %Y %H:%M:%S.%f").timestamp() - time.time() + time.monotonic()
+			if when > moment:
+				yield when, line[2]
 
 
 class Sentinels(Replicated):
@@ -56,7 +71,21 @@ class Sentinels(Replicated):
 
 	def replaced_since(self, moment, leaders):
 		"""What publishers saw counts as well: one that was chosen need not have become it."""
-		return self.replaced_at >= moment or self.leaders() != leaders
+		return self.replaced_at >= moment or self.leaders() != leaders or self._promoted_in_vain(moment)
+
+	def _promoted_in_vain(self, moment):
+		"""Whether a replica was made a master, and given up by its sentinel before that had seen it: for a moment it was what brokers
+		must follow, and then it was not. One that was given up first, and is a master only then, nobody may follow."""
+		promoted = [
+			when for server in self.servers() for when, text in log_since(server, moment) if text.startswith("MASTER MODE enabled")]
+		for sentinel in self.redis.sentinels if promoted else ():
+			begun = None
+			for when, text in log_since(sentinel, moment):
+				if text.startswith("+failover-state-wait-promotion"):
+					begun = when
+				elif text.startswith("-failover-abort-slave-timeout") and begun and any(begun < at < when for at in promoted):
+					return True
+		return False
 
 	def leaders(self):
 		"""The epoch tells of a master that was replaced and is master again."""
