@@ -269,6 +269,16 @@ class Judge:
 			marked > since and tops[channel][0] == epoch.encode() and tops[channel][1] < position
 			for marked, tops in self.world.marks) or self._was_written_twice(when, channel, epoch, position)
 
+	def tell_of(self, when, channel, epoch, position):
+		"""What is known of what stands there, for who is to find out why it was called lost."""
+		key = self.truth[channel].get((epoch, position))
+		if key is None:
+			return f"{epoch} {position}: nobody knows it"
+		acked, again = self.ledger.acked_at(key), key in self.ledger.repeated
+		return (
+			f"{epoch} {position}: {key}, sent at {self.ledger.begun[key] - when:+.3f} s{' and again' if again else ''},"
+			f" {'never acknowledged' if acked is None else f'acknowledged at {acked - when:+.3f} s'}")
+
 	def _was_written_twice(self, when, channel, epoch, position):
 		"""Whether something up to there may have been taken by a master that was being replaced, was lost with it, and was sent
 		again: its successor has the same at the same offset later, but had not when it was asked."""
@@ -315,11 +325,14 @@ class _KeptWalk:
 				self.replaced = None
 			elif lost:
 				self.judge.resyncs.append(when)
-				self.violate(when, "signal", "it was told that publications are lost, and they were not")
+				self._violate_signal(when, "it was told that publications are lost, and they were not")
 			if epoch != self.epoch:
 				self.violate(when, "recovered", f"recovered from {self.epoch} {self.position} in {epoch}")
 		else:
 			self._take_loss(when, epoch, offset)
+
+	def _violate_signal(self, when, what):
+		self.violate(when, "signal", f"{what}; it has {self.judge.tell_of(when, self.channel, self.epoch, self.position)}")
 
 	def _take_loss(self, when, epoch, offset):
 		self.replaced = None
@@ -327,7 +340,7 @@ class _KeptWalk:
 			self.judge.told.append(when)
 		else:
 			self.judge.resyncs.append(when)
-			self.violate(when, "signal", f"not recovered from {self.epoch} {self.position}, though nothing was lost up to {offset}")
+			self._violate_signal(when, f"not recovered, though nothing was lost up to {offset}")
 		self.epoch, self.position = epoch, offset
 
 	def _take_publication(self, when, offset, key):
