@@ -97,6 +97,7 @@ def redis_restarted_empty(world):
 @fault("redis", loses=True)
 def redis_flushed(world):
 	world.quiet()
+	world.keep_streams()
 	world.begin()
 	world.topology.command("FLUSHALL")
 	world.end()

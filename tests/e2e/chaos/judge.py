@@ -36,7 +36,7 @@ class Judge:
 		self.disconnects = []  # times, by the broker
 		self.plain_lost = []  # (round, excused)
 		self.received = defaultdict(dict)  # key: {record: time}
-		self.truth = defaultdict(dict)  # channel: {(epoch, offset): key}, what Redis has in the end first of all
+		self.truth = defaultdict(dict)  # channel: {(epoch, offset): key}, what Redis has in the end first of all, or had before it lost all
 		self.contradictions = defaultdict(set)  # channel: {(epoch, offset)} that were something else once
 		self.outages = self._outages()
 		failover = world.topology.loses_on_failover
@@ -90,9 +90,10 @@ class Judge:
 	# --- the truth ---
 
 	def _read_truth(self):
-		for channel, (epoch, _, entries) in self.world.streams.items():
-			for offset, payload in entries.items():
-				self.truth[channel][epoch, offset] = json.loads(payload)["data"]["key"]
+		for streams in *self.world.past, self.world.streams:
+			for channel, (epoch, _, entries) in streams.items():
+				for offset, payload in entries.items():
+					self.truth[channel][epoch, offset] = json.loads(payload)["data"]["key"]
 		for key, (when, offset, epoch) in self.ledger.acked.items():
 			if offset:
 				self.agree(when, self.ledger.channel[key], epoch, offset, key, "Redis acknowledged")

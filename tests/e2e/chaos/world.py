@@ -69,6 +69,7 @@ class World:
 		self.folder = tempfile.TemporaryDirectory(prefix="fanfare-chaos-")
 		self.ledger, self.rounds, self.records, self.sdks, self.publishers = Ledger(), [], [], [], []
 		self.emptied = 0.0  # when Redis last lost everything
+		self.past = []  # {channel: as _stream()}, what it had before it did
 		self.marks = []  # (time, {channel: (epoch, offset)}), what Redis had when one server had taken over from another
 		self.broker_clock, self.redis_clock = Clock(self._folder("brokers")), Clock(self._folder("redis"))
 		self.topology = topology(size.brokers, self.redis_clock.environment)
@@ -181,6 +182,13 @@ class World:
 			if wait:
 				thread.join(10)
 
+	def keep_streams(self):
+		"""Before Redis loses everything. What has replaced a publication in a failover may be known to nobody else: who was told that
+		it was lost comes back from there, and publishers are not told where it stands by an SDK."""
+		if self.topology.loses_on_failover:
+			streams = {channel: self._stream(channel) for channel in [*BUSY, *self.quiet_channels]}
+			self.past.append({channel: stream for channel, stream in streams.items() if stream})
+
 	def fill_again(self):
 		"""What Redis has just lost is as long again in some quiet channels: the same offsets, in another epoch."""
 		published = Counter(
@@ -266,13 +274,13 @@ class World:
 		self.streams = {channel: self._stream(channel) for channel in [*BUSY, *self.quiet_channels]}
 
 	def _stream(self, channel):
-		"""(epoch, offset, {offset: payload}) as Redis has it."""
+		"""(epoch, offset, {offset: payload}) as Redis has it; None: nothing."""
 		connection = self.topology.client(channel, 60)
 		key = f"{{fanfare:{channel}}}"
 		epoch, offset = connection.call("HMGET", f"{key}.meta", "epoch", "offset")
 		entries = connection.call("XRANGE", f"{key}.stream", "-", "+")
 		connection.close()
-		return epoch.decode(), int(offset), {int(id.split(b"-")[0]): fields[1] for id, fields in entries}
+		return epoch and (epoch.decode(), int(offset), {int(id.split(b"-")[0]): fields[1] for id, fields in entries})
 
 	def close(self):
 		"""Fails when a process of a broker had a sanitizer report, or did not leave."""
