@@ -75,9 +75,9 @@ def test_a_request_that_never_ends_is_given_up(broker):
 		for byte in b"X-Slow: yes, very":
 			slow.send(bytes([byte]))
 			time.sleep(0.1)  # a byte now and then must not keep it alive
-		slow.read_to_end(timeout=20)
+		slow.read_to_end()
 		assert slow.at_end
-		silent.read_to_end(timeout=20)
+		silent.read_to_end()
 		assert silent.at_end
 
 
@@ -97,7 +97,7 @@ def flood(client):
 	for _ in range(20):
 		client.ws.send_frame(TEXT, commands)
 		for n in range(1000):
-			assert client.reply(n + 100, "unsubscribe", timeout=20) == {}
+			assert client.reply(n + 100, "unsubscribe") == {}
 
 
 def test_who_sends_and_never_reads_the_answers_is_stopped(redis):
@@ -189,7 +189,7 @@ def test_a_large_publication_reaches_who_reads(redis, client, size):
 	"""Above the limit of the queue, too, for it waits alone."""
 	client.subscribe("news")
 	redis.publish("news", b'"' + b"x" * size + b'"')
-	assert client.publication(timeout=20) == ("news", "x" * size)
+	assert client.publication() == ("news", "x" * size)
 
 
 def test_a_publication_that_redis_will_not_give_costs_a_moment_and_nothing_more(broker, redis, client):

@@ -29,7 +29,7 @@ def publish_by_client(client, name):
 	"""Pipelined; every publication must be answered."""
 	ids = [client.send("publish", {"channel": "all", "data": [name, n]}) for n in range(MESSAGES)]
 	for id in ids:
-		client.reply(id, "publish", timeout=20)
+		client.reply(id, "publish")
 
 
 def publish_by_redis(redis):

@@ -46,7 +46,7 @@ class Returning(Follower):
 	def recover(self):
 		position = {"recover": True, "epoch": self.epoch, "offset": self.position}
 		answer = self.client.call(
-			"subscribe", {"channel": CHANNEL, "recoverable": True, "positioned": True, **position}, timeout=20)
+			"subscribe", {"channel": CHANNEL, "recoverable": True, "positioned": True, **position})
 		assert answer["recovered"], answer
 		self.recoveries += 1
 		self.epoch = answer["epoch"]
@@ -107,7 +107,7 @@ def test_redis_frozen_under_load_loses_nothing(broker, redis):
 		followers = [Returning(broker) for _ in range(4)]
 		load.more(100)
 		redis.freeze()
-		broker.wait_not_ready(timeout=30)
+		broker.wait_not_ready()
 		redis.thaw()
 		load.more(100)
 	finish(redis, followers)
@@ -173,7 +173,7 @@ def test_a_history_that_is_lost_is_told(broker, redis):
 		assert client.push()["pub"]["offset"] == 1
 		redis.call("FLUSHALL")
 		fcall(redis, "fanfare_publish", "2")
-		assert client.push(timeout=20)["unsubscribe"]["code"] == 2500
+		assert client.push()["unsubscribe"]["code"] == 2500
 		answer = client.call(
 			"subscribe", {"channel": CHANNEL, "recover": True, "epoch": epoch, "offset": 1})
 		assert answer["was_recovering"] and "recovered" not in answer and answer["epoch"] != epoch
@@ -199,7 +199,7 @@ def test_a_redis_that_comes_back_empty_is_told(broker, redis):
 		assert client.push()["pub"]["offset"] == 1
 		redis.kill()
 		redis.start()
-		assert client.push(timeout=20)["unsubscribe"]["code"] == 2500
+		assert client.push()["unsubscribe"]["code"] == 2500
 
 
 def reads(redis):
@@ -240,7 +240,7 @@ def test_an_sdk_recovers_by_itself(broker, redis, kind):
 			fcall(redis, "fanfare_publish", number)
 		for pid in broker.worker_pids():
 			os.kill(pid, signal.SIGKILL)
-		event = sdk.expect("subscribed", channel=CHANNEL, timeout=20)
+		event = sdk.expect("subscribed", channel=CHANNEL)
 		assert event["recovered"] and event["was_recovering"]
 		assert sdk.publications(9) == list(range(2, 11))
 
@@ -257,6 +257,6 @@ def test_an_sdk_whose_connection_breaks_recovers_by_itself(broker, redis, kind):
 		for number in range(2, 11):
 			fcall(redis, "fanfare_publish", number)
 		relay.mend()
-		event = sdk.expect("subscribed", channel=CHANNEL, timeout=20)
+		event = sdk.expect("subscribed", channel=CHANNEL)
 		assert event["recovered"] and event["was_recovering"]
 		assert sdk.publications(9) == list(range(2, 11))

@@ -114,10 +114,10 @@ def come_and_go(rng, port):
 		for _ in range(rng.randrange(1, 10)):
 			channel = rng.choice(["steady", "a", "b", "c"])
 			try:
-				client.subscribe(channel, timeout=15)
-				client.call("publish", {"channel": channel if channel != "steady" else "a", "data": rng.random()}, timeout=15)
+				client.subscribe(channel)
+				client.call("publish", {"channel": channel if channel != "steady" else "a", "data": rng.random()})
 				if rng.random() < 0.7:
-					client.call("unsubscribe", {"channel": channel}, timeout=15)
+					client.call("unsubscribe", {"channel": channel})
 			except ErrorReply as refused:
 				assert refused.code in (100, 105), refused
 
@@ -172,7 +172,7 @@ def test_hostile_peers_pass_and_leave_nothing_behind():
 		publisher.close()
 		for client, received in watchers:
 			while "over" not in received:
-				received.append(client.publication(timeout=10)[1])
+				received.append(client.publication()[1])
 			assert received[:-1] == sorted(set(received[:-1])), "in order, none twice"
 			client.close()
 		with Client(broker.port) as client:

@@ -89,7 +89,7 @@ def test_the_demo_page_comes_back_after_a_restart_of_the_broker(redis, browser):
 		broker.stop()
 		page.wait_for(f"!({CONNECTED})")
 		broker.start()
-		page.wait_for(CONNECTED, timeout=30)
+		page.wait_for(CONNECTED)
 		page.wait_for(SUBSCRIBED)
 		redis_cli(redis, "PUBLISH", "fanfare:news", '"again"')
 		page.wait_for("document.querySelector('#messages .payload')")

@@ -538,7 +538,7 @@ def test_while_redis_is_away_an_error_is_answered(broker, redis, connect, channe
 	redis.kill()
 	for command in "presence", "presence_stats":
 		with pytest.raises(ErrorReply) as failed:
-			client.call(command, {"channel": channel}, timeout=10)
+			client.call(command, {"channel": channel})
 		assert failed.value.code == 100
 
 

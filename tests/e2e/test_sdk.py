@@ -75,7 +75,7 @@ def test_goes_on_after_a_restart_of_the_broker(name, redis, channel):
 		broker.stop()
 		sdk.expect("connecting", code=3001)
 		broker.start()
-		sdk.expect("connected", timeout=20)
+		sdk.expect("connected")
 		sdk.expect("subscribed", channel=channel)
 		redis.publish(channel, '"again"')
 		assert sdk.publications(1) == ["again"]

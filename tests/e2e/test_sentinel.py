@@ -80,7 +80,7 @@ def live_again(broker, server, clients):
 		waiting.difference_update([client for client in waiting if not client.quiet(0.001)])
 		return not waiting
 
-	process.wait_until(all_hear, "everybody hears what is published at the new master", 20, 0.02)
+	process.wait_until(all_hear, "everybody hears what is published at the new master", 60)
 	return time.monotonic() - start
 
 
@@ -92,7 +92,7 @@ def test_a_failover_by_command_is_noticed_by_nobody(redis, broker):
 		load.more(100)
 		with load.held:
 			old = redis.failover()
-			process.wait_until(lambda: redis.master() is not old, "the sentinels agree", timeout=20)
+			process.wait_until(lambda: redis.master() is not old, "the sentinels agree")
 		load.more(100)
 	assert not links(old), "nobody stays at a master that was replaced, though it lives"
 	finish(redis, followers)
@@ -121,7 +121,7 @@ def test_a_frozen_master_is_left_and_not_believed_when_it_wakes(redis, broker):
 		with load.held:
 			old = redis.freeze_master()
 		new = redis.wait_promoted(old)
-		process.wait_until(lambda: all_moved(broker, new), "the workers are at the new master", timeout=20)
+		process.wait_until(lambda: all_moved(broker, new), "the workers are at the new master")
 		broker.wait_ready()
 		load.more(100)
 		old.thaw()
@@ -129,7 +129,7 @@ def test_a_frozen_master_is_left_and_not_believed_when_it_wakes(redis, broker):
 		old.publish(CHANNEL, '"stale"')
 		load.more(100)
 		assert not links(old), "nobody goes back to it"
-		process.wait_until(lambda: old.role() == "slave", "the sentinels demote it", timeout=40)
+		process.wait_until(lambda: old.role() == "slave", "the sentinels demote it", timeout=60)
 		load.more(100)
 	finish(redis, followers)
 
@@ -139,7 +139,7 @@ def test_one_failover_after_the_other(redis, broker):
 	number = 0
 	for _ in range(3):
 		new = redis.wait_promoted(redis.failover_when_healthy())
-		process.wait_until(lambda: all_moved(broker, new), "the workers are at the new master", timeout=20)
+		process.wait_until(lambda: all_moved(broker, new), "the workers are at the new master")
 		broker.wait_ready()
 		for _ in range(20):
 			number += 1
@@ -168,7 +168,7 @@ def test_while_all_sentinels_are_away_redis_goes_on(redis, broker):
 		master = redis.master()
 		for sentinel in redis.sentinels:
 			sentinel.kill()
-		process.wait_until(lambda: broker.log().count("no sentinel answers") == WORKERS, "it is told", timeout=20)
+		process.wait_until(lambda: broker.log().count("no sentinel answers") == WORKERS, "it is told")
 		master.call("CLIENT", "KILL", "TYPE", "pubsub")
 		master.call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
 		broker.wait_ready()
@@ -176,10 +176,10 @@ def test_while_all_sentinels_are_away_redis_goes_on(redis, broker):
 		assert client.publication() == ("news", 1)
 		for sentinel in redis.sentinels:
 			sentinel.start()
-		process.wait_until(lambda: broker.log().count("answer again") == WORKERS, "they are back", timeout=20)
+		process.wait_until(lambda: broker.log().count("answer again") == WORKERS, "they are back")
 		redis.wait_healthy()
 		new = redis.wait_promoted(redis.kill_master())
-		process.wait_until(lambda: all_moved(broker, new), "the workers follow them again", timeout=20)
+		process.wait_until(lambda: all_moved(broker, new), "the workers follow them again")
 		broker.wait_ready()
 		new.call("FCALL", "fanfare_publish", 1, "fanfare:news", 2)
 		assert client.publication() == ("news", 2)
@@ -191,14 +191,14 @@ def test_sentinels_that_were_not_configured_are_found(redis):
 		process.wait_until(lambda: "fanfare_redis_sentinels 3" in broker.get("/metrics")[1], "three answer")
 		redis.sentinels[0].kill()
 		new = redis.wait_promoted(redis.kill_master())
-		process.wait_until(lambda: all_moved(broker, new), "the others have told of it", timeout=20)
+		process.wait_until(lambda: all_moved(broker, new), "the others have told of it")
 		assert "fanfare_redis_master_changes_total 1" in broker.get("/metrics")[1]
 
 
 def test_a_master_that_nobody_knows(redis):
 	with Broker(merge(CONFIG, {"redis": {"sentinel_master_name": "other"}}), redis, wait=False) as broker:
 		process.wait_until(
-			lambda: "knows no master named other" in broker.ready()[1], f"readiness says why: {broker.ready()}", timeout=20)
+			lambda: "knows no master named other" in broker.ready()[1], f"readiness says why: {broker.ready()}")
 
 
 SECRETS = "loud-and-clear", "hush-hush"
@@ -210,7 +210,7 @@ def test_sentinels_and_servers_with_passwords_of_their_own(user):
 			Broker(CONFIG, redis, arguments=("--log-level", "debug")) as broker, Client(broker.port) as client:
 		client.subscribe("news")
 		new = redis.wait_promoted(redis.kill_master())
-		process.wait_until(lambda: all_moved(broker, new), "the worker is at the new master", timeout=20)
+		process.wait_until(lambda: all_moved(broker, new), "the worker is at the new master")
 		broker.wait_ready()
 		new.call("FCALL", "fanfare_publish", 1, "fanfare:news", 1)
 		assert client.publication() == ("news", 1)
@@ -225,7 +225,7 @@ def test_sentinels_and_servers_with_passwords_of_their_own(user):
 def test_a_wrong_password_of_the_sentinels_is_told():
 	with RedisSentinels(sentinel_password=SECRETS[1]) as redis, \
 			Broker(merge(CONFIG, {"redis": {"sentinel_password": "wrong"}}), redis, wait=False) as broker:
-		process.wait_until(lambda: "refused authentication: WRONGPASS" in broker.ready()[1], "readiness says why", timeout=20)
+		process.wait_until(lambda: "refused authentication: WRONGPASS" in broker.ready()[1], "readiness says why")
 
 
 def test_all_of_it_over_tls(redis_ca):
@@ -234,7 +234,7 @@ def test_all_of_it_over_tls(redis_ca):
 		assert run("publish", "news", "1", "--config", broker.config_path).returncode == 0
 		assert client.publication() == ("news", 1)
 		new = redis.wait_promoted(redis.kill_master())
-		process.wait_until(lambda: all_moved(broker, new), "the worker is at the new master", timeout=20)
+		process.wait_until(lambda: all_moved(broker, new), "the worker is at the new master")
 		broker.wait_ready()
 		result = run("redis-cli", "--config", broker.config_path, "FCALL", "fanfare_publish", "1", "fanfare:news", "2")
 		assert result.returncode == 0, result.stderr
@@ -275,7 +275,7 @@ def test_the_command_line_reaches_the_master_during_a_failover_and_after_it(redi
 		during = run("publish", "news", "1", *options)
 		assert during.returncode == 0, during.stderr
 		new = redis.wait_promoted(old)
-		assert client.publication(timeout=20) == ("news", 1)
+		assert client.publication() == ("news", 1)
 		assert run("publish", "news", "2", *options).returncode == 0
 		assert client.publication() == ("news", 2)
 		assert run("redis-cli", *options, "CONFIG", "GET", "port").stdout.split() == ["port", str(new.port)]

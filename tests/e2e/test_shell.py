@@ -69,7 +69,7 @@ def test_subscribe_ends_well_after_as_many_as_it_was_asked_for(broker, redis):
 		for number in range(3):
 			redis.publish("news", str(number))
 		assert subscriber.process.stdout.read() == "news\t0\nnews\t1\n"
-		assert subscriber.process.wait(10) == DONE
+		assert subscriber.process.wait(30) == DONE
 
 
 @pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGTERM])
@@ -84,7 +84,7 @@ def test_subscribe_prints_nothing_but_the_payload_for_a_single_channel(broker, r
 	with process.spawn(command, stdout=subprocess.PIPE, text=True, env=os.environ | ENVIRONMENT) as subscriber:
 		process.wait_until(lambda: redis.publish("news", ' {"b": 1.0,\n "a":"\\u00e9"} '), "subscribed")
 		assert subscriber.stdout.read() == '{"b": 1.0, "a":"\\u00e9"}\n'
-		assert subscriber.wait(10) == DONE
+		assert subscriber.wait(30) == DONE
 
 
 @pytest.mark.parametrize("answer, told", [
@@ -207,7 +207,7 @@ def test_publish_ends_when_redis_is_lost_between_lines():
 			told = publisher.stderr.read()
 			assert told.startswith(f"fanfare publish: line 2: lost the connection to Redis at 127.0.0.1:{redis.port}: ")
 			assert len(told.splitlines()) == 1
-			assert publisher.wait(10) == FAILED
+			assert publisher.wait(30) == FAILED
 
 
 def test_publish_gives_up_a_redis_that_does_not_answer():

@@ -37,7 +37,7 @@ def round_trips(redis, client, count=300):
 	for n in range(count):
 		start = time.monotonic()
 		redis.publish("live", str(n))
-		assert client.publication(timeout=20) == ("live", n)
+		assert client.publication() == ("live", n)
 		times.append((time.monotonic() - start) * 1e6)
 		time.sleep(0.001)  # so that the samples stretch over several turns of whoever else is there
 	return sorted(times)

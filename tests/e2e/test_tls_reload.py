@@ -90,7 +90,7 @@ def test_new_certificates_are_used_at_a_hup_and_nobody_is_disconnected(ca, redis
 		assert shown(broker, ca) == {"new"}
 		assert set(broker.worker_pids()) == pids
 		redis.publish(channel, json.dumps("still here"))
-		assert json.loads(first.recv(timeout=10))["push"]["pub"]["data"] == "still here"
+		assert json.loads(first.recv(timeout=30))["push"]["pub"]["data"] == "still here"
 		assert common_name(idle) == "old" and ask(idle) == 200
 		# Their successors have them, too.
 		for pid in pids:

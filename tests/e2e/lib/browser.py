@@ -51,7 +51,7 @@ class Browser:
 		elif message.get("sessionId") in self._pages:
 			self._pages[message["sessionId"]]._on_event(message["method"], message["params"])
 
-	def call(self, method, session=None, timeout=20.0, **parameters):
+	def call(self, method, session=None, timeout=60.0, **parameters):
 		id, answer = next(self._ids), queue.Queue()
 		self._answers[id] = answer
 		message = {"id": id, "method": method, "params": parameters} | ({"sessionId": session} if session else {})
@@ -112,7 +112,7 @@ class Page:
 		error = self._call("Page.navigate", url=url).get("errorText")
 		if error:
 			raise BrowserError(f"{url}: {error}")
-		if not self._loaded.wait(20):
+		if not self._loaded.wait(60):
 			raise BrowserError(f"{url} did not load")
 
 	def on_binding(self, name, callback):
@@ -128,7 +128,7 @@ class Page:
 			raise BrowserError(details.get("exception", {}).get("description") or details["text"])
 		return result["result"].get("value")
 
-	def wait_for(self, expression, timeout=10.0):
+	def wait_for(self, expression, timeout=30.0):
 		"""Until the expression is true as JavaScript sees it."""
 		process.wait_until(lambda: self.evaluate(f"!!({expression})"), f"in the page: {expression}", timeout, every=0.05)
 

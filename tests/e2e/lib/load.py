@@ -31,7 +31,7 @@ class Load:
 		self.sent += 1
 		client.call("PUBLISH", f"fanfare:{self.channel}", self.sent)
 
-	def more(self, count, timeout=40):
+	def more(self, count, timeout=60):
 		goal = self.sent + count
 		process.wait_until(lambda: self.sent >= goal, f"{count} more publications on {self.channel}", timeout)
 

@@ -123,7 +123,7 @@ class RedisProxy:
 	def _do(self, function, *arguments):
 		async def act():
 			return function(*arguments)
-		return asyncio.run_coroutine_threadsafe(act(), self.loop).result(10)
+		return asyncio.run_coroutine_threadsafe(act(), self.loop).result(60)
 
 	def _open(self):
 		self.flowing = asyncio.Event()
