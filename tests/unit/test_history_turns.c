@@ -166,6 +166,36 @@ static void reads_on_their_way_bring_no_more_than_a_turn_delivers(void **state)
 	mem_free(many);
 }
 
+/* Nor is any of those that wait looked at until then; they keep their order. */
+static void no_read_is_sent_in_a_turn_that_is_spent(void **state)
+{
+	struct client *many = mem_alloc(CHANNELS * sizeof(*many));
+	const struct want nothing = {0};
+	enum error_code error;
+	char name[8];
+
+	go_live(&t.clients[0]);
+	for (int i = 0; i < CHANNELS; i++) {
+		snprintf(name, sizeof(name), "%d", i);
+		assert_false(hub_subscribe(t.hub, BYTES_OF_STR(name), &many[i].s, &nothing, &error));
+	}
+	overload();
+	overload();
+	confirm_all();
+	assert_int_equal(fake_redis_calls(), 0);
+	assert_true(list_empty(&t.hub->reads.later));
+	assert_false(hub_end_turn(t.hub));
+	assert_true(fake_redis_calls() > 0);
+	assert_non_null(strstr(fake_redis_call(), " pre:0 "));
+	while (fake_redis_calls() > 0)
+		answer_with(1, 0, false);
+	for (int i = 0; i < CHANNELS; i++) {
+		assert_false(many[i].s.waiting);
+		hub_unsubscribe(t.hub, &many[i].s);
+	}
+	mem_free(many);
+}
+
 /* However long the read takes. */
 static void what_comes_during_a_read_is_of_the_share_of_a_turn(void **state)
 {
@@ -267,6 +297,7 @@ int main(void)
 		TEST(who_is_ahead_waits_for_all_parts_of_a_fill),
 		TEST(who_has_many_subscribers_reads_little_at_once),
 		TEST(reads_on_their_way_bring_no_more_than_a_turn_delivers),
+		TEST(no_read_is_sent_in_a_turn_that_is_spent),
 		TEST(what_comes_during_a_read_is_of_the_share_of_a_turn),
 		TEST(what_is_too_much_to_hold_is_read_again),
 	};

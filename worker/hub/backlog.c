@@ -43,9 +43,14 @@ static bool is_satisfied(const struct backlog *b, const struct channel *ch)
 	return backlog_spent(b, ch) >= BACKLOG_CHANNEL;
 }
 
+bool backlog_turn_has_room(const struct backlog *b)
+{
+	return b->spent < BACKLOG_TURN;
+}
+
 bool backlog_has_room(const struct backlog *b, const struct channel *ch)
 {
-	return b->spent < BACKLOG_TURN && !is_satisfied(b, ch);
+	return backlog_turn_has_room(b) && !is_satisfied(b, ch);
 }
 
 static void begin_turn(struct backlog *b)

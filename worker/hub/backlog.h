@@ -75,6 +75,8 @@ void backlog_init(struct backlog *b, const struct backlog_events *events);
 void backlog_spend(struct backlog *b, struct channel *ch, uint32_t work);
 /* What the channel has had of this turn. */
 uint32_t backlog_spent(const struct backlog *b, const struct channel *ch) MUST_CHECK;
+/* Whether the turn as a whole has not had its share. */
+bool backlog_turn_has_room(const struct backlog *b) MUST_CHECK;
 /* Whether neither the channel nor the turn have had their share. */
 bool backlog_has_room(const struct backlog *b, const struct channel *ch) MUST_CHECK;
 /* Whether a publication may be delivered now; counts what it takes but for its deliveries if so. */

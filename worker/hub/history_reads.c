@@ -18,9 +18,15 @@
  * can be delivered in a turn, since what an answer has beyond that is read again. */
 enum { READS_MAX = 64, ANSWERS_MAX = 4 * HISTORY_PIECE };
 
-void history_reads_init(struct history_reads *r, struct redis *redis, uint64_t check_delay_ms)
+void history_reads_init(struct history_reads *r, struct redis *redis, const struct backlog *backlog,
+                        uint64_t check_delay_ms)
 {
-	*r = (struct history_reads){.redis = redis, .check_delay_ms = check_delay_ms, .large = HISTORY_PIECE};
+	*r = (struct history_reads){
+		.redis = redis,
+		.backlog = backlog,
+		.check_delay_ms = check_delay_ms,
+		.large = HISTORY_PIECE,
+	};
 	list_init(&r->queue);
 	list_init(&r->later);
 	list_init(&r->failed);
@@ -140,19 +146,22 @@ static void send(struct history_reads *r, struct history *h)
 	h->call = redis_fcall(r->redis, "fanfare_history", argv, argc, on_reply, h);
 }
 
-static bool is_for_later(const struct history *h)
+/* The next one in the queue, if any can be sent now. */
+static struct list *next_of(struct history_reads *r)
 {
-	return !backlog_has_room(&h->channel->hub->backlog, h->channel);
+	if (r->in_flight >= most_in_flight(r) || !backlog_turn_has_room(r->backlog))
+		return NULL;
+	return list_pop(&r->queue);
 }
 
 static void pump(struct history_reads *r)
 {
 	struct list *node;
 
-	while (r->in_flight < most_in_flight(r) && (node = list_pop(&r->queue)) != NULL) {
+	while ((node = next_of(r)) != NULL) {
 		struct history *h = container_of(node, struct history, node);
 
-		if (is_for_later(h))
+		if (!backlog_has_room(r->backlog, h->channel))
 			list_append(&r->later, node);
 		else
 			send(r, h);

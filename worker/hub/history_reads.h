@@ -8,13 +8,15 @@
 
 #include "list.h"
 
+struct backlog;
 struct history;
 struct redis;
 
 struct history_reads {
 	struct redis *redis;
-	struct list queue;    /* histories that want a read */
-	struct list later;    /* those that wait for the next turn */
+	const struct backlog *backlog; /* of the turns that the reads are a part of */
+	struct list queue;    /* histories that want a read; none is looked at when the turn is spent */
+	struct list later;    /* those whose channel had its share, and that wait for the next turn */
 	struct list failed;   /* those that wait for the next try */
 	struct list verified; /* all whose position was true once, the longest ago first */
 	uint64_t check_delay_ms;
@@ -24,7 +26,8 @@ struct history_reads {
 };
 
 /* Positions are checked when they have not been seen to be true for check_delay_ms; 0: never. */
-void history_reads_init(struct history_reads *r, struct redis *redis, uint64_t check_delay_ms);
+void history_reads_init(struct history_reads *r, struct redis *redis, const struct backlog *backlog,
+                        uint64_t check_delay_ms);
 /* Puts the history into the queue, if it wants a read and is not there. Its replies come from the loop, with
  * the channel held: history_take(), history_no_reply(). */
 void history_reads_want(struct history *h);

@@ -235,7 +235,7 @@ struct hub *hub_new(struct loop *loop, const struct config *config, const struct
 	replays_init(&h->replays);
 	recent_pool_init(&h->recent, config->history.cache_size);
 	h->redis = redis_new(loop, config, redis_tls, node_id, &redis_events);
-	history_reads_init(&h->reads, h->redis, config->client.channel_position_check_delay_ms);
+	history_reads_init(&h->reads, h->redis, &h->backlog, config->client.channel_position_check_delay_ms);
 	workers_init(&h->workers, h->redis, config, node_id, dead_id, presences_check, &h->presences);
 	presences_init(&h->presences, h->redis, &h->workers, config);
 	return h;
