@@ -203,6 +203,33 @@ static void a_position_that_cannot_be_reached_is_not_recovered(void **state)
 	assert_int_equal(c[2].position, 40);
 }
 
+/* More waits for its turn than is read of the newest: all of what the client missed stands before that. */
+static void who_comes_back_to_a_channel_that_lags_gets_what_it_missed(void **state)
+{
+	struct want want = recover(8, "ep1");
+
+	t.config.channel.without_namespace.history_size = 1000;
+	publish_many(10);
+	lose_link();
+	go_live(&t.clients[0]);
+	t.crowd = BACKLOG_CHANNEL / 4;
+	overload();
+	publish_many(10 * LIMIT);
+	arrive_all();
+	assert_false(subscribe(&t.clients[1], &want));
+	assert_true(hub_end_turn(t.hub));
+	assert_int_equal(option("newest"), LIMIT);
+	answer_in_this_turn();
+	assert_true(t.clients[1].told);
+	assert_true(begin(&t.clients[1]));
+	assert_int_equal(t.clients[1].position, t.clients[0].position);
+	assert_true(t.clients[0].position < t.top);
+	end_turns();
+	assert_int_equal(t.clients[0].position, t.top);
+	assert_int_equal(t.clients[1].position, t.top);
+	assert_int_equal(fake_redis_calls(), 0);
+}
+
 /* It came from a worker that was faster. */
 static void a_client_may_be_ahead_of_the_worker(void **state)
 {
@@ -271,6 +298,7 @@ int main(void)
 		TEST(pieces_of_two_streams_are_not_put_together),
 		TEST(what_is_not_in_memory_is_read),
 		TEST(a_position_that_cannot_be_reached_is_not_recovered),
+		TEST(who_comes_back_to_a_channel_that_lags_gets_what_it_missed),
 		TEST(a_client_may_be_ahead_of_the_worker),
 		TEST(memory_does_not_outlive_the_history),
 		TEST(a_cache_gives_the_newest),

@@ -51,8 +51,8 @@ struct history {
 	struct replay replay;
 	uint64_t asked_from; /* the offset of the position when the read on its way was sent */
 	uint32_t sent;       /* reads */
-	uint32_t answered;   /* the number of the last read that was answered */
-	uint32_t remembered; /* the same, of those that asked for the newest publications */
+	uint32_t answered;   /* the number of the last read that found nothing beyond the position */
+	uint32_t remembered; /* of the last that has brought all there is of the newest publications */
 	bool behind;         /* something is missing: what comes waits, until a read has filled it in */
 	bool doubted;        /* another read must begin after this moment before the stream is trusted */
 	bool removed;        /* while a read was on its way, which brings back what is gone */

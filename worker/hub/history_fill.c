@@ -25,15 +25,24 @@ bool history_wants_read(const struct history *h)
 	       (h->doubted || (history_is_known(h) && (h->behind || !list_empty(&h->waiters))));
 }
 
-/* Where the piece before this one ended. */
-static uint64_t read_on_before(const struct history *h)
+/* Whether the next piece stands before what is kept already. */
+static bool reads_on(const struct history *h)
 {
 	const struct recent *recent = &h->recent;
 
-	if (!h->reading_on || recent->count == 0 || recent->count >= recent->most ||
-	    recent->last != h->position.offset)
-		return 0;
-	return recent_first(recent);
+	return h->reading_on && recent->count > 0 && recent->count < recent->most &&
+	       recent->last == h->position.offset;
+}
+
+/* The newest up to the position: what Redis has after it may be more than is asked for, and is on its way. */
+static void ask_for_newest(struct history *h, struct history_read *read)
+{
+	bool on = reads_on(h);
+
+	read->newest = true;
+	read->limit = h->recent.most - (on ? h->recent.count : 0);
+	if (history_is_known(h))
+		read->before = on ? recent_first(&h->recent) : h->position.offset + 1;
 }
 
 /* No more than can be delivered in a turn, and the one that was seen last. */
@@ -56,18 +65,13 @@ void history_begin_read(struct history *h, struct history_read *read)
 	h->asked_from = offset;
 	h->reading_newest = !fill && history_lacks_recent(h);
 	*read = (struct history_read){
-		.newest = h->reading_newest,
 		.since = offset > 0 ? offset - 1 : 0,
-		.limit = h->reading_newest ? h->recent.most : fill_limit(h),
+		.limit = history_is_known(h) ? fill_limit(h) : 0,
 	};
-	if (!history_is_known(h) && !read->newest)
-		read->limit = 0;
-	h->reading_before = read->newest ? read_on_before(h) : 0;
+	if (h->reading_newest)
+		ask_for_newest(h, read);
+	h->reading_before = read->before;
 	h->reading_on = h->reading_on && !read->newest;
-	if (h->reading_before > 0) {
-		read->before = h->reading_before;
-		read->limit -= h->recent.count;
-	}
 }
 
 /* Redis holds another publication where we saw one, or less than it had told. */
@@ -125,7 +129,7 @@ static bool may_fill(const struct history *h, uint32_t spent_before)
 }
 
 /* Those that are newer than the position, as far as this turn goes. What is missing before the first of them
- * is gone, unless only the newest were asked for. */
+ * is gone. */
 static void go_forward(struct history *h, const struct history_reply *r)
 {
 	uint32_t spent_before = backlog_spent(&h->channel->hub->backlog, h->channel);
@@ -135,8 +139,6 @@ static void go_forward(struct history *h, const struct history_reply *r)
 
 		if (e->offset <= h->position.offset)
 			continue;
-		if (e->offset > h->position.offset + 1 && h->reading_newest)
-			return;
 		if (e->offset > h->position.offset + 1) {
 			history_tell_lost(h);
 			h->position.offset = e->offset - 1;
@@ -162,7 +164,7 @@ static void go_on(struct history *h, const struct history_reply *r)
 	go_forward(h, r);
 	if (h->position.offset >= r->top)
 		return;
-	if (h->position.offset > before || h->reading_newest) {
+	if (h->position.offset > before) {
 		h->behind = h->doubted = true;
 		return;
 	}
@@ -200,6 +202,17 @@ static void remember(struct history *h, const struct history_reply *r)
 		h->remembered = h->sent;
 }
 
+/* It is where Redis is. */
+static void arrive(struct history *h)
+{
+	h->answered = h->sent;
+	history_reads_verified(h);
+	if (h->doubted)
+		return;
+	h->behind = false;
+	backlog_resume(&h->channel->hub->backlog, h->channel);
+}
+
 void history_take(struct history *h, const struct history_reply *r)
 {
 	assert(h->reading && r->epoch.len > 0 && r->epoch.len <= EPOCH_MAX);
@@ -209,17 +222,15 @@ void history_take(struct history *h, const struct history_reply *r)
 	} else if (has_parted(h, r)) {
 		history_tell_lost(h);
 		start_from(h, r);
+	} else if (h->reading_newest) {
+		go_back(h, r);
 	} else {
 		go_on(h, r);
 	}
-	h->answered = h->sent;
-	history_reads_verified(h);
+	if (h->position.offset >= r->top)
+		arrive(h);
 	if (h->reading_newest)
 		remember(h, r);
-	if (!h->doubted) {
-		h->behind = false;
-		backlog_resume(&h->channel->hub->backlog, h->channel);
-	}
 	forget_removed(h);
 	history_settle(h);
 	history_reads_want(h);

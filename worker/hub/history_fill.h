@@ -14,7 +14,8 @@ struct history_reply;
 enum { HISTORY_READ_MAX = 300 };
 struct history_read {
 	bool newest;     /* the last `limit`; else those after `since` */
-	uint64_t before; /* of use if newest: the last before this offset; 0: of all */
+	uint64_t before; /* of use if newest: the last before this offset; 0: of all, as no position is known
+	                  */
 	uint64_t since;  /* of use if not, and limit is not 0 */
 	uint32_t limit;  /* 0: the position alone */
 };
