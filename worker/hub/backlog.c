@@ -109,25 +109,71 @@ static void drop(struct backlog_queue *q)
 		         q->bytes);
 }
 
-void backlog_put(struct backlog *b, struct channel *ch, struct bytes payload, uint32_t stamp)
+/* A copy that is counted; NULL, and it is dropped, when there is no room for it. */
+static struct waiting *waiting_new(struct backlog *b, struct backlog_queue *q, struct bytes payload,
+                                   uint32_t stamp)
 {
-	struct backlog_queue *q = queue_of(b, ch);
 	struct waiting *w = NULL;
 
 	if (b->bytes + q->bytes + cost(payload.len) <= BACKLOG_BYTES)
 		w = mem_try_alloc(sizeof(*w) + payload.len);
 	if (w == NULL) {
 		drop(q);
-		return;
+		return NULL;
 	}
 	w->len = payload.len;
 	w->stamp = stamp;
 	w->marked = false;
 	if (payload.len > 0)
 		memcpy(w->payload, payload.ptr, payload.len);
-	list_append(&q->waiting, &w->node);
 	q->bytes += cost(payload.len);
 	b->bytes += cost(payload.len);
+	return w;
+}
+
+void backlog_put(struct backlog *b, struct channel *ch, struct bytes payload, uint32_t stamp)
+{
+	struct backlog_queue *q = queue_of(b, ch);
+	struct waiting *w = waiting_new(b, q, payload, stamp);
+
+	if (w != NULL)
+		list_append(&q->waiting, &w->node);
+}
+
+bool backlog_waits(const struct channel *ch)
+{
+	return ch->share.queue != NULL;
+}
+
+struct waiting *backlog_look(const struct channel *ch,
+                             bool (*see)(void *arg, struct bytes payload, uint32_t stamp), void *arg)
+{
+	struct waiting *last = NULL;
+
+	if (ch->share.queue == NULL)
+		return NULL;
+	list_for_each (node, &ch->share.queue->waiting) {
+		struct waiting *w = container_of(node, struct waiting, node);
+
+		if (!see(arg, (struct bytes){w->payload, w->len}, w->stamp))
+			break;
+		last = w;
+	}
+	return last;
+}
+
+void backlog_put_after(struct backlog *b, struct channel *ch, struct waiting **after, struct bytes payload,
+                       uint32_t stamp)
+{
+	struct waiting *w = waiting_new(b, ch->share.queue, payload, stamp);
+
+	if (w == NULL)
+		return;
+	w->marked = (*after)->marked;
+	(*after)->marked = false;
+	/* A list goes round, so the end of one that begins behind a node is before the next. */
+	list_append((*after)->node.next, &w->node);
+	*after = w;
 }
 
 void backlog_mark(struct channel *ch)
@@ -211,8 +257,7 @@ static void finish(struct backlog *b, struct channel *ch)
 	bool dropped = ch->share.queue->dropped;
 
 	backlog_forget(b, ch);
-	if (dropped)
-		b->events->dropped(ch);
+	b->events->delivered(ch, dropped);
 }
 
 static void visit(struct backlog *b, struct backlog_queue *q)

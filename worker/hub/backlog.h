@@ -11,8 +11,9 @@
  * subscribers still fit into one turn.
  *
  * What waits has a ceiling, as Redis has one for a subscriber that does not read (32 MB for one channel here
- * as there). What is beyond is dropped, counted and logged: where there is history, it is a gap, which is
- * filled or told as any other. Knows nothing of what a publication is. */
+ * as there), and less for one that is not ready, which may not be for long. What is beyond is dropped,
+ * counted and logged: where there is history, it is a gap, which is filled or told as any other. Knows
+ * nothing of what a publication is. */
 #pragma once
 
 #include <stdbool.h>
@@ -43,8 +44,8 @@ struct backlog_events {
 	bool (*take)(struct channel *ch, struct bytes payload, uint32_t stamp);
 	/* All that waited when backlog_mark() was called is delivered. */
 	void (*marked)(struct channel *ch);
-	/* All that waited is delivered, but something in between was dropped. */
-	void (*dropped)(struct channel *ch);
+	/* All that waited is delivered, but for what was dropped in between, if anything was. */
+	void (*delivered)(struct channel *ch, bool dropped);
 	/* backlog_end_turn() is due at the end of this turn. */
 	void (*turn_began)(struct backlog *b);
 };
@@ -62,6 +63,7 @@ struct backlog {
 
 /* Of one channel, while something waits. */
 struct backlog_queue;
+struct waiting;
 
 /* The share of a channel. Zeroed at birth. */
 struct backlog_share {
@@ -83,6 +85,17 @@ bool backlog_has_room(const struct backlog *b, const struct channel *ch) MUST_CH
 bool backlog_admit(struct backlog *b, struct channel *ch) MUST_CHECK;
 /* It was not admitted, or the channel is not ready for it: a copy waits, if there is room. */
 void backlog_put(struct backlog *b, struct channel *ch, struct bytes payload, uint32_t stamp);
+/* Whether anything does. */
+bool backlog_waits(const struct channel *ch) MUST_CHECK;
+/* Shows what waits, in the order in which it came, until `see` says no; returns the last of those before
+ * that, NULL if there is none. It stays there as long as the channel is not ready for it. */
+struct waiting *backlog_look(const struct channel *ch,
+                             bool (*see)(void *arg, struct bytes payload, uint32_t stamp), void *arg);
+/* Puts another one behind one that waits, and moves *after on to it; what was marked there is now marked
+ * behind both.
+ */
+void backlog_put_after(struct backlog *b, struct channel *ch, struct waiting **after, struct bytes payload,
+                       uint32_t stamp);
 /* Tells when all that waits for the channel now is delivered: events.marked, if anything waits. */
 void backlog_mark(struct channel *ch);
 /* The channel is ready for what waits. */

@@ -7,6 +7,7 @@
 #include "channel.h"
 #include "clock.h"
 #include "config.h"
+#include "history_ahead.h"
 #include "history_internal.h"
 #include "history_reads.h"
 #include "history_waiters.h"
@@ -36,6 +37,7 @@ struct history *history_new(struct channel *ch, const struct channel_options *op
 	h->options = options;
 	h->reads = reads;
 	h->behind = true;
+	h->trusted = TRUST_ALL;
 	list_init(&h->waiters);
 	recent_init(&h->recent, pool, most_recent(ch->hub, options));
 	replay_init(&h->replay, &ch->hub->replays);
@@ -145,6 +147,7 @@ static void take_repeated(struct history *h, uint64_t offset, struct bytes paylo
 	if (is_old || !contradicts(h, offset, payload))
 		return;
 	h->behind = true;
+	h->trusted = TRUST_NONE;
 	history_doubt(h);
 }
 
@@ -215,6 +218,9 @@ void history_confirmed(struct history *h)
 {
 	h->behind = true;
 	h->doubted = true;
+	h->sent++;
+	if (h->sent < h->trusted)
+		h->trusted = h->sent;
 	history_reads_want(h);
 }
 

@@ -49,9 +49,13 @@ struct history {
 	uint64_t newest_hash; /* of the payload at the position; 0: not known */
 	struct recent recent;
 	struct replay replay;
-	uint64_t asked_from; /* the offset of the position when the read on its way was sent */
-	uint32_t sent;       /* reads */
-	uint32_t answered;   /* the number of the last read that found nothing beyond the position */
+	uint64_t asked_from; /* of the read on its way: the last offset that was known when it was sent */
+	struct waiting *asked_after; /* which is of this one that waits; NULL: of the position */
+	uint64_t asked_hash;         /* its payload's */
+	uint32_t asked;              /* the number of the read on its way */
+	uint32_t trusted;            /* what waits and came before that is of the stream (history_ahead.h) */
+	uint32_t sent;               /* reads, and confirmations between them */
+	uint32_t answered;           /* the number of the last read that found nothing beyond the position */
 	uint32_t remembered; /* of the last that has brought all there is of the newest publications */
 	bool behind;         /* something is missing: what comes waits, until a read has filled it in */
 	bool doubted;        /* another read must begin after this moment before the stream is trusted */
@@ -67,9 +71,11 @@ struct history *history_new(struct channel *ch, const struct channel_options *op
 /* Without waiters. Accepts NULL. */
 void history_free(struct history **h);
 
-/* Redis confirmed the channel, for the first time or again: until now, messages may have been missed. */
+/* Redis confirmed the channel, for the first time or again: until now, messages may have been missed, and
+ * what comes now may come from another server. */
 void history_confirmed(struct history *h);
-/* Its position has not been seen to be true for long: it is read again, while everything goes on. */
+/* Its position has not been seen to be true for long: once nothing of it waits, it is read again, while
+ * everything goes on. */
 void history_doubt(struct history *h);
 /* Its publications are removed; the position goes on. */
 void history_removed(struct history *h);

@@ -7,6 +7,7 @@
 #include "clock.h"
 #include "envelope.h"
 #include "history.h"
+#include "history_ahead.h"
 #include "history_internal.h"
 #include "history_reads.h"
 #include "history_reply.h"
@@ -19,10 +20,19 @@
 /* No more than that is read back for who missed more. */
 enum { RECOVERED_MAX = 32 << 20 };
 
+/* What waits tells more of the position than Redis does: until it is delivered, Redis is not asked. */
+static bool is_due(const struct history *h)
+{
+	return (h->doubted || !list_empty(&h->waiters)) && !backlog_waits(h->channel);
+}
+
 bool history_wants_read(const struct history *h)
 {
-	return !h->reading &&
-	       (h->doubted || (history_is_known(h) && (h->behind || !list_empty(&h->waiters))));
+	if (h->reading)
+		return false;
+	if (!history_is_known(h))
+		return h->doubted;
+	return h->behind || is_due(h) || history_lacks_recent(h);
 }
 
 /* Whether the next piece stands before what is kept already. */
@@ -53,23 +63,37 @@ static uint32_t fill_limit(const struct history *h)
 	return share < HISTORY_READ_MAX ? share : HISTORY_READ_MAX;
 }
 
-/* The read begins with the publication that was seen last, to see whether it is still the same. */
+/* The read begins with the publication that was seen last, to see whether it is still the same. One that
+ * waits was seen, too. */
+static void ask_for_next(struct history *h, struct history_read *read)
+{
+	struct history_ahead ahead = {.offset = h->position.offset};
+
+	if (h->behind)
+		history_look_ahead(h, &ahead);
+	h->asked_from = ahead.offset;
+	h->asked_after = ahead.last;
+	h->asked_hash = ahead.hash;
+	h->doubted = false;
+	read->since = ahead.offset > 0 ? ahead.offset - 1 : 0;
+	read->limit = fill_limit(h);
+}
+
 void history_begin_read(struct history *h, struct history_read *read)
 {
-	uint64_t offset = h->position.offset;
-	bool fill = history_is_known(h) && (h->behind || h->doubted);
+	bool known = history_is_known(h);
+	bool fill = known && (h->behind || (h->doubted && !backlog_waits(h->channel)));
 
-	h->sent++;
+	h->asked = ++h->sent;
+	h->asked_from = h->position.offset;
 	h->reading = true;
-	h->doubted = false;
-	h->asked_from = offset;
+	h->doubted = h->doubted && known;
 	h->reading_newest = !fill && history_lacks_recent(h);
-	*read = (struct history_read){
-		.since = offset > 0 ? offset - 1 : 0,
-		.limit = history_is_known(h) ? fill_limit(h) : 0,
-	};
+	*read = (struct history_read){0};
 	if (h->reading_newest)
 		ask_for_newest(h, read);
+	else if (known)
+		ask_for_next(h, read);
 	h->reading_before = read->before;
 	h->reading_on = h->reading_on && !read->newest;
 }
@@ -156,21 +180,100 @@ static void go_back(struct history *h, const struct history_reply *r)
 		recent_prepend(&h->recent, r->entries[i - 1].offset, r->entries[i - 1].payload);
 }
 
+/* Whether Redis lacks what comes after an offset. */
+static bool has_hole(const struct history_reply *r, uint64_t after)
+{
+	for (size_t i = 0; i < r->count; i++) {
+		if (r->entries[i].offset > after)
+			return r->entries[i].offset > after + 1;
+	}
+	return r->top > after;
+}
+
+static void let_go_on(struct history *h)
+{
+	h->behind = false;
+	backlog_resume(&h->channel->hub->backlog, h->channel);
+}
+
+static void read_again(struct history *h)
+{
+	h->behind = h->doubted = true;
+}
+
+/* What Redis lacks waits here, or is on its way, or was not asked for: that is known when Redis has answered
+ * once more, and what comes until then waits. */
+static bool bridges(struct history *h)
+{
+	if (history_goes_on(h))
+		let_go_on(h);
+	else if (!h->behind || h->position.offset > h->asked_from)
+		read_again(h);
+	else
+		return false;
+	return true;
+}
+
 static void go_on(struct history *h, const struct history_reply *r)
 {
 	uint64_t before = h->position.offset;
 
 	go_back(h, r);
+	if (has_hole(r, before) && bridges(h))
+		return;
 	go_forward(h, r);
 	if (h->position.offset >= r->top)
 		return;
+	if (history_goes_on(h)) {
+		let_go_on(h);
+		return;
+	}
 	if (h->position.offset > before) {
-		h->behind = h->doubted = true;
+		read_again(h);
 		return;
 	}
 	/* There is more, and Redis has nothing of it any more. */
 	history_tell_lost(h);
 	start_from(h, &(struct history_reply){.epoch = r->epoch, .top = r->top});
+}
+
+/* Whether Redis has the last of what waited, and all that follows it. */
+static bool leads_on(const struct history *h, const struct history_reply *r)
+{
+	if (!position_has_epoch(&h->position, r->epoch) || r->top < h->asked_from)
+		return false;
+	for (size_t i = 0; i < r->count; i++) {
+		if (r->entries[i].offset == h->asked_from && map_hash(r->entries[i].payload) != h->asked_hash)
+			return false;
+	}
+	return !has_hole(r, h->asked_from);
+}
+
+/* Puts what the link has lost between what came before that and what comes since. What waits and does not
+ * lead to what Redis has is as good as not there. */
+static void join(struct history *h, const struct history_reply *r)
+{
+	struct backlog *b = &h->channel->hub->backlog;
+	struct waiting *after = h->asked_after;
+	uint64_t last = h->asked_from;
+
+	if (h->doubted)
+		return;
+	if (!leads_on(h, r)) {
+		h->trusted = TRUST_NONE;
+		h->doubted = true;
+		return;
+	}
+	let_go_on(h);
+	for (size_t i = 0; i < r->count; i++) {
+		if (r->entries[i].offset != last + 1)
+			continue;
+		backlog_put_after(b, h->channel, &after, r->entries[i].payload, h->sent);
+		metrics_inc(publications_filled);
+		last++;
+	}
+	h->trusted = TRUST_ALL;
+	h->doubted = last < r->top;
 }
 
 /* What was on its way when the history was removed has put it back. */
@@ -199,18 +302,18 @@ static void remember(struct history *h, const struct history_reply *r)
 {
 	h->reading_on = is_read_on(h, r);
 	if (!h->removed && !h->reading_on)
-		h->remembered = h->sent;
+		h->remembered = h->asked;
 }
 
 /* It is where Redis is. */
 static void arrive(struct history *h)
 {
-	h->answered = h->sent;
+	h->answered = h->asked;
 	history_reads_verified(h);
 	if (h->doubted)
 		return;
-	h->behind = false;
-	backlog_resume(&h->channel->hub->backlog, h->channel);
+	h->trusted = TRUST_ALL;
+	let_go_on(h);
 }
 
 void history_take(struct history *h, const struct history_reply *r)
@@ -219,14 +322,19 @@ void history_take(struct history *h, const struct history_reply *r)
 	h->reading = false;
 	if (!history_is_known(h)) {
 		start_from(h, r);
+	} else if (h->asked_after != NULL) {
+		join(h, r);
 	} else if (has_parted(h, r)) {
 		history_tell_lost(h);
 		start_from(h, r);
 	} else if (h->reading_newest) {
 		go_back(h, r);
+	} else if (!h->behind && backlog_waits(h->channel)) {
+		h->doubted = true;
 	} else {
 		go_on(h, r);
 	}
+	h->asked_after = NULL;
 	if (h->position.offset >= r->top)
 		arrive(h);
 	if (h->reading_newest)
@@ -240,5 +348,6 @@ void history_no_reply(struct history *h)
 {
 	h->reading = false;
 	h->removed = false;
-	h->doubted = h->doubted || h->behind;
+	h->asked_after = NULL;
+	h->doubted = h->doubted || h->behind || !h->reading_newest;
 }

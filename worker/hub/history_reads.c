@@ -163,7 +163,7 @@ static void pump(struct history_reads *r)
 
 		if (!backlog_has_room(r->backlog, h->channel))
 			list_append(&r->later, node);
-		else
+		else if (history_wants_read(h))
 			send(r, h);
 	}
 }

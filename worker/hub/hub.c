@@ -134,16 +134,18 @@ static void on_marked(struct channel *ch)
 }
 
 /* What was dropped may have been the last for long. */
-static void on_dropped(struct channel *ch)
+static void on_delivered(struct channel *ch, bool dropped)
 {
-	if (ch->history != NULL)
+	if (ch->history != NULL && dropped)
 		history_doubt(ch->history);
+	else if (ch->history != NULL)
+		history_reads_want(ch->history);
 }
 
 static const struct backlog_events backlog_events = {
 	.take = take_message,
 	.marked = on_marked,
-	.dropped = on_dropped,
+	.delivered = on_delivered,
 	.turn_began = on_turn_began,
 };
 

@@ -1,0 +1,188 @@
+/* A worker that lags: what waits for its turn is more than Redis keeps. Nothing of it is lost, so nobody is
+ * told that it is; but it is no proof of what another server has. */
+#include "history_world.h"
+
+enum { SIZE = 10, BURST = 50 };
+
+static uint64_t filled_before;
+
+static uint64_t filled(void)
+{
+	return metrics_sum(metrics_mine, 1, METRIC_publications_filled) - filled_before;
+}
+
+/* It is at 5, and what follows waits. */
+static void go_live_and_lag(struct client *c)
+{
+	t.config.channel.without_namespace.history_size = SIZE;
+	go_live(c);
+	publish_many(5);
+	arrive_all();
+	t.crowd = BACKLOG_CHANNEL / 4;
+	overload();
+	publish_many(BURST);
+	arrive_all();
+	assert_int_equal(c->position, 5);
+	filled_before += filled();
+}
+
+static void come_to_the_top(struct client *c)
+{
+	do {
+		arrive_all();
+		end_turns();
+		answer_all();
+	} while (t.link_from < t.link_to);
+	assert_false(c->lost);
+	assert_int_equal(c->position, t.top);
+}
+
+static void a_position_that_is_checked_includes_what_waits(void **state)
+{
+	struct client *c = &t.clients[0];
+
+	go_live_and_lag(c);
+	pass_time(CHECK_MS);
+	hub_tick(t.hub);
+	for (bool more = true; more;) {
+		more = hub_end_turn(t.hub);
+		assert_int_equal(fake_redis_calls(), more ? 0 : 1);
+	}
+	come_to_the_top(c);
+	assert_int_equal(t.reads, 2);
+	assert_int_equal(filled(), 0);
+}
+
+static void what_comes_while_a_position_is_checked_is_not_lost(void **state)
+{
+	struct client *c = &t.clients[0];
+
+	t.config.channel.without_namespace.history_size = SIZE;
+	go_live(c);
+	filled_before += filled();
+	pass_time(CHECK_MS);
+	hub_tick(t.hub);
+	assert_int_equal(fake_redis_calls(), 1);
+	t.crowd = BACKLOG_CHANNEL / 4;
+	overload();
+	publish_many(BURST);
+	arrive_all();
+	answer_in_this_turn();
+	come_to_the_top(c);
+	assert_int_equal(filled(), 0);
+}
+
+/* Redis tells of it before the link does. */
+static void what_is_on_its_way_when_a_position_is_checked_is_not_lost(void **state)
+{
+	struct client *c = &t.clients[0];
+
+	t.config.channel.without_namespace.history_size = SIZE;
+	go_live(c);
+	publish_many(BURST);
+	pass_time(CHECK_MS);
+	hub_tick(t.hub);
+	answer_in_this_turn();
+	come_to_the_top(c);
+}
+
+static void a_link_that_is_confirmed_again_loses_nothing_of_what_waits(void **state)
+{
+	struct client *c = &t.clients[0];
+
+	go_live_and_lag(c);
+	fake_redis_confirm("pre:news");
+	come_to_the_top(c);
+	assert_int_equal(filled(), 0);
+}
+
+/* What the link has lost stands between what waits from before and what comes since. */
+static void what_a_link_lost_comes_behind_what_waits(void **state)
+{
+	struct client *c = &t.clients[0];
+
+	go_live_and_lag(c);
+	publish_many(SIZE / 2);
+	lose_link();
+	fake_redis_confirm("pre:news");
+	publish_many(2);
+	arrive_all();
+	assert_true(hub_end_turn(t.hub) || fake_redis_calls() == 1);
+	answer_in_this_turn();
+	publish_many(2 * SIZE);
+	come_to_the_top(c);
+	assert_int_equal(c->count, t.top);
+}
+
+/* Filling a gap reaches what waits behind it; by then Redis has given up what follows. */
+static void a_gap_is_filled_up_to_what_waits(void **state)
+{
+	struct client *c = &t.clients[0];
+
+	t.config.channel.without_namespace.history_size = SIZE;
+	go_live(c);
+	publish_many(5);
+	arrive_all();
+	publish_many(2);
+	lose_link();
+	t.crowd = BACKLOG_VISIT / 4;
+	publish_many(SIZE - 2);
+	arrive_all();
+	overload();
+	answer_in_this_turn();
+	assert_in_range(c->position, 8, t.top - 1);
+	publish_many(BURST);
+	arrive_all();
+	come_to_the_top(c);
+}
+
+/* The successor has lost some of what waits, and has others there that it has given up since; what comes then
+ * fits, but that does not make it the same stream. */
+static void what_waits_is_no_proof_of_what_another_server_has(void **state)
+{
+	struct client *c = &t.clients[0];
+
+	go_live_and_lag(c);
+	t.top -= 3;
+	t.writes_lost++;
+	publish_many(3);
+	lose_link();
+	fake_redis_confirm("pre:news");
+	publish_many(2 * SIZE);
+	arrive_all();
+	end_turns();
+	answer_all();
+	assert_true(c->lost);
+	assert_true(c->position <= 5 + BURST - 3);
+}
+
+/* What the link has lost is more than Redis keeps. */
+static void what_is_lost_behind_what_waits_is_told(void **state)
+{
+	struct client *c = &t.clients[0];
+
+	go_live_and_lag(c);
+	publish_many(2 * SIZE);
+	lose_link();
+	fake_redis_confirm("pre:news");
+	end_turns();
+	answer_all();
+	assert_true(c->lost);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+		TEST(a_position_that_is_checked_includes_what_waits),
+		TEST(what_comes_while_a_position_is_checked_is_not_lost),
+		TEST(what_is_on_its_way_when_a_position_is_checked_is_not_lost),
+		TEST(a_link_that_is_confirmed_again_loses_nothing_of_what_waits),
+		TEST(what_a_link_lost_comes_behind_what_waits),
+		TEST(a_gap_is_filled_up_to_what_waits),
+		TEST(what_waits_is_no_proof_of_what_another_server_has),
+		TEST(what_is_lost_behind_what_waits_is_told),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
