@@ -222,20 +222,14 @@ static void what_comes_during_a_read_is_of_the_share_of_a_turn(void **state)
 	assert_int_equal(c->count, 5 * SHARE + 1);
 }
 
-/* While a read is on its way more comes than is held: it is read from the history, after that. */
-static void what_is_too_much_to_hold_is_read_again(void **state)
+enum { LARGE = 1 << 20 };
+
+/* Publications that come, each of that size. What cannot be delivered then waits until it can. */
+static void receive_large(unsigned count)
 {
-	enum { LARGE = 1 << 20, COUNT = 40 };
-	struct client *c = &t.clients[0];
 	char *large = mem_alloc(LARGE + 200);
 
-	go_live(c);
-	publish_many(2);
-	lose_link();
-	publish();
-	arrive_all();
-	assert_int_equal(fake_redis_calls(), 1);
-	for (int i = 0; i < COUNT; i++) {
+	for (unsigned i = 0; i < count; i++) {
 		int len;
 
 		publish();
@@ -244,14 +238,89 @@ static void what_is_too_much_to_hold_is_read_again(void **state)
 		memset(large + len, 'x', LARGE);
 		memcpy(large + len + LARGE, "\"}", 3);
 		fake_redis_message("pre:news", large);
+		assert_false(hub_end_turn(t.hub));
 	}
 	lose_link();
+	mem_free(large);
+}
+
+/* It is at 0, lacks what came next, and asks for it. */
+static void go_live_with_a_gap(struct client *c)
+{
+	go_live(c);
+	publish_many(2);
+	lose_link();
+	publish();
+	arrive_all();
+	assert_int_equal(fake_redis_calls(), 1);
+}
+
+/* While a read is on its way more comes than is held: it is read from the history, after that. */
+static void what_is_too_much_to_hold_is_read_again(void **state)
+{
+	enum { COUNT = 40 };
+	struct client *c = &t.clients[0];
+
+	go_live_with_a_gap(c);
+	receive_large(COUNT);
 	assert_int_equal(c->count, 0);
 	answer_all();
 	assert_int_equal(c->count, 3 + COUNT);
 	assert_int_equal(c->position, t.top);
 	assert_false(c->lost);
-	mem_free(large);
+}
+
+static void assert_little_is_held(void)
+{
+	assert_in_range(t.hub->backlog.bytes, BACKLOG_HELD - 2 * LARGE, BACKLOG_HELD);
+}
+
+/* However often it is tried. What is not held then is read when it can be, and told if it is gone by then. */
+static void what_waits_for_a_history_that_cannot_be_read_is_little(void **state)
+{
+	struct client *c = &t.clients[0];
+
+	for (unsigned gone = 0; gone <= 1; gone++) {
+		go_live_with_a_gap(c);
+		for (int i = 0; i < 20; i++) {
+			fake_redis_answer(NULL);
+			receive_large(2);
+			hub_tick(t.hub);
+		}
+		assert_little_is_held();
+		assert_false(c->lost);
+		t.first += gone * (t.top - t.first);
+		answer_all();
+		assert_int_equal(c->lost, gone);
+		assert_int_equal(t.hub->backlog.bytes, 0);
+		if (!gone)
+			assert_int_equal(c->position, t.top);
+		hub_unsubscribe(t.hub, &c->s);
+	}
+}
+
+/* It was more when the history turned out to be one that cannot be read. */
+static void what_waits_becomes_little_when_a_history_cannot_be_read(void **state)
+{
+	struct client *c = &t.clients[0];
+	char *plain = mem_alloc(LARGE + 1);
+
+	go_live(c);
+	overload();
+	memset(plain, ' ', LARGE);
+	plain[0] = '1';
+	for (int i = 0; i < 20; i++)
+		fake_redis_message("pre:news", plain);
+	mem_free(plain);
+	fake_redis_confirm("pre:news");
+	end_turns();
+	assert_true(t.hub->backlog.bytes >= 20 * LARGE);
+	fake_redis_answer(NULL);
+	assert_little_is_held();
+	hub_tick(t.hub);
+	answer_all();
+	assert_in_range(c->count, BACKLOG_HELD / LARGE - 2, BACKLOG_HELD / LARGE);
+	assert_false(c->lost);
 }
 
 /* So much comes in one turn that the rest waits, and what is beyond its ceiling is dropped; the last messages
@@ -300,6 +369,8 @@ int main(void)
 		TEST(no_read_is_sent_in_a_turn_that_is_spent),
 		TEST(what_comes_during_a_read_is_of_the_share_of_a_turn),
 		TEST(what_is_too_much_to_hold_is_read_again),
+		TEST(what_waits_for_a_history_that_cannot_be_read_is_little),
+		TEST(what_waits_becomes_little_when_a_history_cannot_be_read),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -109,13 +109,20 @@ static void drop(struct backlog_queue *q)
 		         q->bytes);
 }
 
+static bool has_place(const struct backlog *b, const struct backlog_queue *q, size_t size)
+{
+	bool ready = list_linked(&q->node);
+
+	return b->bytes + q->bytes + size <= BACKLOG_BYTES && (ready || q->bytes + size <= BACKLOG_HELD);
+}
+
 /* A copy that is counted; NULL, and it is dropped, when there is no room for it. */
 static struct waiting *waiting_new(struct backlog *b, struct backlog_queue *q, struct bytes payload,
                                    uint32_t stamp)
 {
 	struct waiting *w = NULL;
 
-	if (b->bytes + q->bytes + cost(payload.len) <= BACKLOG_BYTES)
+	if (has_place(b, q, cost(payload.len)))
 		w = mem_try_alloc(sizeof(*w) + payload.len);
 	if (w == NULL) {
 		drop(q);
@@ -205,6 +212,23 @@ static void waiting_free(struct backlog *b, struct backlog_queue *q, struct wait
 	q->bytes -= cost(w->len);
 	b->bytes -= cost(w->len);
 	mem_free(w);
+}
+
+void backlog_trim(struct backlog *b, struct channel *ch)
+{
+	struct backlog_queue *q = ch->share.queue;
+
+	if (q == NULL || list_linked(&q->node))
+		return;
+	while (q->bytes > BACKLOG_HELD) {
+		struct waiting *newest = container_of(q->waiting.prev, struct waiting, node);
+		bool marked = newest->marked;
+
+		waiting_free(b, q, newest);
+		if (marked)
+			backlog_mark(ch);
+		drop(q);
+	}
 }
 
 void backlog_forget(struct backlog *b, struct channel *ch)

@@ -34,6 +34,10 @@ enum {
 	BACKLOG_VISIT = 8 << 10,          /* of a channel, when it is its turn among those that wait */
 	BACKLOG_LEAST = BACKLOG_TURN / 4, /* for what waits, even if what came in this turn took it all */
 	BACKLOG_BYTES = 64 << 20,         /* in all; of one channel no more than is left for all others */
+	/* Of a channel that is not ready. It is for as long as a read takes; should that fail again and
+	 * again, more would be of no use, as the read that brings what is missing can bring what comes after
+	 * it as well. */
+	BACKLOG_HELD = 8 << 20,
 };
 
 struct backlog;
@@ -98,6 +102,9 @@ void backlog_put_after(struct backlog *b, struct channel *ch, struct waiting **a
                        uint32_t stamp);
 /* Tells when all that waits for the channel now is delivered: events.marked, if anything waits. */
 void backlog_mark(struct channel *ch);
+/* The channel will not be ready for it soon: of what waits, the newest is dropped as far as it is more than
+ * BACKLOG_HELD. */
+void backlog_trim(struct backlog *b, struct channel *ch);
 /* The channel is ready for what waits. */
 void backlog_resume(struct backlog *b, struct channel *ch);
 /* The end of a turn: delivers what waits, as far as this turn goes. True: something still waits that could be

@@ -350,4 +350,5 @@ void history_no_reply(struct history *h)
 	h->removed = false;
 	h->asked_after = NULL;
 	h->doubted = h->doubted || h->behind || !h->reading_newest;
+	backlog_trim(&h->channel->hub->backlog, h->channel);
 }
