@@ -86,6 +86,88 @@ static void what_is_on_its_way_when_a_position_is_checked_is_not_lost(void **sta
 	come_to_the_top(c);
 }
 
+/* Also if the link is far behind; nobody has to wait for it. */
+static void what_goes_on_when_a_position_is_checked_is_not_lost(void **state)
+{
+	struct client *c = &t.clients[0];
+	struct want ahead = recover(BURST, "ep1");
+
+	t.config.channel.without_namespace.history_size = SIZE;
+	go_live(c);
+	publish_many(BURST);
+	assert_false(subscribe(&t.clients[1], &ahead));
+	for (unsigned n = 1; n + SIZE < BURST; n++) {
+		assert_int_equal(fake_redis_calls(), 1);
+		answer();
+		assert_int_equal(fake_redis_calls(), 0);
+		assert_true(arrive());
+		assert_int_equal(c->position, n);
+		hub_tick(t.hub);
+	}
+	come_to_the_top(c);
+	assert_true(begin(&t.clients[1]));
+	assert_int_equal(t.clients[1].position, t.top);
+}
+
+/* More than Redis keeps, and the stream stands still. */
+static void what_is_gone_when_a_position_is_checked_is_told(void **state)
+{
+	struct client *c = &t.clients[0];
+
+	t.config.channel.without_namespace.history_size = SIZE;
+	go_live(c);
+	publish_many(BURST);
+	lose_link();
+	pass_time(CHECK_MS);
+	for (int i = 0; i < 2; i++) {
+		assert_false(c->lost);
+		hub_tick(t.hub);
+		answer();
+		assert_int_equal(fake_redis_calls(), 0);
+	}
+	assert_true(c->lost);
+}
+
+/* A gap that is found meanwhile is filled at once. */
+static void a_gap_does_not_wait_for_a_check(void **state)
+{
+	struct client *c = &t.clients[0];
+
+	t.config.channel.without_namespace.history_size = SIZE;
+	go_live(c);
+	publish_many(BURST);
+	pass_time(CHECK_MS);
+	hub_tick(t.hub);
+	answer();
+	while (c->position < BURST)
+		assert_true(arrive());
+	publish_many(2);
+	lose_link();
+	publish();
+	arrive_all();
+	assert_int_equal(fake_redis_calls(), 1);
+	come_to_the_top(c);
+}
+
+/* Its answer ends before what has come since it was sent. */
+static void a_read_that_is_overtaken_tells_of_no_loss(void **state)
+{
+	struct client *c = &t.clients[0];
+
+	t.config.channel.without_namespace.history_size = 1000;
+	go_live(c);
+	pass_time(CHECK_MS);
+	hub_tick(t.hub);
+	publish_many(400);
+	arrive_all();
+	publish();
+	lose_link();
+	publish();
+	arrive_all();
+	assert_int_equal(c->position, 400);
+	come_to_the_top(c);
+}
+
 static void a_link_that_is_confirmed_again_loses_nothing_of_what_waits(void **state)
 {
 	struct client *c = &t.clients[0];
@@ -177,6 +259,10 @@ int main(void)
 		TEST(a_position_that_is_checked_includes_what_waits),
 		TEST(what_comes_while_a_position_is_checked_is_not_lost),
 		TEST(what_is_on_its_way_when_a_position_is_checked_is_not_lost),
+		TEST(what_goes_on_when_a_position_is_checked_is_not_lost),
+		TEST(what_is_gone_when_a_position_is_checked_is_told),
+		TEST(a_gap_does_not_wait_for_a_check),
+		TEST(a_read_that_is_overtaken_tells_of_no_loss),
 		TEST(a_link_that_is_confirmed_again_loses_nothing_of_what_waits),
 		TEST(what_a_link_lost_comes_behind_what_waits),
 		TEST(a_gap_is_filled_up_to_what_waits),

@@ -176,7 +176,7 @@ static void take_next(struct history *h, const struct publication *p, struct byt
 static bool wait_for_missing(struct history *h)
 {
 	h->behind = true;
-	history_reads_want(h);
+	history_reads_want_now(h);
 	return false;
 }
 
@@ -221,7 +221,7 @@ void history_confirmed(struct history *h)
 	h->sent++;
 	if (h->sent < h->trusted)
 		h->trusted = h->sent;
-	history_reads_want(h);
+	history_reads_want_now(h);
 }
 
 void history_doubt(struct history *h)

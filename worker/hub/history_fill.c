@@ -201,16 +201,21 @@ static void read_again(struct history *h)
 	h->behind = h->doubted = true;
 }
 
-/* What Redis lacks waits here, or is on its way, or was not asked for: that is known when Redis has answered
- * once more, and what comes until then waits. */
+/* Redis lacks what comes next. It waits here, or was not asked for; or it may be on its way, as long as the
+ * stream goes on: that is seen by the next tick, and nothing stops until then. False: it is gone. */
 static bool bridges(struct history *h)
 {
-	if (history_goes_on(h))
+	if (history_goes_on(h)) {
 		let_go_on(h);
-	else if (!h->behind || h->position.offset > h->asked_from)
+	} else if (h->behind && h->position.offset > h->asked_from) {
 		read_again(h);
-	else
+	} else if (!h->behind && h->lacked != h->position.offset + 1) {
+		h->lacked = h->position.offset + 1;
+		h->doubted = true;
+		history_reads_want_later(h);
+	} else {
 		return false;
+	}
 	return true;
 }
 

@@ -104,7 +104,7 @@ static void on_reply(void *arg, const struct redis_reply *reply)
 	channel_walk_begin(ch);
 	if (!take_reply(h, reply)) {
 		history_no_reply(h);
-		list_append(&r->failed, &h->node);
+		history_reads_want_later(h);
 	}
 	hub_let_go(ch);
 	/* Where calls are refused at once, the others wait for the next tick: else all were tried in one
@@ -181,6 +181,18 @@ void history_reads_want(struct history *h)
 		return;
 	list_append(&h->reads->queue, &h->node);
 	pump(h->reads);
+}
+
+void history_reads_want_now(struct history *h)
+{
+	list_remove(&h->node);
+	history_reads_want(h);
+}
+
+void history_reads_want_later(struct history *h)
+{
+	assert(h->call == NULL && !list_linked(&h->node));
+	list_append(&h->reads->failed, &h->node);
 }
 
 void history_reads_forget(struct history *h)

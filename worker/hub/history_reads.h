@@ -17,7 +17,7 @@ struct history_reads {
 	const struct backlog *backlog; /* of the turns that the reads are a part of */
 	struct list queue;    /* histories that want a read; none is looked at when the turn is spent */
 	struct list later;    /* those whose channel had its share, and that wait for the next turn */
-	struct list failed;   /* those that wait for the next try */
+	struct list failed;   /* those that wait for the next tick */
 	struct list verified; /* all whose position was true once, the longest ago first */
 	uint64_t check_delay_ms;
 	size_t in_flight;
@@ -31,6 +31,10 @@ void history_reads_init(struct history_reads *r, struct redis *redis, const stru
 /* Puts the history into the queue, if it wants a read and is not there. Its replies come from the loop, with
  * the channel held: history_take(), history_no_reply(). */
 void history_reads_want(struct history *h);
+/* The same, also if it was to wait until later. */
+void history_reads_want_now(struct history *h);
+/* It is read with the next tick, if it still wants it. */
+void history_reads_want_later(struct history *h);
 /* It wants none any more; one on its way is cancelled. */
 void history_reads_forget(struct history *h);
 /* Its position was true just now. */
