@@ -74,7 +74,8 @@ static int fake_worker(const struct worker_args *args)
 	metrics_set(bytes_sent, getpid());
 	metrics_set(bytes_received, count_descriptors());
 	metrics_inc(connections);
-	if (fx.behaviour == DIE_YOUNG || (fx.behaviour == DIE_YOUNG_TWICE && metrics_mine->values[STARTS] <= 2))
+	if (fx.behaviour == DIE_YOUNG ||
+	    (fx.behaviour == DIE_YOUNG_TWICE && metrics_mine->values[STARTS] <= 2))
 		return 1;
 	if (fx.behaviour != NEVER_READY && control_send(args->control_fd, CONTROL_READY) < 0)
 		return 2;
