@@ -322,6 +322,17 @@ def test_a_lost_position_begins_a_new_epoch_without_the_old_entries(call, name, 
 		assert call.offsets(name, limit=9) == [1]
 
 
+def test_a_stream_that_parted_goes_on_in_another_epoch(call, name):
+	_, epoch = call.publish(name, "1")
+	for other in ("", "other", epoch[:-1]):
+		assert call.history(name, limit=9, parted=other)[0] == epoch
+	new, top, entries = call.history(name, since=0, limit=9, parted=epoch)
+	assert new != epoch and re.fullmatch(rb"[0-9a-f]{8}", new)
+	assert (top, [offset for offset, _ in entries]) == (1, [1]), "what is kept stays"
+	assert call.history(name, parted=epoch)[0] == new, "only once"
+	assert call.publish(name, "2") == [2, new]
+
+
 def test_removing_the_history_leaves_the_position(call, name):
 	_, epoch = call.publish(name, "1")
 	call.publish(name, "2")

@@ -192,6 +192,33 @@ def test_who_writes_into_a_history_by_himself_ends_it_but_not_the_channel(broker
 		assert client.push()["pub"] == {"data": 3, "offset": 2}
 
 
+def test_who_saw_what_redis_then_lost_is_told_however_far_redis_went_on(broker, redis):
+	"""It comes back with an older snapshot, under the same epoch, and gives offsets away again."""
+	with Client(broker.port) as client, Client(broker.port) as other:
+		seen = {"channel": CHANNEL, "recover": True, "offset": 6}
+		for each in client, other:
+			seen["epoch"] = each.call("subscribe", {"channel": CHANNEL})["epoch"]
+		for n in range(1, 7):
+			assert fcall(redis, "fanfare_publish", n)[0] == n
+			if n == 4:
+				redis.call("SAVE")
+			for each in client, other:
+				assert each.push()["pub"]["offset"] == n
+		other.call("unsubscribe", {"channel": CHANNEL})
+		redis.kill()
+		redis.start()
+		for n in range(5, 8):
+			assert fcall(redis, "fanfare_publish", f'"other {n}"') == [n, seen["epoch"].encode()]
+		assert client.push()["unsubscribe"]["code"] == 2500
+		for each in client, other:
+			answer = each.call("subscribe", seen)
+			assert answer["was_recovering"] and "recovered" not in answer
+			assert answer["epoch"] != seen["epoch"] and answer["offset"] == 7
+		assert fcall(redis, "fanfare_publish", '"8"') == [8, answer["epoch"].encode()]
+		assert [each.push()["pub"]["offset"] for each in (client, other)] == [8, 8]
+		assert [pub["offset"] for pub in client.call("history", {"channel": CHANNEL, "limit": 9})["publications"]] == [*range(1, 9)]
+
+
 def test_a_redis_that_comes_back_empty_is_told(broker, redis):
 	with Client(broker.port) as client:
 		client.call("subscribe", {"channel": CHANNEL})

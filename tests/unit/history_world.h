@@ -39,8 +39,8 @@ struct client {
 	uint64_t position; /* of what it has seen, when live */
 	unsigned count;
 	unsigned stream; /* which one: they are told apart by their epochs */
-	/* By whom what it has seen of each offset was written, plus one; 0: it has not since it subscribed.
-	 */
+	/* By whom what it has seen of each offset was written, plus one; 0: it has not since it subscribed,
+	 * or came back and was told that it has all. */
 	unsigned seen[STREAM_MAX];
 	enum error_code error;
 };
@@ -56,8 +56,10 @@ static struct {
 	uint64_t top;
 	uint64_t first;
 	unsigned written_by[STREAM_MAX]; /* writes_lost at the time */
+	unsigned written_in[STREAM_MAX]; /* stream at the time */
 	size_t piece;                    /* publications that fit into one; 0: all */
 	unsigned reads;                  /* carried out */
+	unsigned parted;                 /* of these, that end an epoch */
 	uint32_t crowd;                  /* as if so many more were delivered to for each who is there */
 	char *link[LINK_MAX];
 	size_t link_from, link_to;
@@ -74,8 +76,8 @@ static const char *epoch_of(unsigned stream)
 static char *payload_of(uint64_t offset)
 {
 	return mem_printf("{\"fanfare\":1,\"offset\":%llu,\"epoch\":\"%s\",\"data\":{\"n\":%llu,\"by\":%u}}",
-	                  (unsigned long long)offset, epoch_of(t.stream), (unsigned long long)offset,
-	                  t.written_by[offset]);
+	                  (unsigned long long)offset, epoch_of(t.written_in[offset]),
+	                  (unsigned long long)offset, t.written_by[offset]);
 }
 
 /* --- the subscribers --- */
@@ -149,7 +151,8 @@ static bool subscribe(struct client *c, const struct want *want)
 
 	c->told = c->lost = false;
 	c->count = 0;
-	memset(c->seen, 0, sizeof(c->seen));
+	if (!want->recover)
+		memset(c->seen, 0, sizeof(c->seen));
 	c->positioned = want->positioned;
 	c->told = hub_subscribe(t.hub, BYTES_OF_STR(channel), &c->s, want, &error);
 	assert_int_equal(error, ERROR_NONE);
@@ -167,6 +170,8 @@ static bool begin(struct client *c)
 	assert_true(c->told && !c->s.live);
 	hub_begin(t.hub, &c->s, &answer, &publications);
 	c->position = answer.recovered ? answer.asked_from : answer.offset;
+	if (!answer.recovered)
+		memset(c->seen, 0, sizeof(c->seen));
 	c->count = 0;
 	buf_putc(&publications, '\0');
 	assert_true(buf_ok(&publications));
@@ -191,6 +196,7 @@ static void publish(void)
 	t.top++;
 	assert_true(t.top < STREAM_MAX && t.link_to < LINK_MAX);
 	t.written_by[t.top] = t.writes_lost;
+	t.written_in[t.top] = t.stream;
 	t.link[t.link_to++] = payload_of(t.top);
 	if (t.top - t.first + 1 > (uint64_t)t.config.channel.without_namespace.history_size)
 		t.first++;
@@ -260,7 +266,8 @@ static bool range(uint64_t *from, uint64_t *to)
 static void answer_with(uint64_t from, uint64_t to, bool cut)
 {
 	size_t count = 0, most = to + 1 > from ? (size_t)(to + 1 - from) : 0;
-	struct redis_reply epoch = {.type = REDIS_STRING, .text = BYTES_OF_STR(epoch_of(t.stream))};
+	char *stream = mem_printf("%s", epoch_of(t.stream));
+	struct redis_reply epoch = {.type = REDIS_STRING, .text = BYTES_OF_STR(stream)};
 	struct redis_reply top = {.type = REDIS_INTEGER, .integer = (int64_t)t.top};
 	struct redis_reply *parts = mem_alloc((2 * most + 1) * sizeof(*parts));
 	const struct redis_reply **list = mem_alloc((2 * most + 1) * sizeof(*list));
@@ -285,6 +292,21 @@ static void answer_with(uint64_t from, uint64_t to, bool cut)
 		mem_free((void *)parts[i].text.ptr);
 	mem_free(parts);
 	mem_free(list);
+	mem_free(stream);
+}
+
+/* Redis ends the epoch, if it still is the one that the oldest read calls parted. */
+static void end_epoch(void)
+{
+	const char *parted = strstr(fake_redis_call(), " parted ");
+	unsigned stream;
+
+	if (parted == NULL)
+		return;
+	assert_int_equal(sscanf(parted, " parted ep%u ", &stream), 1);
+	t.parted++;
+	if (stream == t.stream)
+		t.stream++;
 }
 
 static void answer_in_this_turn(void)
@@ -292,6 +314,7 @@ static void answer_in_this_turn(void)
 	uint64_t from, to;
 	bool cut = range(&from, &to);
 
+	end_epoch();
 	assert_non_null(strstr(fake_redis_call(), "FCALL fanfare_history 1 pre:news"));
 	t.reads++;
 	answer_with(from, to, cut);

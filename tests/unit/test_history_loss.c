@@ -143,6 +143,59 @@ static void a_stream_that_parted_is_a_loss(void **state)
 	assert_true(c->lost);
 }
 
+/* Its offsets are those of others now: before anybody is told, the epoch ends, so that nobody who comes back
+ * with one of them is taken for one who has what stands there. */
+static void a_stream_that_parted_gets_another_epoch(void **state)
+{
+	struct client *c = &t.clients[0];
+	struct want want = recover(5, "ep1");
+
+	go_live_and_part(c, 2);
+	publish_many(4);
+	lose_link();
+	fake_redis_confirm("pre:news");
+	assert_int_equal(t.parted, 0);
+	answer_in_this_turn();
+	assert_false(c->lost);
+	answer_in_this_turn();
+	assert_int_equal(t.parted, 1);
+	assert_int_equal(t.stream, 2);
+	assert_true(c->lost);
+	assert_false(subscribe(c, &want));
+	fake_redis_confirm_next();
+	answer_all();
+	assert_false(begin(c));
+	assert_int_equal(c->position, 7);
+	assert_int_equal(c->stream, 2);
+	publish();
+	arrive_all();
+	assert_int_equal(c->position, 8);
+	assert_int_equal(t.parted, 1);
+}
+
+/* What was found of a server that is left again is not true of the next one. */
+static void an_epoch_ends_only_where_it_was_seen_to_part(void **state)
+{
+	struct client *c = &t.clients[0];
+
+	go_live(c);
+	publish_many(5);
+	arrive_all();
+	t.top = 3;
+	fake_redis_confirm("pre:news");
+	answer_in_this_turn();
+	fake_redis_answer(NULL);
+	t.top = 5;
+	fake_redis_confirm("pre:news");
+	hub_tick(t.hub);
+	answer_all();
+	assert_int_equal(t.parted, 0);
+	assert_false(c->lost);
+	publish();
+	arrive_all();
+	assert_int_equal(c->position, 6);
+}
+
 /* A master that has a successor and does not know it yet may tell of one more publication, which comes
  * through the successor. What that one tells later of the same offset must not be taken for a repetition. */
 static void a_stream_that_parts_before_our_eyes_is_a_loss(void **state)
@@ -208,6 +261,8 @@ int main(void)
 		TEST(a_redis_that_fell_back_is_a_loss),
 		TEST(what_waits_when_a_server_is_replaced_is_what_its_successor_has),
 		TEST(a_stream_that_parted_is_a_loss),
+		TEST(a_stream_that_parted_gets_another_epoch),
+		TEST(an_epoch_ends_only_where_it_was_seen_to_part),
 		TEST(a_stream_that_parts_before_our_eyes_is_a_loss),
 		TEST(a_stream_that_parts_is_a_loss_however_fast_it_goes_on),
 		TEST(a_stray_of_another_master_is_dropped),

@@ -33,6 +33,19 @@ static void somebody_begins(void)
 		begin(c);
 }
 
+/* Nobody can know that what those had who are away is not what comes now. */
+static void writes_are_lost(void)
+{
+	bool watched = false;
+
+	t.top -= 1 + dice(3);
+	t.writes_lost++;
+	for (int i = 0; i < CLIENTS; i++)
+		watched = watched || t.clients[i].s.live;
+	for (int i = 0; i < CLIENTS && !watched; i++)
+		memset(t.clients[i].seen, 0, sizeof(t.clients[i].seen));
+}
+
 static void redis_loses_something(void)
 {
 	switch (dice(3)) {
@@ -43,10 +56,8 @@ static void redis_loses_something(void)
 		break;
 	case 1: t.first = t.top + 1; break;
 	default:
-		if (t.top > t.first + 3) {
-			t.top -= 1 + dice(3);
-			t.writes_lost++;
-		}
+		if (t.top > t.first + 3)
+			writes_are_lost();
 		break;
 	}
 	lose_link();

@@ -218,6 +218,7 @@ void history_confirmed(struct history *h)
 {
 	h->behind = true;
 	h->doubted = true;
+	h->parted = false;
 	h->sent++;
 	if (h->sent < h->trusted)
 		h->trusted = h->sent;

@@ -60,6 +60,7 @@ struct history {
 	uint32_t remembered; /* of the last that has brought all there is of the newest publications */
 	bool behind;         /* something is missing: what comes waits, until a read has filled it in */
 	bool doubted;        /* another read must begin after this moment before the stream is trusted */
+	bool parted;         /* Redis went on from another one under our epoch: it is to begin a new one */
 	bool removed;        /* while a read was on its way, which brings back what is gone */
 	bool reading;
 	bool reading_newest;

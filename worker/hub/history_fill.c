@@ -89,7 +89,7 @@ void history_begin_read(struct history *h, struct history_read *read)
 	h->reading = true;
 	h->doubted = h->doubted && known;
 	h->reading_newest = !fill && history_lacks_recent(h);
-	*read = (struct history_read){0};
+	*read = (struct history_read){.parted = h->parted};
 	if (h->reading_newest)
 		ask_for_newest(h, read);
 	else if (known)
@@ -180,6 +180,25 @@ static void go_back(struct history *h, const struct history_reply *r)
 		recent_prepend(&h->recent, r->entries[i - 1].offset, r->entries[i - 1].payload);
 }
 
+static void read_again(struct history *h)
+{
+	h->behind = h->doubted = true;
+}
+
+/* What was seen is lost, and its offsets are given away again. Who comes back with one of them would be taken
+ * for one who has what stands there now, so Redis ends the epoch before anybody is told. */
+static void part(struct history *h, const struct history_reply *r, bool asked)
+{
+	if (!asked && position_has_epoch(&h->position, r->epoch)) {
+		h->parted = true;
+		h->trusted = TRUST_NONE;
+		read_again(h);
+		return;
+	}
+	history_tell_lost(h);
+	start_from(h, r);
+}
+
 /* Whether Redis lacks what comes after an offset. */
 static bool has_hole(const struct history_reply *r, uint64_t after)
 {
@@ -194,11 +213,6 @@ static void let_go_on(struct history *h)
 {
 	h->behind = false;
 	backlog_resume(&h->channel->hub->backlog, h->channel);
-}
-
-static void read_again(struct history *h)
-{
-	h->behind = h->doubted = true;
 }
 
 /* Redis lacks what comes next. It waits here, or was not asked for; or it may be on its way, as long as the
@@ -321,17 +335,29 @@ static void arrive(struct history *h)
 	let_go_on(h);
 }
 
+/* Who waits is told what is known now. */
+static void conclude(struct history *h, const struct history_reply *r)
+{
+	if (h->position.offset >= r->top)
+		arrive(h);
+	if (h->reading_newest)
+		remember(h, r);
+	forget_removed(h);
+	history_settle(h);
+}
+
 void history_take(struct history *h, const struct history_reply *r)
 {
+	bool ends_epoch = h->parted;
+
 	assert(h->reading && r->epoch.len > 0 && r->epoch.len <= EPOCH_MAX);
-	h->reading = false;
+	h->reading = h->parted = false;
 	if (!history_is_known(h)) {
 		start_from(h, r);
 	} else if (h->asked_after != NULL) {
 		join(h, r);
 	} else if (has_parted(h, r)) {
-		history_tell_lost(h);
-		start_from(h, r);
+		part(h, r, ends_epoch);
 	} else if (h->reading_newest) {
 		go_back(h, r);
 	} else if (!h->behind && backlog_waits(h->channel)) {
@@ -340,18 +366,15 @@ void history_take(struct history *h, const struct history_reply *r)
 		go_on(h, r);
 	}
 	h->asked_after = NULL;
-	if (h->position.offset >= r->top)
-		arrive(h);
-	if (h->reading_newest)
-		remember(h, r);
-	forget_removed(h);
-	history_settle(h);
+	if (!h->parted)
+		conclude(h, r);
 	history_reads_want(h);
 }
 
 void history_no_reply(struct history *h)
 {
 	h->reading = false;
+	h->parted = false;
 	h->removed = false;
 	h->asked_after = NULL;
 	h->doubted = h->doubted || h->behind || !h->reading_newest;

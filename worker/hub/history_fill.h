@@ -18,6 +18,7 @@ struct history_read {
 	                  */
 	uint64_t since;  /* of use if not, and limit is not 0 */
 	uint32_t limit;  /* 0: the position alone */
+	bool parted;     /* the epoch is to end, if it is still the one of the position */
 };
 bool history_wants_read(const struct history *h) MUST_CHECK;
 /* The read is sent. */

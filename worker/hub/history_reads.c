@@ -126,7 +126,7 @@ static void send(struct history_reads *r, struct history *h)
 {
 	char numbers[4][REDIS_NUMBER_MAX];
 	struct history_read read;
-	struct bytes argv[9];
+	struct bytes argv[11];
 	size_t argc = 0;
 
 	history_begin_read(h, &read);
@@ -139,6 +139,10 @@ static void send(struct history_reads *r, struct history *h)
 	} else {
 		put_option(argv, &argc, "limit", numbers[1], read.limit);
 		put_option(argv, &argc, "since", numbers[2], read.since);
+	}
+	if (read.parted) {
+		argv[argc++] = BYTES("parted");
+		argv[argc++] = (struct bytes){h->position.epoch, h->position.epoch_len};
 	}
 	put_option(argv, &argc, "piece", numbers[3], HISTORY_PIECE);
 	assert(argc <= ARRAY_LEN(argv));

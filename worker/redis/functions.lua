@@ -17,7 +17,7 @@
 -- Nothing is written before everything that can be refused was checked, and a write that Redis may refuse for
 -- want of memory comes first: a call succeeds, or it has done nothing.
 
-local VERSION = 5
+local VERSION = 6
 
 local EXACT_MAX = 9007199254740991 -- 2^53 - 1: numbers of Lua are exact up to here
 local SECONDS_MAX = 1000000000
@@ -241,6 +241,7 @@ local HISTORY_OPTIONS = {
 	piece = number_from(1, BYTES_MAX),
 	reverse = flag,
 	meta_ttl = number_from(1, SECONDS_MAX),
+	parted = text,
 }
 
 local REMOVE_OPTIONS = {sharded = flag}
@@ -367,13 +368,24 @@ local function read_meta(keys)
 	return {epoch = epoch, offset = epoch and tonumber(offset) or 0, version = meta[3], version_epoch = meta[4] or ''}
 end
 
+local function new_epoch(keys)
+	local time = redis.call('TIME')
+	return redis.sha1hex(time[1] .. '.' .. time[2] .. ' ' .. keys.channel):sub(1, 8)
+end
+
 -- What was kept under a position that is forgotten cannot be told apart from what comes now.
 local function begin_epoch(keys, meta)
-	local time = redis.call('TIME')
-	meta.epoch = redis.sha1hex(time[1] .. '.' .. time[2] .. ' ' .. keys.channel):sub(1, 8)
+	meta.epoch = new_epoch(keys)
 	meta.offset = 0
 	redis.call('HSET', keys.meta, 'epoch', meta.epoch, 'offset', '0')
 	redis.call('UNLINK', keys.stream)
+end
+
+-- Redis has lost writes that a worker has seen, and other publications have got their offsets, or will. A position
+-- of that epoch does not tell which of the two its owner had, so it is none any more. What is kept stays.
+local function part(keys, meta)
+	meta.epoch = new_epoch(keys)
+	redis.call('HSET', keys.meta, 'epoch', meta.epoch)
 end
 
 -- --- publish ---
@@ -618,6 +630,9 @@ local function history(channel, args)
 	local keys = keys_of(channel)
 	local meta = read_meta(keys)
 	local entries, more = {}, false
+	if meta.epoch and meta.epoch == options.parted then
+		part(keys, meta)
+	end
 	if meta.epoch then
 		entries, more = read_entries(keys, options)
 	else

@@ -322,8 +322,7 @@ class _KeptWalk:
 			self.epoch, self.position = epoch, offset
 		elif recovered:
 			if lost and self.judge.lost_is_true(when, self.channel, self.epoch, self.position, self.since, epoch):
-				self.judge.told.append(when)
-				self.replaced = None
+				self.judge.told.append(when)  # but not of what it has that Redis has not: it still counts on that
 			elif lost:
 				self.judge.resyncs.append(when)
 				self._violate_signal(when, "it was told that publications are lost, and they were not")
