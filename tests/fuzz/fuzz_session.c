@@ -176,7 +176,10 @@ static void step(char *text, int what)
 		if (fake_redis_calls() > 0)
 			fake_redis_answer(what == STEP_ANSWER ? &one : NULL);
 		break;
-	case STEP_WAIT: fake_loop_advance(WAIT_MS); break;
+	case STEP_WAIT:
+		fake_loop_advance(WAIT_MS);
+		hub_tick(t.hub);
+		break;
 	case STEP_REDIS: fake_redis_set_ready(t.ready = !t.ready); break;
 	case STEP_PUBLISH: publish(text); break;
 	default: break;

@@ -78,6 +78,14 @@ static void open_conn(struct conn *c, const struct session_params *params)
 	session_upgrade(t.clients, c, &request, params);
 }
 
+/* For longer than who waits has patience. */
+static UNUSED_OK void lose_redis(void)
+{
+	fake_redis_set_ready(false);
+	clock_freeze(clock_ms() + HUB_PATIENCE_MS, clock_unix_ms() + HUB_PATIENCE_MS);
+	hub_tick(t.hub);
+}
+
 static int setup(void **state)
 {
 	memset(&t, 0, sizeof(t));

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "clock.h"
 #include "config.h"
 #include "deflate.h"
 #include "fake_redis.h"
@@ -304,12 +305,18 @@ static void all_may_leave_during_a_delivery(void **state)
 	assert_int_equal(fake_redis_subs(), 0);
 }
 
-static void without_redis_a_subscribe_fails_at_once(void **state)
+static void pass_time(uint64_t ms)
+{
+	clock_freeze(clock_ms() + ms, clock_unix_ms() + ms);
+}
+
+static void without_redis_a_subscribe_fails(void **state)
 {
 	enum error_code error;
 
 	fake_redis_set_ready(false);
 	assert_false(t.ready);
+	pass_time(HUB_PATIENCE_MS);
 	assert_false(hub_subscribe(t.hub, BYTES("news"), &t.clients[0].s, &(struct want){0}, &error));
 	assert_int_equal(error, ERROR_INTERNAL);
 	assert_null(t.clients[0].s.channel);
@@ -334,6 +341,11 @@ static void whoever_waits_is_told_when_redis_goes_away(void **state)
 	t.clients[0].leaves[0] = &t.clients[1];
 	t.clients[0].leaves[1] = &t.clients[4];
 	fake_redis_set_ready(false);
+	pass_time(HUB_PATIENCE_MS - 1);
+	hub_tick(t.hub);
+	assert_int_equal(t.clients[0].answers, 0);
+	pass_time(1);
+	hub_tick(t.hub);
 	assert_int_equal(t.clients[0].answers, 1);
 	assert_int_equal(t.clients[0].error, ERROR_INTERNAL);
 	assert_int_equal(t.clients[1].answers, 0);
@@ -342,6 +354,26 @@ static void whoever_waits_is_told_when_redis_goes_away(void **state)
 	assert_int_equal(t.clients[3].error, ERROR_NONE);
 	assert_int_equal(t.clients[4].answers, 0);
 	assert_int_equal(fake_redis_subs(), 1);
+}
+
+/* Neither who waits already nor who comes meanwhile sees anything of it but a delay. */
+static void a_short_absence_of_redis_fails_no_subscribe(void **state)
+{
+	assert_false(subscribe(0, "news"));
+	fake_redis_set_ready(false);
+	assert_false(subscribe(1, "news"));
+	assert_false(subscribe(2, "sport"));
+	pass_time(HUB_PATIENCE_MS / 2);
+	hub_tick(t.hub);
+	fake_redis_set_ready(true);
+	fake_redis_confirm("pre:news");
+	fake_redis_confirm("pre:sport");
+	pass_time(HUB_PATIENCE_MS);
+	hub_tick(t.hub);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(t.clients[i].answers, 1);
+		assert_int_equal(t.clients[i].error, ERROR_NONE);
+	}
 }
 
 static void on_published(void *arg, enum error_code error)
@@ -446,9 +478,10 @@ int main(void)
 		TEST(what_is_no_publication_is_counted_and_dropped),
 		TEST(subscribers_may_leave_during_a_delivery),
 		TEST(all_may_leave_during_a_delivery),
-		TEST(without_redis_a_subscribe_fails_at_once),
+		TEST(without_redis_a_subscribe_fails),
 		TEST(a_confirmed_channel_can_be_joined_whatever_redis_does),
 		TEST(whoever_waits_is_told_when_redis_goes_away),
+		TEST(a_short_absence_of_redis_fails_no_subscribe),
 		TEST(a_publish_is_one_command),
 		TEST(a_publish_that_redis_does_not_take_is_an_error),
 		TEST(a_cancelled_publish_does_not_answer),

@@ -95,7 +95,7 @@ static void connect_waits_for_its_channels_and_the_rest_waits_for_connect(void *
 
 static void after_an_error_to_connect_nothing_is_read(void **state)
 {
-	fake_redis_set_ready(false);
+	lose_redis();
 	say("{\"id\":1,\"connect\":{\"subs\":{\"live:a\":{}}}}\n{\"id\":2,\"connect\":{}}");
 	hear(INTERNAL(1));
 	assert_true(t.conn.open && t.conn.deaf);

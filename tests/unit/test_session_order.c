@@ -126,7 +126,7 @@ static void subscribes_fail_when_redis_goes_away(void **state)
 	fake_redis_confirm_at_once(false);
 	say("{\"id\":2,\"subscribe\":{\"channel\":\"a\"}}\n{\"id\":3,\"subscribe\":{\"channel\":\"b\"}}\n"
 	    "{\"id\":4,\"unsubscribe\":{\"channel\":\"a\"}}");
-	fake_redis_set_ready(false);
+	lose_redis();
 	fake_loop_turn();
 	hear(INTERNAL(2) INTERNAL(3) "{\"id\":4,\"unsubscribe\":{}}\n");
 	ask("{\"id\":5,\"subscribe\":{\"channel\":\"a\"}}", INTERNAL(5));
@@ -231,7 +231,7 @@ static void do_something_in_redis(void)
 	const char *channel = some_channels[rand() % SOME_CHANNELS];
 
 	switch (rand() % 6) {
-	case 0: fake_redis_set_ready(false); break;
+	case 0: lose_redis(); break;
 	case 1: fake_redis_set_ready(true); break;
 	case 2:
 		if (fake_redis_calls() > 0)

@@ -53,7 +53,7 @@ static void uni_is_told_why_it_is_closed(void **state)
 	open_uni("[]");
 	hear("{\"disconnect\":{\"code\":3501,\"reason\":\"bad request\"}}\n");
 	assert_closed(DISCONNECT_BAD_REQUEST);
-	fake_redis_set_ready(false);
+	lose_redis();
 	open_uni("{\"subs\":{\"a\":{}}}");
 	hear("{\"disconnect\":{\"code\":3004,\"reason\":\"internal server error\"}}\n");
 	assert_closed(DISCONNECT_INTERNAL_ERROR);

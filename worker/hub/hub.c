@@ -5,6 +5,7 @@
 #include <assert.h>
 
 #include "channel.h"
+#include "clock.h"
 #include "config.h"
 #include "envelope.h"
 #include "history.h"
@@ -199,18 +200,33 @@ static void collect_gone(struct hub *h, struct list *gone)
 	}
 }
 
-/* A subscribe that waits for a Redis that is gone is answered now: clients give up a subscribe after some
- * seconds and then drop their whole connection, but an error makes them try again. */
-static void on_ready(void *ctx, bool ready, const char *reason)
+/* A link that breaks is back in a moment, as a rule, and an error makes clients wait for longer than that: a
+ * subscribe waits, too. Not for ever: clients give up a subscribe after some seconds, and then drop their
+ * whole connection. */
+static bool is_gone(const struct hub *h)
 {
-	struct hub *h = ctx;
+	const char *reason;
+
+	return !redis_ready(h->redis, &reason) && clock_ms() - h->away_ms >= HUB_PATIENCE_MS;
+}
+
+static void give_up_waiting(struct hub *h)
+{
 	struct list gone;
 
 	list_init(&gone);
-	if (!ready)
+	if (is_gone(h))
 		collect_gone(h, &gone);
 	while (!list_empty(&gone))
 		settle(container_of(gone.next, struct channel, unsure), ERROR_INTERNAL);
+}
+
+static void on_ready(void *ctx, bool ready, const char *reason)
+{
+	struct hub *h = ctx;
+
+	if (!ready)
+		h->away_ms = clock_ms();
 	h->events.ready(h->events.ctx, ready, reason);
 }
 
@@ -231,6 +247,7 @@ struct hub *hub_new(struct loop *loop, const struct config *config, const struct
 	h->prefix = BYTES_OF_STR(config->redis.prefix);
 	map_init(&h->channels);
 	list_init(&h->unsure);
+	h->away_ms = clock_ms();
 	fanout_init(&h->fanout, config, deflater);
 	backlog_init(&h->backlog, &backlog_events);
 	history_queries_init(&h->queries);
@@ -310,14 +327,13 @@ void hub_put_redis_name(const struct hub *h, struct buf *out, struct bytes chann
 	buf_put_bytes(out, channel);
 }
 
-/* Whether Redis can confirm a subscription of it now. */
+/* Whether Redis can confirm a subscription of it, now or in a moment. */
 static bool can_confirm(const struct hub *h, struct bytes channel)
 {
-	const char *reason;
 	struct buf name;
 	bool hears;
 
-	if (redis_ready(h->redis, &reason))
+	if (!is_gone(h))
 		return true;
 	buf_init(&name, h->prefix.len + channel.len);
 	hub_put_redis_name(h, &name, channel);
@@ -414,6 +430,7 @@ uint64_t subscription_channel_id(const struct subscription *s)
 
 void hub_tick(struct hub *h)
 {
+	give_up_waiting(h);
 	history_reads_tick(&h->reads);
 	history_queries_tick(h);
 	replays_tick(&h->replays);

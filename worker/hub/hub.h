@@ -99,9 +99,10 @@ size_t hub_channel_count(const struct hub *h);
 /* The channel, if it has subscribers here; NULL otherwise. To be compared with subscription->channel. */
 struct channel *hub_find_channel(const struct hub *h, struct bytes channel);
 
+enum { HUB_PATIENCE_MS = 1000 };
 /* Registers the subscription. True: it can go live at once. False: wait for events.subscribed. When Redis is
- * known to be away it fails at once: false, *error is set to ERROR_INTERNAL (ERROR_NONE otherwise), and
- * nothing is registered. What it wants is copied. */
+ * away for more than HUB_PATIENCE_MS it fails at once: false, *error is set to ERROR_INTERNAL (ERROR_NONE
+ * otherwise), and nothing is registered. What it wants is copied. */
 bool hub_subscribe(struct hub *h, struct bytes channel, struct subscription *s, const struct want *want,
                    enum error_code *error) MUST_CHECK;
 /* Where a subscription begins. */

@@ -21,6 +21,7 @@ struct hub {
 	struct bytes prefix; /* the config's */
 	struct map channels; /* by name without prefix */
 	struct list unsure;  /* channels with waiting subscribers */
+	uint64_t away_ms;    /* when Redis went away the last time */
 	uint64_t channels_opened;
 	struct fanout fanout;
 	struct backlog backlog;
