@@ -21,11 +21,14 @@ const char cli_publish_help[] =
 	"       fanfare publish [OPTION...] CHANNEL -\n"
 	"\n"
 	"Publishes into a channel, and prints to how many workers of brokers Redis has\n"
-	"handed the publication. With - the payload is read from standard input.\n"
+	"handed the publication; on a channel with history also its offset and epoch.\n"
+	"With - the payload is read from standard input.\n"
 	"\n"
 	"Options:\n"
 	"  --text               the payload is plain text, and arrives as a JSON string\n"
 	"  --lines              with -: each line that is not empty is a publication\n"
+	"  --plain              reaches only who is there now, and is never kept: for a\n"
+	"                       Redis without the functions that brokers load\n"
 	"  --redis URL          redis://[USER:PASSWORD@]HOST[:PORT][/DB], the same with\n"
 	"                       rediss:// for TLS, or unix:/PATH\n"
 	"  --config FILE        the configuration that the broker was started with\n"
@@ -41,16 +44,17 @@ const char cli_publish_help[] =
 	"  fanfare publish --text news 'Hello, everybody'\n"
 	"  tail -f prices.ndjson | fanfare publish --lines prices -\n";
 
-enum { ARG_TEXT = CONFIG_ARGS_COUNT, ARG_LINES };
+enum { ARG_TEXT = CONFIG_ARGS_COUNT, ARG_LINES, ARG_PLAIN };
 
-static const struct args_option options[] = {CONFIG_ARGS, {"--text", false}, {"--lines", false}};
+static const struct args_option options[] = {
+	CONFIG_ARGS, {"--text", false}, {"--lines", false}, {"--plain", false}};
 
 enum { PAYLOAD_MAX = 16 << 20, CHANNEL_KEY_MAX = 8192, READ_CHUNK = 65536 };
 
 struct publish {
 	struct args args;
 	struct config_args config_args;
-	bool text, lines;
+	bool text, lines, plain;
 	const char *channel;
 	const char *payload; /* "-": standard input */
 	struct redis_access access;
@@ -104,17 +108,27 @@ static bool take_payload(struct publish *p, struct bytes payload)
 	return false;
 }
 
+/* Where there are no functions for us: what it takes not to lose the publication, or to agree to that. */
+static const char *advice(const struct publish *p)
+{
+	if (p->options != NULL)
+		return " (--plain reaches only who is there now)";
+	return " (--config FILE does without, --plain reaches only who is there now)";
+}
+
 static bool send_message(struct publish *p)
 {
 	const struct redis_errand_message message = {
 		.channel = buf_bytes(&p->key),
 		.data = buf_bytes(&p->data),
 		.options = p->options,
+		.plain = p->plain,
 	};
 	struct redis_errand_result result;
 
 	if (!redis_errand_publish(p->redis, &message, &result)) {
-		complain(p, "%s", redis_errand_why(p->redis));
+		complain(p, "%s%s", redis_errand_why(p->redis),
+		         redis_errand_lacks_functions(p->redis) ? advice(p) : "");
 		return false;
 	}
 	printf("delivered to %llu worker%s", (unsigned long long)result.receivers,
@@ -273,6 +287,7 @@ static int parse(struct publish *p)
 		case ARGS_OPERAND: code = take_operand(p, value); break;
 		case ARG_TEXT: p->text = true; break;
 		case ARG_LINES: p->lines = true; break;
+		case ARG_PLAIN: p->plain = true; break;
 		}
 	}
 	return code;

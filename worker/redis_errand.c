@@ -3,40 +3,14 @@
 #include <stdio.h>
 
 #include "clock.h"
-#include "envelope.h"
-#include "loop.h"
 #include "mem.h"
-#include "redis_args.h"
-#include "redis_endpoint.h"
-#include "redis_link.h"
-#include "redis_place.h"
-#include "redis_sentinels.h"
+#include "redis_errand_internal.h"
 #include "redis_slots.h"
 #include "worker.h"
 
 enum { PAUSE_MS = 50 };
 
 static const char link_name[] = "fanfare.command";
-
-struct redis_errand {
-	struct loop *loop;
-	struct redis_tls *tls;
-	struct redis_sentinels *sentinels; /* while they are asked where Redis is */
-	struct redis_endpoint endpoint;
-	struct redis_link link;
-	struct timer deadline; /* of the call, or of the sentinels */
-	struct timer pause;
-	uint64_t timeout_ms;
-	bool waiting; /* for the link to come up, or for a reply */
-	bool ok;
-	bool no_library; /* for us, said the last reply */
-	bool in_cluster;
-	bool again;                  /* after a pause, said the last reply; or at another node, by moved_to */
-	struct redis_place moved_to; /* "": nowhere */
-	const struct config *config;
-	struct redis_errand_result result;
-	char why[REDIS_ERROR_MAX];
-};
 
 static struct redis_errand *errand_of(struct redis_link *l)
 {
@@ -63,7 +37,7 @@ static void on_up(struct redis_link *l)
 	stop_waiting(errand_of(l), true);
 }
 
-static void refuse(struct redis_errand *e, const char *what)
+void redis_errand_refuse(struct redis_errand *e, const char *what)
 {
 	snprintf(e->why, sizeof(e->why), "Redis: %s", what);
 }
@@ -72,39 +46,6 @@ static void refuse_with(struct redis_errand *e, const struct redis_reply *error)
 {
 	snprintf(e->why, sizeof(e->why), "Redis: %.*s%s", BYTES_FMT(redis_error_text(error)),
 	         redis_error_remedy(error));
-}
-
-static bool is_result(const struct redis_reply *reply)
-{
-	return reply->type == REDIS_ARRAY && reply->count == 4 && reply->elements[0]->type == REDIS_INTEGER &&
-	       reply->elements[1]->type == REDIS_STRING && reply->elements[3]->type == REDIS_INTEGER;
-}
-
-/* Of PUBLISH, or of the function. */
-static bool take_reply(struct redis_errand *e, const struct redis_reply *reply)
-{
-	if (reply->type == REDIS_INTEGER) {
-		e->result.receivers = (uint64_t)reply->integer;
-		return true;
-	}
-	if (!is_result(reply))
-		return false;
-	e->result.receivers = (uint64_t)reply->elements[3]->integer;
-	e->result.offset = (uint64_t)reply->elements[0]->integer;
-	snprintf(e->result.epoch, sizeof(e->result.epoch), "%.*s", BYTES_FMT(reply->elements[1]->text));
-	return true;
-}
-
-static bool begins_with(const struct redis_reply *reply, const char *text)
-{
-	return bytes_start_with(reply->text, BYTES_OF_STR(text));
-}
-
-/* There is none, we may not use it, or it serves brokers with another prefix. */
-static bool is_no_library(const struct redis_reply *reply)
-{
-	return begins_with(reply, "ERR Function not found") || begins_with(reply, "ERR unknown command") ||
-	       begins_with(reply, "NOPERM") || begins_with(reply, "ERR fanfare_publish: no channel");
 }
 
 /* In a cluster. What an ASK leads to can do nothing for us (check_slot in functions.lua). */
@@ -124,15 +65,14 @@ static void look_for_redirect(struct redis_errand *e, const struct redis_reply *
 static void on_reply(struct redis_link *l, const struct redis_reply *reply)
 {
 	struct redis_errand *e = errand_of(l);
-	bool ok = take_reply(e, reply);
+	bool ok = redis_errand_take(e, reply);
 
 	if (e->in_cluster)
 		look_for_redirect(e, reply);
-	e->no_library = reply->type == REDIS_ERROR && is_no_library(reply);
 	if (reply->type == REDIS_ERROR)
 		refuse_with(e, reply);
 	else if (!ok)
-		refuse(e, "an answer of another kind");
+		redis_errand_refuse(e, "an answer of another kind");
 	stop_waiting(e, ok);
 }
 
@@ -197,6 +137,13 @@ static bool connect_to_cluster(struct redis_errand *e)
 	return false;
 }
 
+void redis_errand_pause(struct redis_errand *e, uint64_t ms)
+{
+	timer_start(e->loop, &e->pause, ms);
+	wait(e);
+	timer_stop(&e->pause);
+}
+
 /* Goes where the last reply has led. */
 static bool follow(struct redis_errand *e)
 {
@@ -204,13 +151,14 @@ static bool follow(struct redis_errand *e)
 
 	if (place.host[0] != '\0')
 		return connect_to(e, &place);
-	timer_start(e->loop, &e->pause, PAUSE_MS);
-	wait(e);
+	redis_errand_pause(e, PAUSE_MS);
 	return true;
 }
 
 static bool call_once(struct redis_errand *e, const struct bytes *argv, size_t argc)
 {
+	e->lack = LACKS_NOTHING;
+	e->again = e->is_unscripted = false;
 	if (!redis_link_up(&e->link))
 		return false;
 	if (resp_command_size(argv, argc) > redis_link_room(&e->link)) {
@@ -218,14 +166,13 @@ static bool call_once(struct redis_errand *e, const struct bytes *argv, size_t a
 		return false;
 	}
 	e->result = (struct redis_errand_result){0};
-	e->no_library = e->again = false;
 	resp_put_command(redis_link_out(&e->link), argv, argc);
 	timer_start(e->loop, &e->deadline, e->timeout_ms);
 	wait(e);
 	return e->ok;
 }
 
-static bool call(struct redis_errand *e, const struct bytes *argv, size_t argc)
+bool redis_errand_call(struct redis_errand *e, const struct bytes *argv, size_t argc)
 {
 	uint64_t until_ms = clock_ms() + e->timeout_ms;
 	bool ok;
@@ -234,55 +181,6 @@ static bool call(struct redis_errand *e, const struct bytes *argv, size_t argc)
 		if (!follow(e))
 			return false;
 	}
-	return ok;
-}
-
-static bool publish_by_function(struct redis_errand *e, const struct redis_errand_message *m)
-{
-	const struct channel_options *o = m->options;
-	char size[REDIS_NUMBER_MAX], ttl[REDIS_NUMBER_MAX], meta_ttl[REDIS_NUMBER_MAX];
-	struct bytes argv[13] = {BYTES("FCALL"), BYTES("fanfare_publish"), BYTES("1"),   m->channel,
-	                         m->data,        BYTES("receivers"),       BYTES("true")};
-	size_t argc = 7;
-
-	if (o != NULL) {
-		argv[argc++] = BYTES("history_size");
-		argv[argc++] = redis_number(size, (uint64_t)o->history_size);
-		argv[argc++] = BYTES("history_ttl");
-		argv[argc++] = redis_number(ttl, (o->history_ttl_ms + 999) / 1000);
-		argv[argc++] = BYTES("history_meta_ttl");
-		argv[argc++] = redis_number(meta_ttl, (o->history_meta_ttl_ms + 999) / 1000);
-	}
-	return call(e, argv, argc);
-}
-
-static bool publish_plain(struct redis_errand *e, const struct redis_errand_message *m)
-{
-	const struct bytes word = e->in_cluster ? BYTES("SPUBLISH") : BYTES("PUBLISH");
-	const struct publication publication = {.data = m->data};
-	struct buf message;
-	bool ok;
-
-	buf_init(&message, REDIS_ERRAND_OUT_MAX);
-	envelope_encode(&message, &publication);
-	ok = buf_ok(&message) && call(e, (struct bytes[]){word, m->channel, buf_bytes(&message)}, 3);
-	buf_free(&message);
-	return ok;
-}
-
-bool redis_errand_publish(struct redis_errand *e, const struct redis_errand_message *m,
-                          struct redis_errand_result *result)
-{
-	bool ok = publish_by_function(e, m);
-
-	if (!ok && e->no_library) {
-		if (m->options == NULL || !config_has_history(m->options))
-			ok = publish_plain(e, m);
-		else
-			refuse(e, "lacks the function library, which brokers load, and the channel has "
-			          "history");
-	}
-	*result = e->result;
 	return ok;
 }
 

@@ -30,16 +30,20 @@ struct redis_errand_message {
 	struct bytes data;    /* JSON */
 	/* Of the channel. They win over those that the function library was told; NULL: only that knows. */
 	const struct channel_options *options;
+	bool plain; /* by PUBLISH: to who is there now, never kept */
 };
 struct redis_errand_result {
 	uint64_t receivers; /* connections of brokers */
 	uint64_t offset;    /* 0: the channel has no history */
 	char epoch[64];
 };
-/* Publishes by the function library, or where there is none, and the channel is not known to have history, by
- * PUBLISH. False when Redis has refused it, or the connection is lost: redis_errand_why() tells. */
+/* Publishes by the function library, for which it waits a few seconds, as brokers put it back when it was
+ * lost. Without it: by a script where the options are known, and by PUBLISH where these keep nothing. False
+ * when Redis has refused it, or the connection is lost: redis_errand_why() tells. */
 bool redis_errand_publish(struct redis_errand *e, const struct redis_errand_message *m,
                           struct redis_errand_result *result) MUST_CHECK;
+/* Whether that was since there are no functions for us, so that it is not known what the channel keeps. */
+bool redis_errand_lacks_functions(const struct redis_errand *e);
 /* What went wrong last. */
 const char *redis_errand_why(const struct redis_errand *e);
 /* False when the connection is lost, so that nothing more will go well. */
