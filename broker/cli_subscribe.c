@@ -1,5 +1,5 @@
 /* `fanfare subscribe`: a client of the client protocol that prints what is published, a line each. Reconnects
- * by itself; does not recover what was published in between. */
+ * by itself, and asks for what was published in between where the channel keeps it. */
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -11,7 +11,8 @@
 #include "buf.h"
 #include "bytes.h"
 #include "cli.h"
-#include "json_reader.h"
+#include "followed.h"
+#include "json_find.h"
 #include "json_writer.h"
 #include "mem.h"
 #include "terminal.h"
@@ -21,8 +22,11 @@ const char cli_subscribe_help[] =
 	"usage: fanfare subscribe [OPTION...] CHANNEL...\n"
 	"\n"
 	"Prints a line for each publication: its payload, and before it, when there are\n"
-	"several channels, the channel and a tab. Connects again when it lost the line.\n"
-	"Ends with Ctrl-C.\n"
+	"several channels, the channel and a tab. Ends with Ctrl-C.\n"
+	"\n"
+	"Connects again when it lost the line. What was published meanwhile is printed\n"
+	"then if the channel has history; if some of that is gone, standard error says\n"
+	"so. On other channels it is missed.\n"
 	"\n"
 	"Options:\n"
 	"  --url URL            ws://127.0.0.1:8080/connection/websocket\n"
@@ -46,6 +50,7 @@ enum {
 	BACKOFF_FIRST_MS = 500,
 	BACKOFF_MAX_MS = 20000,
 	ERROR_INTERNAL = 100,
+	INSUFFICIENT_STATE = 2500,
 	TOLD_MAX = 1024,
 };
 
@@ -55,7 +60,7 @@ enum next { GO_ON, RECONNECT, END_OK, END_FAILED };
 struct subscriber {
 	struct args args;
 	const char *url;
-	char **channels;
+	struct followed *channels;
 	size_t channel_count;
 	uint64_t count; /* 0: no end */
 	bool verbose;
@@ -123,9 +128,9 @@ static bool send_commands(struct subscriber *s)
 	buf_init(&b, COMMANDS_MAX);
 	buf_putf(&b, "{\"id\":%d,\"connect\":{\"name\":\"fanfare-cli\"}}", CONNECT_ID);
 	for (size_t i = 0; i < s->channel_count; i++) {
-		buf_putf(&b, "\n{\"id\":%zu,\"subscribe\":{\"channel\":", FIRST_SUBSCRIBE_ID + i);
-		json_put_string(&b, BYTES_OF_STR(s->channels[i]));
-		buf_puts(&b, "}}");
+		buf_putf(&b, "\n{\"id\":%zu,\"subscribe\":", FIRST_SUBSCRIBE_ID + i);
+		followed_put_request(&s->channels[i], &b);
+		buf_putc(&b, '}');
 	}
 	ok = buf_ok(&b) && ws_client_send(s->ws, buf_bytes(&b));
 	buf_free(&b);
@@ -134,52 +139,39 @@ static bool send_commands(struct subscriber *s)
 
 /* --- receiving --- */
 
-/* The member of an object, without a type when there is none. */
-static bool find(struct json_value object, const char *name, struct json_value *value)
-{
-	struct json_iter it;
-	struct bytes key;
-
-	if (object.type != JSON_VALUE_OBJECT)
-		return false;
-	it = json_iter(object);
-	while (json_next_member(&it, &key, value)) {
-		if (json_key_is(key, name))
-			return true;
-	}
-	return false;
-}
-
-static uint64_t find_uint(struct json_value object, const char *name)
-{
-	struct json_value value;
-	uint64_t n;
-
-	if (find(object, name, &value) && value.type == JSON_VALUE_NUMBER && json_uint(value, UINT32_MAX, &n))
-		return n;
-	return 0;
-}
-
-/* As a terminated text in the scratch buffer, good until the next call. */
 static const char *find_text(struct subscriber *s, struct json_value object, const char *name)
 {
-	struct json_value value;
-
-	buf_reset(&s->scratch);
-	if (find(object, name, &value) && value.type == JSON_VALUE_STRING)
-		json_unescape(value, &s->scratch);
-	buf_putc(&s->scratch, '\0');
-	return buf_ok(&s->scratch) ? s->scratch.data : "";
+	return json_find_text(object, name, &s->scratch);
 }
 
-static enum next on_publication(struct subscriber *s, struct json_value push, struct json_value publication)
+/* NULL: none of ours. */
+static struct followed *channel_of_push(struct subscriber *s, struct json_value push)
+{
+	const char *name = find_text(s, push, "channel");
+
+	for (size_t i = 0; i < s->channel_count; i++) {
+		if (strcmp(s->channels[i].channel, name) == 0)
+			return &s->channels[i];
+	}
+	return NULL;
+}
+
+static struct followed *channel_of_id(const struct subscriber *s, uint64_t id)
+{
+	if (id < FIRST_SUBSCRIBE_ID || id - FIRST_SUBSCRIBE_ID >= s->channel_count)
+		return NULL;
+	return &s->channels[id - FIRST_SUBSCRIBE_ID];
+}
+
+static enum next on_publication(struct subscriber *s, struct followed *f, struct json_value publication)
 {
 	struct json_value data;
 
-	if (!find(publication, "data", &data))
+	followed_take_publication(f, publication);
+	if (!json_find(publication, "data", &data))
 		return GO_ON;
 	if (s->verbose || s->channel_count > 1) {
-		terminal_print(stdout, find_text(s, push, "channel"));
+		terminal_print(stdout, f->channel);
 		putchar('\t');
 	}
 	buf_reset(&s->scratch);
@@ -191,80 +183,90 @@ static enum next on_publication(struct subscriber *s, struct json_value push, st
 	return s->count != 0 && s->printed == s->count ? END_OK : GO_ON;
 }
 
-static enum next on_unsubscribed(struct subscriber *s, struct json_value push, struct json_value unsubscribe)
+/* From 2500 on the client is expected to subscribe again. */
+static enum next on_unsubscribed(struct subscriber *s, struct followed *f, struct json_value unsubscribe)
 {
-	uint64_t code = find_uint(unsubscribe, "code");
-	char *channel = mem_strdup(find_text(s, push, "channel"));
+	uint64_t code = json_find_uint(unsubscribe, "code");
 
-	tell(s, "the broker ended the subscription to %s: %s (%llu)", channel,
+	tell(s, "the broker ended the subscription to %s: %s (%llu)", f->channel,
 	     find_text(s, unsubscribe, "reason"), (unsigned long long)code);
-	mem_free(channel);
-	/* From 2500 on the client is expected to subscribe again, and it starts from scratch. */
+	f->is_cut = code == INSUFFICIENT_STATE;
 	return code >= 2500 ? RECONNECT : END_FAILED;
 }
 
 static enum next on_push(struct subscriber *s, struct json_value push)
 {
+	struct followed *f = channel_of_push(s, push);
 	struct json_value value;
 
-	if (find(push, "pub", &value))
-		return on_publication(s, push, value);
-	if (find(push, "unsubscribe", &value))
-		return on_unsubscribed(s, push, value);
+	if (f != NULL && json_find(push, "pub", &value))
+		return on_publication(s, f, value);
+	if (f != NULL && json_find(push, "unsubscribe", &value))
+		return on_unsubscribed(s, f, value);
 	return GO_ON;
-}
-
-static const char *channel_of_id(const struct subscriber *s, uint64_t id)
-{
-	if (id < FIRST_SUBSCRIBE_ID || id - FIRST_SUBSCRIBE_ID >= s->channel_count)
-		return NULL;
-	return s->channels[id - FIRST_SUBSCRIBE_ID];
 }
 
 static enum next on_error(struct subscriber *s, uint64_t id, struct json_value error)
 {
-	uint64_t code = find_uint(error, "code");
-	const char *channel = channel_of_id(s, id);
-	struct json_value temporary;
-	bool later = code == ERROR_INTERNAL ||
-	             (find(error, "temporary", &temporary) && bytes_eq(temporary.text, BYTES("true")));
+	uint64_t code = json_find_uint(error, "code");
+	const struct followed *f = channel_of_id(s, id);
+	bool later = code == ERROR_INTERNAL || json_find_true(error, "temporary");
 
-	tell(s, "%s%s: %s (%llu)", channel != NULL ? "cannot subscribe to " : "cannot connect",
-	     channel != NULL ? channel : "", find_text(s, error, "message"), (unsigned long long)code);
+	tell(s, "%s%s: %s (%llu)", f != NULL ? "cannot subscribe to " : "cannot connect",
+	     f != NULL ? f->channel : "", find_text(s, error, "message"), (unsigned long long)code);
 	return later ? RECONNECT : END_FAILED;
 }
 
 static void on_connected(struct subscriber *s, struct json_value connect)
 {
-	uint64_t ping_s = find_uint(connect, "ping");
+	uint64_t ping_s = json_find_uint(connect, "ping");
 
 	s->silence_ms = ping_s != 0 ? ping_s * 1000 + PING_SLACK_MS : DEFAULT_SILENCE_MS;
 }
 
 /* A connection alone is no success: a broker without its Redis takes it, too. */
-static void on_subscribed(struct subscriber *s, const char *channel)
+static void tell_subscribed(struct subscriber *s, const struct followed *f, bool is_lossy)
 {
-	if (s->verbose || s->told[0] != '\0')
-		fprintf(stderr, "fanfare subscribe: subscribed to %s\n", channel);
+	if (s->verbose || s->told[0] != '\0' || is_lossy) {
+		fputs("fanfare subscribe: subscribed to ", stderr);
+		terminal_print(stderr, f->channel);
+		fputs(is_lossy ? "; publications were missed that are not there any more\n" : "\n", stderr);
+	}
 	if (s->pending > 0 && --s->pending > 0)
 		return;
 	s->failures = 0;
 	s->told[0] = '\0';
 }
 
+static enum next on_subscribed(struct subscriber *s, struct followed *f, struct json_value answer)
+{
+	bool is_lossy = followed_take_answer(f, answer);
+	struct json_value list, publication;
+	enum next next = GO_ON;
+	struct json_iter it;
+
+	tell_subscribed(s, f, is_lossy);
+	if (!json_find(answer, "publications", &list) || list.type != JSON_VALUE_ARRAY)
+		return GO_ON;
+	it = json_iter(list);
+	while (next == GO_ON && json_next_element(&it, &publication))
+		next = on_publication(s, f, publication);
+	return next;
+}
+
 static enum next on_reply(struct subscriber *s, struct json_value reply)
 {
-	uint64_t id = find_uint(reply, "id");
+	uint64_t id = json_find_uint(reply, "id");
 	struct json_value value;
 
-	if (find(reply, "push", &value))
+	if (json_find(reply, "push", &value))
 		return on_push(s, value);
-	if (find(reply, "error", &value))
+	if (json_find(reply, "error", &value))
 		return on_error(s, id, value);
-	if (find(reply, "connect", &value))
+	if (json_find(reply, "connect", &value))
 		on_connected(s, value);
-	else if (find(reply, "subscribe", &value) && channel_of_id(s, id) != NULL)
-		on_subscribed(s, channel_of_id(s, id));
+	else if (json_find(reply, "subscribe", &value) && channel_of_id(s, id) != NULL)
+		return on_subscribed(s, channel_of_id(s, id), value);
 	else if (id == 0 && !ws_client_send(s->ws, BYTES("{}"))) /* the answer to a ping */
 		return RECONNECT;
 	return GO_ON;
@@ -390,7 +392,7 @@ static int take_channel(struct subscriber *s, const char *value)
 {
 	if (value[0] == '\0')
 		return args_wrong(&s->args, "a channel must have a name, not ''");
-	s->channels[s->channel_count++] = (char *)value;
+	s->channels[s->channel_count++].channel = value;
 	return EXIT_OK;
 }
 
@@ -445,6 +447,8 @@ int cli_subscribe(int argc, char **argv)
 	code = parse(&s);
 	if (code == EXIT_OK)
 		code = run(&s);
+	for (size_t i = 0; i < s.channel_count; i++)
+		followed_free(&s.channels[i]);
 	mem_free(s.channels);
 	return code;
 }

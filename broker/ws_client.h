@@ -15,7 +15,7 @@ struct ws_client;
 enum {
 	WS_CLIENT_OPEN_LIMIT_MS = 10000, /* from connect to the answer of the handshake */
 	WS_CLIENT_SEND_LIMIT_MS = 10000,
-	WS_CLIENT_MESSAGE_MAX = 16 << 20,
+	WS_CLIENT_MESSAGE_MAX = 40 << 20, /* an answer brings at most 32 MiB of what was missed */
 };
 
 enum ws_client_error {
