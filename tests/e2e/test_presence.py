@@ -556,7 +556,7 @@ def out_of_memory(redis, channel):
 @contextlib.contextmanager
 def not_permitted(redis, channel):
 	redis.call("ACL", "SETUSER", "default", "-hset")
-	yield "can't run this command"
+	yield "can't run this command or subcommand; its ACL must allow our user what a broker needs"
 	redis.call("ACL", "SETUSER", "default", "+hset")
 
 
@@ -591,12 +591,14 @@ def test_whom_redis_refuses_stays_subscribed_and_comes_in_later_and_it_is_told(r
 
 
 def test_a_worker_that_redis_gives_no_lease_does_not_say_that_nobody_is_there(redis, connect, channel):
-	with not_permitted(redis, channel), Broker(CONFIG, redis) as broker:
+	with not_permitted(redis, channel) as reason, Broker(CONFIG, redis, workers=1, dev=True) as broker:
 		client = connect(broker).subscribe(channel)
 		with pytest.raises(ErrorReply) as failed:
 			client.call("presence", {"channel": channel})
 		assert failed.value.code == 100
-		process.wait_until(lambda: "cannot renew the lease of this worker" in broker.log(), "it is told")
+		told = f"cannot renew the lease of this worker, so presence stands still: fanfare_workers: The user executing the script {reason}"
+		process.wait_until(lambda: told in broker.log(), "it is told")
+		assert metric(broker, "presence_updates_refused") > 0
 		client.close()
 
 

@@ -166,14 +166,24 @@ static void errors_have_a_remedy_where_one_is_known(void **state)
 	const struct redis_reply misconf = error_of("MISCONF Redis is configured to save RDB snapshots");
 	const struct redis_reply few = error_of("NOREPLICAS Not enough good replicas to write.");
 	const struct redis_reply noperm = error_of("NOPERM this user has no permissions");
+	const struct redis_reply inside = error_of(
+		"ERR fanfare_workers: The user executing the script can't run "
+		"this command or subcommand");
+	const struct redis_reply newer = error_of(
+		"ERR fanfare_workers: ACL failure in script: User we has no "
+		"permissions to run the 'zadd' command");
 	const struct redis_reply other = error_of("WRONGTYPE Operation against a key");
 	const struct redis_reply integer = {.type = REDIS_INTEGER, .text = BYTES("MISCONF")};
 
 	assert_non_null(strstr(redis_error_remedy(&misconf), "its log"));
 	assert_non_null(strstr(redis_error_remedy(&few), "min-replicas"));
 	assert_non_null(strstr(redis_error_remedy(&noperm), "ACL"));
+	assert_non_null(strstr(redis_error_remedy(&inside), "ACL"));
+	assert_non_null(strstr(redis_error_remedy(&newer), "ACL"));
 	assert_string_equal(redis_error_remedy(&other), "");
 	assert_string_equal(redis_error_remedy(&integer), "");
+	assert_true(bytes_eq(redis_error_text(&other), other.text));
+	assert_true(bytes_eq(redis_error_text(&integer), BYTES("an answer of another kind")));
 }
 
 #define MODE(mode) "+OK\r\n*2\r\n$4\r\nmode\r\n" mode "\r\n"

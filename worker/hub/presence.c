@@ -327,8 +327,8 @@ static bool take_reply(struct presence *p, const struct redis_reply *reply)
 		return false;
 	metrics_inc(presence_updates_refused);
 	if (log_allowed(&limit))
-		log_error("cannot tell Redis who is there in %.*s: %.*s", BYTES_FMT(name_of(p)),
-		          BYTES_FMT(redis_error_text(reply)));
+		log_error("cannot tell Redis who is there in %.*s: %.*s%s", BYTES_FMT(name_of(p)),
+		          BYTES_FMT(redis_error_text(reply)), redis_error_remedy(reply));
 	return false;
 }
 

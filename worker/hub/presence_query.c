@@ -186,8 +186,8 @@ static void refuse(struct hub_presence *q, const struct redis_reply *reply)
 	if (reply != NULL)
 		metrics_inc(presence_reads_refused);
 	if (reply != NULL && log_allowed(&limit))
-		log_error("cannot read who is there in %.*s: %.*s", BYTES_FMT(name_of(q)),
-		          BYTES_FMT(redis_error_text(reply)));
+		log_error("cannot read who is there in %.*s: %.*s%s", BYTES_FMT(name_of(q)),
+		          BYTES_FMT(redis_error_text(reply)), redis_error_remedy(reply));
 	answer(q, ERROR_INTERNAL, NULL, NULL);
 }
 

@@ -8,6 +8,7 @@
 #include "config.h"
 #include "log.h"
 #include "mem.h"
+#include "metrics.h"
 #include "redis.h"
 #include "redis_args.h"
 #include "redis_trouble.h"
@@ -238,17 +239,27 @@ static uint64_t renewal_interval(const struct workers *w)
 	return part < RENEWAL_MAX_MS ? part : RENEWAL_MAX_MS;
 }
 
-static void on_reply(void *arg, const struct redis_reply *reply)
+/* Without a lease nobody is told who is there. */
+static void tell_refusal(const struct redis_reply *reply)
 {
 	static struct log_limit limit;
+
+	if (reply == NULL)
+		return;
+	metrics_inc(presence_updates_refused);
+	if (log_allowed(&limit))
+		log_error("cannot renew the lease of this worker, so presence stands still: %.*s%s",
+		          BYTES_FMT(redis_error_text(reply)), redis_error_remedy(reply));
+}
+
+static void on_reply(void *arg, const struct redis_reply *reply)
+{
 	struct workers *w = arg;
 	uint64_t next_ms = renewal_interval(w);
 
 	w->call = NULL;
 	if (!take_reply(w, reply)) {
-		if (reply != NULL && reply->type == REDIS_ERROR && log_allowed(&limit))
-			log_error("cannot renew the lease of this worker: %.*s%s",
-			          BYTES_FMT(redis_error_text(reply)), redis_error_remedy(reply));
+		tell_refusal(reply);
 		next_ms = AGAIN_MS;
 	}
 	w->due_ms = w->suspect_count > 0 ? 0 : clock_ms() + next_ms;

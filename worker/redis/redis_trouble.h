@@ -25,7 +25,8 @@ enum {
 
 /* What an error says, for humans, and no more than REDIS_ERROR_SHOWN of it; as long as the reply lives.
  * Without the code ERR, which says nothing, and which Redis puts before the code of what ended a function
- * ("ERR WRONGTYPE", "ERR ERR"). */
+ * ("ERR WRONGTYPE", "ERR ERR"). Of a reply that is no error, and was not expected, that it is of another
+ * kind. */
 struct bytes redis_error_text(const struct redis_reply *error);
 /* What helps against it, to be put behind that text: "; …", or "" where that is not known. Shorter than
  * REDIS_REMEDY_MAX. */
