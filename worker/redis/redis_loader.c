@@ -99,6 +99,31 @@ static void on_script_loaded(void *arg, const struct redis_reply *reply)
 		fail(l, reply);
 }
 
+/* "Function fanfare_history already exists". */
+static bool is_taken(struct bytes why)
+{
+	const struct bytes already = BYTES(" already exists");
+
+	return bytes_start_with(why, BYTES("Function fanfare_")) &&
+	       memmem(why.ptr, why.len, already.ptr, already.len) != NULL;
+}
+
+/* Backends cannot use scripts as we do: they get what somebody else has put there. */
+static void tell_no_functions(struct redis_loader *l, struct bytes why)
+{
+	struct bytes shown = bytes_first(why, REDIS_ERROR_SHOWN);
+
+	if (is_taken(why))
+		log_warning(
+			"Redis at %s has a library that is not ours with a function of our name, so that what "
+			"backends publish by FCALL fails; FUNCTION LIST names it, FUNCTION DELETE removes it. "
+			"Scripts take the place of ours: %.*s",
+			place(l), BYTES_FMT(shown));
+	else
+		log_info("Redis at %s lets us have no functions, scripts take their place: %.*s", place(l),
+		         BYTES_FMT(shown));
+}
+
 /* Where functions do not do, the same text is a script. */
 static void load_scripts(struct redis_loader *l, struct bytes why)
 {
@@ -107,8 +132,7 @@ static void load_scripts(struct redis_loader *l, struct bytes why)
 		return;
 	}
 	if (!l->as_script)
-		log_info("Redis at %s lets us have no functions, scripts take their place: %.*s", place(l),
-		         BYTES_FMT(bytes_first(why, REDIS_ERROR_SHOWN)));
+		tell_no_functions(l, why);
 	load_script(l, false, on_script_loaded);
 }
 
