@@ -285,6 +285,29 @@ def test_another_library_that_has_our_names_is_left_alone(redis):
 		assert publish(redis, "kept:a") == b"theirs"
 
 
+def lying(text, function, answer):
+	return re.sub(rb"(%s = {run = )[a-z_]+," % function.encode(), rb"\1function() return %s end," % answer.encode(), text)
+
+
+@pytest.mark.parametrize("answer", ["nil", "'x'", "{'x', 1}", "7"])
+def test_what_a_lying_library_answers_is_an_error_and_told(redis, answer):
+	allowed = {f"allow_{what}_for_{whom}": True for what in ("publish", "presence") for whom in ("client", "anonymous")}
+	with Broker(with_presence("kept", **allowed), redis=redis, workers=1) as broker, Client(broker.port) as client:
+		client.subscribe("kept:a")
+		text = library_text(redis)
+		for function, command, request, error, told in (
+				("fanfare_publish", "publish", {"channel": "kept:a", "data": 1}, 100, "Redis refused to publish"),
+				("fanfare_presence", "presence", {"channel": "kept:a"}, 100, "cannot read who is there in fanfare:kept:a"),
+				("fanfare_presence_update", "subscribe", {"channel": "kept:b"}, None, "cannot tell Redis who is there in fanfare:kept:b")):
+			redis.call("FUNCTION", "LOAD", "REPLACE", lying(text, function, answer))
+			try:
+				client.call(command, request)
+				assert error is None
+			except ErrorReply as failed:
+				assert failed.code == error
+			process.wait_until(lambda: f"{told}: an answer of another kind" in broker.log(), f"{function} answered {answer}: it is told")
+
+
 def test_without_any_way_to_the_functions_a_broker_with_history_is_not_ready(redis):
 	url = restricted(redis, "-fcall", "-function", "-script", "-evalsha")
 	with Broker(redis=url) as broker:

@@ -407,6 +407,7 @@ static void a_publish_is_one_command(void **state)
 static void a_publish_that_redis_does_not_take_is_an_error(void **state)
 {
 	static const struct redis_reply refused = {.type = REDIS_ERROR, .text = {"NOPERM", 6}};
+	static const struct redis_reply nothing = {.type = REDIS_NIL};
 
 	publish("news", "1");
 	fake_redis_answer(NULL);
@@ -415,7 +416,11 @@ static void a_publish_that_redis_does_not_take_is_an_error(void **state)
 	publish("news", "1");
 	fake_redis_answer(&refused);
 	assert_int_equal(t.published, ERROR_INTERNAL);
-	assert_int_equal(t.done, 2);
+	t.published = ERROR_NONE;
+	publish("news", "1");
+	fake_redis_answer(&nothing);
+	assert_int_equal(t.published, ERROR_INTERNAL);
+	assert_int_equal(t.done, 3);
 }
 
 static void a_cancelled_publish_does_not_answer(void **state)

@@ -20,15 +20,26 @@ struct hub_publish {
 	struct redis_call *call;
 	void (*done)(void *arg, enum error_code error);
 	void *arg;
+	bool by_function;
 };
 
-static bool succeeded(const struct redis_reply *reply)
+/* Of PUBLISH how many have heard it, of the function the position. Whoever else has put a function of that
+ * name into Redis has not published anything by it. */
+static bool is_published(const struct redis_reply *reply, bool by_function)
+{
+	if (!by_function)
+		return reply->type == REDIS_INTEGER;
+	return reply->type == REDIS_ARRAY && reply->count >= 2 && reply->elements[0]->type == REDIS_INTEGER &&
+	       reply->elements[1]->type == REDIS_STRING;
+}
+
+static bool succeeded(const struct redis_reply *reply, bool by_function)
 {
 	static struct log_limit limit;
 
 	if (reply == NULL)
 		return false;
-	if (reply->type != REDIS_ERROR)
+	if (is_published(reply, by_function))
 		return true;
 	if (log_allowed(&limit))
 		log_error("Redis refused to publish: %.*s%s", BYTES_FMT(redis_error_text(reply)),
@@ -42,7 +53,7 @@ static void on_reply(void *arg, const struct redis_reply *reply)
 	enum error_code error = ERROR_INTERNAL;
 
 	mem_free(arg);
-	if (succeeded(reply)) {
+	if (succeeded(reply, published.by_function)) {
 		metrics_inc(publications_sent);
 		error = ERROR_NONE;
 	}
@@ -101,7 +112,8 @@ static struct hub_publish *start(struct hub *h, struct bytes channel, struct byt
 	const struct channel_options *options = config_channel(h->config, channel.ptr, channel.len);
 	struct hub_publish *publish = mem_alloc(sizeof(*publish));
 
-	if (options != NULL && config_has_history(options))
+	publish->by_function = options != NULL && config_has_history(options);
+	if (publish->by_function)
 		publish->call = send_with_history(h, name, options, p, publish);
 	else
 		publish->call = send_plain(h, name, p, publish);
