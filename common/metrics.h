@@ -42,6 +42,8 @@
 	COUNTER(command_errors, "Commands answered with an error")                                     \
 	COUNTER(disconnects, "Connections that the broker ended with a code")                          \
 	COUNTER(slow_disconnects, "Connections ended because they did not read (3008)")                \
+	GAUGE(answer_bytes, "Bytes of answers that wait for their clients to read")                    \
+	COUNTER(answers_full, "Times no more answers were made, as clients had not read theirs")       \
 	COUNTER(publications_received, "Publications that came from Redis")                            \
 	COUNTER(publications_invalid, "Messages from Redis that were no publication and were dropped") \
 	COUNTER(publications_repeated, "Publications that came from Redis once more and were dropped") \

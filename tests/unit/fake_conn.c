@@ -11,6 +11,9 @@
 
 enum { FAKE_CONN_MAX = 1 << 24, UUID_CHARS = 36 };
 
+size_t fake_conn_answer_room = SIZE_MAX;
+unsigned fake_conn_hurried;
+
 void fake_conn_init(struct conn *c)
 {
 	memset(c, 0, sizeof(*c));
@@ -134,6 +137,21 @@ void conn_send_message(struct conn *c, enum ws_opcode opcode, struct bytes messa
 void conn_send_answer(struct conn *c, enum ws_opcode opcode, struct bytes message)
 {
 	conn_send_message(c, opcode, message);
+}
+
+bool conn_answer_fits(const struct conn *c, size_t bytes)
+{
+	return bytes <= fake_conn_answer_room;
+}
+
+bool conn_answer_is_small(size_t bytes)
+{
+	return bytes <= FAKE_CONN_SMALL;
+}
+
+void conn_hurry_others(const struct conn *c, size_t bytes)
+{
+	fake_conn_hurried++;
 }
 
 bool conn_has_room(const struct conn *c)

@@ -30,6 +30,11 @@ struct conn {
 	struct buf waiting; /* messages that came during a pause, each ended by '\1' */
 };
 
+/* An answer of more bytes does not fit, of any connection; and how often others were hurried. */
+extern size_t fake_conn_answer_room;
+extern unsigned fake_conn_hurried;
+enum { FAKE_CONN_SMALL = 10000 };
+
 void fake_conn_init(struct conn *c);
 /* Drops it, if it is still open. */
 void fake_conn_free(struct conn *c);

@@ -211,6 +211,76 @@ static void a_crowd_that_comes_back_is_answered_over_several_turns(void **state)
 	test_free(large);
 }
 
+/* Others do not read theirs. Who waits is not failed, and gets what came meanwhile; then all is live. */
+static void what_finds_no_room_waits_for_it(void **state)
+{
+	unsigned hurried = fake_conn_hurried;
+
+	connect_client();
+	t.config.client.ping_interval_ms = 0;
+	fake_conn_answer_room = 0;
+	say(RECOVER(2, "a"));
+	answer_history(true);
+	hear("");
+	for (int i = 0; i < 100; i++) {
+		fake_loop_advance(20);
+		assert_true(fake_conn_hurried > hurried);
+		hurried = fake_conn_hurried;
+	}
+	fake_redis_message("kept:a", "{\"fanfare\":1,\"offset\":3,\"epoch\":\"e\",\"data\":3}");
+	fake_loop_advance(10000);
+	hear("");
+	assert_true(t.conn.open);
+	fake_conn_answer_room = SIZE_MAX;
+	fake_loop_advance(20);
+	hear("{\"id\":2,\"subscribe\":{\"recoverable\":true,\"epoch\":\"e\",\"publications\":["
+	     "{\"data\":2,\"offset\":2},{\"data\":3,\"offset\":3}],\"recovered\":true,\"offset\":1,"
+	     "\"positioned\":true,\"was_recovering\":true}}\n");
+	fake_redis_message("kept:a", "{\"fanfare\":1,\"offset\":4,\"epoch\":\"e\",\"data\":4}");
+	fake_loop_turn();
+	hear("{\"push\":{\"channel\":\"kept:a\",\"pub\":{\"data\":4,\"offset\":4}}}\n");
+}
+
+/* Those who wait for much do not keep those waiting who want little. */
+static void small_ones_do_not_wait_behind_large_ones(void **state)
+{
+	char *large = test_malloc(2 * FAKE_CONN_SMALL);
+	struct conn other;
+	int len;
+
+	connect_client();
+	say("{\"id\":2,\"subscribe\":{\"channel\":\"kept:a\"}}");
+	answer_history(false);
+	len = snprintf(large, 200, "{\"fanfare\":1,\"offset\":3,\"epoch\":\"e\",\"data\":\"");
+	memset(large + len, 'x', FAKE_CONN_SMALL);
+	memcpy(large + len + FAKE_CONN_SMALL, "\"}", 3);
+	fake_redis_message("kept:a", large);
+	fake_conn_heard(&t.conn);
+	fake_conn_answer_room = FAKE_CONN_SMALL;
+	open_conn(&other, &(struct session_params){0});
+	fake_conn_say(&other, "{\"id\":1,\"connect\":{}}\n{\"id\":2,\"subscribe\":{\"channel\":\"kept:a\","
+	                      "\"recover\":true,\"offset\":2,\"epoch\":\"e\"}}");
+	fake_loop_advance(60);
+	assert_null(strstr(fake_conn_heard(&other), "subscribe"));
+	say(RECOVER(3, "b"));
+	answer_history(true);
+	fake_loop_advance(20);
+	hear(RECOVERED(3));
+	fake_conn_answer_room = SIZE_MAX;
+	fake_loop_advance(20);
+	assert_non_null(strstr(fake_conn_heard(&other), "\"recovered\":true"));
+	/* Who goes while he waits leaves nothing behind. */
+	fake_conn_answer_room = 0;
+	fake_conn_say(&other, "{\"id\":4,\"unsubscribe\":{\"channel\":\"kept:a\"}}");
+	fake_conn_say(&other, "{\"id\":5,\"subscribe\":{\"channel\":\"kept:a\",\"recover\":true,\"offset\":2,"
+	                      "\"epoch\":\"e\"}}");
+	fake_loop_advance(20);
+	fake_conn_free(&other);
+	fake_loop_advance(20);
+	fake_conn_answer_room = SIZE_MAX;
+	test_free(large);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -222,6 +292,8 @@ int main(void)
 		TEST(so_is_who_connects_and_does_not_read),
 		TEST(who_has_read_what_it_asked_for_answers_pings_again),
 		TEST(a_crowd_that_comes_back_is_answered_over_several_turns),
+		TEST(what_finds_no_room_waits_for_it),
+		TEST(small_ones_do_not_wait_behind_large_ones),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -50,6 +50,7 @@ void conn_die(struct conn *c, bool reset)
 	stream_close(&c->stream, reset);
 	timer_stop(&c->timer);
 	outq_clear(&c->out);
+	conn_drop_answer(c);
 	conn_drop_input(c);
 	list_remove(&c->node);
 	if (c->counted)
@@ -116,6 +117,8 @@ static void conn_flush(struct conn *c)
 		metrics_add(bytes_sent, n);
 		c->taken += (uint32_t)n;
 		outq_consume(&c->out, (size_t)n);
+		if (c->answer != NULL)
+			conn_answer_taken(c, (size_t)n);
 	}
 	after_flush(c);
 }
@@ -166,20 +169,6 @@ void conn_send(struct conn *c, struct frame *f)
 	metrics_inc(slow_disconnects);
 	conn_close(c, DISCONNECT_SLOW, disconnect_reason(DISCONNECT_SLOW), "%zu bytes wait unread",
 	           c->out.bytes);
-}
-
-void conn_send_answer(struct conn *c, enum ws_opcode opcode, struct bytes message)
-{
-	struct frame *f;
-
-	if (c->phase != PHASE_WEBSOCKET)
-		return;
-	f = conn_make_frame(c, opcode, message);
-	if (f == NULL || !outq_push_spared(&c->out, f))
-		conn_close(c, WS_CLOSE_INTERNAL_ERROR, "out of memory", "no memory for an answer");
-	else
-		conn_wake(c);
-	frame_unref(&f);
 }
 
 bool conn_has_room(const struct conn *c)

@@ -66,6 +66,13 @@ void conn_send_message(struct conn *c, enum ws_opcode opcode, struct bytes messa
  * as it waits it does not count towards client.queue_max_size. So that no more than one such message gathers,
  * ask first. */
 void conn_send_answer(struct conn *c, enum ws_opcode opcode, struct bytes message);
+/* Whether an answer of about so many bytes may be made now, without all that wait to be taken by the clients
+ * of this worker being more than is good for its memory. Small ones have room that large ones have not. */
+bool conn_answer_fits(const struct conn *c, size_t bytes) MUST_CHECK;
+bool conn_answer_is_small(size_t bytes) MUST_CHECK;
+/* To be called now and then while it does not fit: other clients that have not read of their answers for some
+ * seconds are disconnected as slow (3008), until it does. */
+void conn_hurry_others(const struct conn *c, size_t bytes);
 /* Whether less than a quarter of client.queue_max_size waits to be sent. */
 bool conn_has_room(const struct conn *c);
 /* ws_app.on_room follows, when that has become so. */

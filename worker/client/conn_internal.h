@@ -1,6 +1,6 @@
 /* The inside of a connection and of the set that it is in, for the files that make them up: conn.c (life,
  * output, end), conn_input.c (input), conn_http.c and conn_ws.c (what the input means), conn_limits.c (how
- * fast it may come), conns.c (the set). */
+ * fast it may come), conn_answers.c (large output), conns.c (the set). */
 #pragma once
 
 #include <stdbool.h>
@@ -61,6 +61,8 @@ struct conn {
 	bool limited : 1;        /* the limits of commands and bytes hold */
 	bool held_back : 1;      /* at one of them: nothing is read until the timer fires */
 	uint32_t taken;          /* bytes, by the socket, since conn_taken() */
+	/* What is queued of answers; NULL: nothing. */
+	struct conn_answer *answer;
 	struct stream stream;
 	struct list node; /* in set->all */
 	struct timer timer;
@@ -76,6 +78,8 @@ struct conn {
 struct conns {
 	struct conns_params params;
 	struct list all;
+	struct list answers; /* struct conn_answer */
+	size_t answer_bytes; /* of all those */
 	struct gate *gate;
 	struct slab *slab; /* of the connections */
 	struct proxied *proxied;
@@ -111,6 +115,11 @@ void conn_send_own(struct conn *c, struct frame *f, size_t limit);
 
 /* A message in a frame of its own, compressed where that is agreed on and of use; NULL: no memory. */
 struct frame *conn_make_frame(struct conn *c, enum ws_opcode opcode, struct bytes message);
+
+/* The socket took so many bytes while answers were queued. */
+void conn_answer_taken(struct conn *c, size_t bytes);
+/* The queue is empty. */
+void conn_drop_answer(struct conn *c);
 
 /* The stream's on_readable. */
 void conn_on_readable(struct stream *s);

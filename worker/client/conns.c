@@ -59,6 +59,7 @@ struct conns *conns_new(const struct conns_params *params)
 	set->slab = slab_new(sizeof(struct conn));
 	set->proxied = proxied_new(params->loop, on_client, set);
 	list_init(&set->all);
+	list_init(&set->answers);
 	set->drain_timer.fire = on_drain_timer;
 	set->drained.run = on_all_gone;
 	return set;

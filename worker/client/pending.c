@@ -74,6 +74,18 @@ static bool is_large(const struct session *s, enum command_kind kind, enum error
 	return cs != NULL && (cs->in_hub.flags & SUBSCRIPTION_WAS_RECOVERING) != 0;
 }
 
+size_t pending_bytes(const struct session *s)
+{
+	const struct pending *p = first_pending(s);
+	size_t bytes = 0;
+
+	if (p->kind != COMMAND_CONNECT)
+		return p->subscription != NULL ? hub_missed_bytes(&p->subscription->in_hub) : 0;
+	list_for_each (node, &s->subscriptions)
+		bytes += hub_missed_bytes(&container_of(node, struct client_subscription, node)->in_hub);
+	return bytes;
+}
+
 /* What a subscription gets may have been given up while it waited for its turn. */
 static bool may_write(struct session *s, struct pending *p)
 {

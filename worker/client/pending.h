@@ -47,6 +47,8 @@ void pending_go_on(struct session *s);
 void pending_done(struct pending *p, enum error_code error);
 /* The kind of those that are pending, of which there is at least one: they are all of one. */
 enum command_kind pending_kind(const struct session *s);
+/* About how much the first that is pending brings of what the client has missed. */
+size_t pending_bytes(const struct session *s);
 /* The hub answered for a subscription of the session. */
 void pending_subscribed(struct client_subscription *cs, enum error_code error);
 /* The nearest deadline, 0 when there is none. */

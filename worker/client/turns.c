@@ -2,12 +2,15 @@
 
 #include "clock.h"
 #include "heartbeat.h"
+#include "log.h"
+#include "metrics.h"
 #include "pending.h"
 #include "session_internal.h"
 
 enum {
 	TURN_MAX = 1 << 20, /* bytes of answers in a turn, and one answer more */
 	TURN_MS = 1,
+	FULL_MS = 20,        /* between two looks for room */
 	SLOW_MIN = 64 << 10, /* bytes of an answer that a client is watched while it reads them */
 };
 
@@ -16,7 +19,8 @@ static void serve(struct timer *timer);
 void turns_init(struct turns *t)
 {
 	*t = (struct turns){0};
-	list_init(&t->waiting);
+	list_init(&t->small);
+	list_init(&t->large);
 	t->timer.fire = serve;
 }
 
@@ -35,6 +39,53 @@ static bool is_over(struct turns *t)
 	return t->written >= TURN_MAX;
 }
 
+static struct session *first_of(const struct list *waiting)
+{
+	return list_empty(waiting) ? NULL : container_of(waiting->next, struct pending, turn)->session;
+}
+
+/* Who reads nothing makes room for the first, but it may be the first itself. */
+static bool has_room(const struct list *waiting)
+{
+	struct session *s = first_of(waiting);
+	size_t bytes = pending_bytes(s);
+
+	if (conn_answer_fits(s->conn, bytes))
+		return true;
+	conn_hurry_others(s->conn, bytes);
+	return first_of(waiting) == s && conn_answer_fits(s->conn, bytes);
+}
+
+static void serve_some(struct turns *t, struct list *waiting)
+{
+	while (!list_empty(waiting) && !is_over(t) && has_room(waiting)) {
+		struct session *s = first_of(waiting);
+
+		list_pop(waiting);
+		pending_go_on(s);
+	}
+}
+
+static void go_on_later(struct turns *t, struct loop *loop, uint64_t ms)
+{
+	if (!timer_armed(&t->timer) && !(list_empty(&t->small) && list_empty(&t->large)))
+		timer_start(loop, &t->timer, ms);
+}
+
+/* There is time left, and still somebody waits: for room. */
+static void note_full(struct turns *t)
+{
+	static struct log_limit limit;
+	bool full = !is_over(t) && !(list_empty(&t->small) && list_empty(&t->large));
+
+	if (full && !t->full) {
+		metrics_inc(answers_full);
+		if (log_allowed(&limit))
+			log_info("answers wait, as clients do not read theirs");
+	}
+	t->full = full;
+}
+
 /* Those who wait have as much as those who come, whatever these have had of this turn. */
 static void serve(struct timer *timer)
 {
@@ -43,11 +94,11 @@ static void serve(struct timer *timer)
 
 	t->written = 0;
 	t->serving = true;
-	while (!list_empty(&t->waiting) && !is_over(t))
-		pending_go_on(container_of(list_pop(&t->waiting), struct pending, turn)->session);
+	serve_some(t, &t->small);
+	serve_some(t, &t->large);
 	t->serving = false;
-	if (!list_empty(&t->waiting))
-		timer_start(clients->loop, &t->timer, TURN_MS);
+	note_full(t);
+	go_on_later(t, clients->loop, t->full ? FULL_MS : TURN_MS);
 }
 
 bool turns_may_begin(struct session *s)
@@ -62,15 +113,16 @@ bool turns_may_begin(struct session *s)
 bool turns_may_write(struct session *s, struct pending *first)
 {
 	struct turns *t = &s->clients->turns;
+	size_t bytes = pending_bytes(s);
+	struct list *waiting = conn_answer_is_small(bytes) ? &t->small : &t->large;
 
 	if (!turns_may_begin(s))
 		return false;
-	if (!is_over(t) && (t->serving || list_empty(&t->waiting)))
+	if (!is_over(t) && (t->serving || list_empty(waiting)) && conn_answer_fits(s->conn, bytes))
 		return true;
 	if (!list_linked(&first->turn))
-		list_append(&t->waiting, &first->turn);
-	if (!timer_armed(&t->timer))
-		timer_start(s->clients->loop, &t->timer, TURN_MS);
+		list_append(waiting, &first->turn);
+	go_on_later(t, s->clients->loop, TURN_MS);
 	return false;
 }
 

@@ -1,7 +1,8 @@
 /* Large answers take turns: what somebody recovers, histories, presences. One is begun when its client has
  * read most of what it was sent before, so that who reads slowly gets them one after another and nothing
- * waits in memory but the command; and in one turn of the worker there are no more of them, of all clients,
- * than others can wait for. Knows when, not what. */
+ * waits in memory but the command; when what all clients have not read yet leaves room for it; and in one
+ * turn of the worker there are no more of them, of all clients, than others can wait for. Knows when, not
+ * what. */
 #pragma once
 
 #include <stdbool.h>
@@ -18,10 +19,12 @@ struct session;
 
 /* Of all sessions of a worker. */
 struct turns {
-	struct list waiting; /* struct pending, each the first of its session */
+	struct list small; /* those who wait: struct pending, each the first of its session */
+	struct list large; /* the same, whose answers are larger, so that they find room later */
 	struct timer timer;
 	uint64_t now_ms; /* the turn that `written` is about */
 	size_t written;  /* bytes */
+	bool full;       /* those who wait, wait for room */
 	bool serving;    /* those who wait: who comes meanwhile is behind them */
 };
 

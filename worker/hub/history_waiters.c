@@ -119,6 +119,16 @@ bool history_may_begin(struct history *h, struct subscription *s)
 	return false;
 }
 
+size_t history_missed_bytes(const struct history *h, const struct subscription *s)
+{
+	struct recovery r = recovery_of(&s->waiter->want, mode_of(h), &h->position, &h->recent);
+	size_t bytes = 0;
+
+	for (uint64_t offset = r.first; offset <= r.last; offset++)
+		bytes += recent_get(&h->recent, offset).len;
+	return bytes;
+}
+
 void history_stop_waiting(struct history *h, struct subscription *s)
 {
 	struct waiter *w = s->waiter;

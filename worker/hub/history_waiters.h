@@ -4,6 +4,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "compiler.h"
 
@@ -18,6 +19,8 @@ struct want;
 bool history_wait(struct history *h, struct subscription *s, const struct want *want) MUST_CHECK;
 /* Whether it still could, some time later. If not, hub_events.subscribed follows again. */
 bool history_may_begin(struct history *h, struct subscription *s) MUST_CHECK;
+/* What it gets, if it began now, as it is kept. */
+size_t history_missed_bytes(const struct history *h, const struct subscription *s) MUST_CHECK;
 void history_stop_waiting(struct history *h, struct subscription *s);
 /* What the subscription gets, now that it goes live, as hub_begin(). It waits no more. */
 void history_begin(struct history *h, struct subscription *s, struct hub_answer *answer,

@@ -373,6 +373,11 @@ bool hub_may_begin(struct hub *h, struct subscription *s)
 	return false;
 }
 
+size_t hub_missed_bytes(const struct subscription *s)
+{
+	return s->waiter != NULL ? history_missed_bytes(s->channel->history, s) : 0;
+}
+
 void hub_begin(struct hub *h, struct subscription *s, struct hub_answer *answer, struct buf *publications)
 {
 	*answer = (struct hub_answer){0};

@@ -60,7 +60,7 @@ static void count_used(struct replay *r)
 	all->bytes -= r->bytes;
 	r->bytes = r->text.cap + r->ends.cap;
 	all->bytes += r->bytes;
-	while (all->bytes > REPLAYS_MAX)
+	while (all->bytes > REPLAYS_MAX && longest_unused(all) != r)
 		replay_forget(longest_unused(all));
 }
 

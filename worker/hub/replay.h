@@ -12,7 +12,7 @@
 struct codec;
 struct recent;
 
-/* All of a worker: those that were used last, up to a limit. */
+/* All of a worker: those that were used last, up to a limit; the very last one in any case. */
 struct replays {
 	struct list used; /* the longest ago first */
 	size_t bytes;

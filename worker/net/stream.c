@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 static int watched(const struct stream *s)
@@ -284,6 +285,13 @@ void stream_close(struct stream *s, bool reset)
 		setsockopt(s->io.fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
 	close(s->io.fd);
 	ev_io_set(&s->io, -1, 0);
+}
+
+size_t stream_unsent(const struct stream *s)
+{
+	int bytes;
+
+	return stream_open(s) && ioctl(s->io.fd, TIOCOUTQ, &bytes) == 0 && bytes > 0 ? (size_t)bytes : 0;
 }
 
 bool stream_open(const struct stream *s)

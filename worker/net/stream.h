@@ -55,6 +55,9 @@ void stream_want_read(struct stream *s, bool on);
 void stream_want_write(struct stream *s, bool on);
 bool stream_wants_read(const struct stream *s);
 bool stream_wants_write(const struct stream *s);
+/* Bytes that were written and that the peer's system has not got yet, as ours counts them; 0: none, or it is
+ * not known. */
+size_t stream_unsent(const struct stream *s) MUST_CHECK;
 /* No more will be written; the peer reads the end. */
 void stream_shutdown(struct stream *s);
 /* Moves the connection of `from` into `to`, which has none, with what is watched for; callbacks are those of
