@@ -33,6 +33,11 @@ static inline void list_append(struct list *l, struct list *node)
 	l->prev = node;
 }
 
+static inline void list_prepend(struct list *l, struct list *node)
+{
+	list_append(l->next, node);
+}
+
 /* Removing a node that is in no list does nothing. */
 static inline void list_remove(struct list *node)
 {

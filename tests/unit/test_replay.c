@@ -184,6 +184,86 @@ static void all_channels_together_have_a_limit(void **state)
 	mem_free(large);
 }
 
+/* Each piece in a turn of its own; what comes meanwhile is made, too. Others who are answered between the
+ * pieces do not have it begin anew, however much they get. */
+static void a_large_one_is_made_in_pieces(void **state)
+{
+	enum { LARGE = REPLAY_PIECE / 2, COUNT = 8, OTHERS = 24 };
+	static struct recent others;
+	static struct replay other[OTHERS];
+	char *large = mem_alloc(LARGE);
+	unsigned pieces = 0, sum = 0;
+	struct buf out;
+
+	memset(large, '1', LARGE);
+	recent_init(&others, &pool, MOST);
+	recent_append(&others, 1, (struct bytes){large, LARGE});
+	for (uint64_t n = 1; n <= COUNT; n++)
+		recent_append(&recent, n, (struct bytes){large, LARGE});
+	buf_init(&out, 2 * COUNT * LARGE);
+	for (bool done = false; !done; pieces++) {
+		uint64_t last = pieces < 3 ? COUNT : COUNT + 1;
+
+		if (pieces == 3)
+			recent_append(&recent, COUNT + 1, (struct bytes){large, LARGE});
+		encoded = 0;
+		done = replay_prepare(&replay, &codec, &recent, 2, last);
+		assert_in_range(encoded, 1, 2);
+		sum += encoded;
+		for (int i = 0; i < OTHERS && !done; i++) {
+			replay_init(&other[i], &all);
+			buf_reset(&out);
+			replay_put(&other[i], &codec, &others, 1, 1, &out);
+		}
+		for (int i = 0; i < OTHERS && !done; i++)
+			replay_forget(&other[i]);
+	}
+	assert_int_equal(sum, COUNT);
+	assert_int_equal(pieces, COUNT / 2);
+	encoded = 0;
+	buf_reset(&out);
+	replay_put(&replay, &codec, &recent, 2, COUNT + 1, &out);
+	assert_true(buf_ok(&out) && out.len > COUNT * LARGE);
+	assert_int_equal(encoded, 0);
+	assert_true(replay_prepare(&replay, &codec, &recent, 2, COUNT + 1));
+	assert_true(replay_prepare(&replay, &codec, &recent, COUNT + 2, COUNT + 1));
+	recent_clear(&others);
+	buf_free(&out);
+	mem_free(large);
+}
+
+/* Larger than what all together may be: kept all the same, until another is used. */
+static void the_last_one_is_kept_however_large(void **state)
+{
+	enum { LARGE = 1 << 20, COUNT = 20 };
+	static struct recent few;
+	static struct replay other;
+	char *large = mem_alloc(LARGE);
+	struct buf out;
+
+	memset(large, '1', LARGE);
+	recent.most = COUNT;
+	for (uint64_t n = 1; n <= COUNT; n++)
+		recent_append(&recent, n, (struct bytes){large, LARGE});
+	buf_init(&out, 2 * COUNT * LARGE);
+	for (int i = 0; i < 3; i++) {
+		encoded = 0;
+		buf_reset(&out);
+		replay_put(&replay, &codec, &recent, 1, COUNT, &out);
+		assert_true(buf_ok(&out));
+		assert_int_equal(encoded, i == 0 ? COUNT : 0);
+	}
+	recent_init(&few, &pool, MOST);
+	replay_init(&other, &all);
+	recent_append(&few, 1, BYTES("1"));
+	replay_put(&other, &codec, &few, 1, 1, &out);
+	assert_int_equal(replay.bytes, 0);
+	recent_clear(&few);
+	replay_forget(&other);
+	buf_free(&out);
+	mem_free(large);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -193,6 +273,7 @@ int main(void)
 		TEST(who_was_away_for_longer_gets_all_of_it), TEST(after_a_gap_it_begins_anew),
 		TEST(what_is_no_publication_is_left_out),     TEST(what_is_older_than_what_is_kept_goes),
 		TEST(what_nobody_needs_is_forgotten),         TEST(all_channels_together_have_a_limit),
+		TEST(a_large_one_is_made_in_pieces),          TEST(the_last_one_is_kept_however_large),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

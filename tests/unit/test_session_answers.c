@@ -281,6 +281,44 @@ static void small_ones_do_not_wait_behind_large_ones(void **state)
 	test_free(large);
 }
 
+/* Others are answered meanwhile. */
+static void a_large_answer_is_made_over_several_turns(void **state)
+{
+	enum { PART = 700 << 10, PARTS = 8 };
+	char *large = test_malloc(PART + 200);
+	struct conn other;
+	unsigned turns = 0;
+	int len;
+
+	connect_client();
+	say("{\"id\":2,\"subscribe\":{\"channel\":\"kept:a\"}}");
+	answer_history(false);
+	for (int n = 3; n < 3 + PARTS; n++) {
+		len = snprintf(large, 200, "{\"fanfare\":1,\"offset\":%d,\"epoch\":\"e\",\"data\":\"", n);
+		memset(large + len, 'x', PART);
+		memcpy(large + len + PART, "\"}", 3);
+		fake_redis_message("kept:a", large);
+	}
+	fake_conn_heard(&t.conn);
+	open_conn(&other, &(struct session_params){0});
+	fake_conn_say(&other, "{\"id\":1,\"connect\":{}}\n{\"id\":2,\"subscribe\":{\"channel\":\"kept:a\","
+	                      "\"recover\":true,\"offset\":2,\"epoch\":\"e\"}}");
+	fake_conn_heard(&other);
+	say(RECOVER(3, "b"));
+	answer_history(true);
+	while (other.out.len == 0) {
+		assert_true(++turns < 100);
+		fake_loop_advance(1);
+		if (turns == 2)
+			hear(RECOVERED(3));
+		assert_true(other.out.len == 0 || other.out.len > (size_t)PARTS * PART);
+	}
+	assert_in_range(turns, PARTS / 2 - 1, 2 * PARTS);
+	assert_non_null(strstr(fake_conn_heard(&other), "\"recovered\":true"));
+	fake_conn_free(&other);
+	test_free(large);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -292,6 +330,7 @@ int main(void)
 		TEST(so_is_who_connects_and_does_not_read),
 		TEST(who_has_read_what_it_asked_for_answers_pings_again),
 		TEST(a_crowd_that_comes_back_is_answered_over_several_turns),
+		TEST(a_large_answer_is_made_over_several_turns),
 		TEST(what_finds_no_room_waits_for_it),
 		TEST(small_ones_do_not_wait_behind_large_ones),
 	};

@@ -95,9 +95,15 @@ static bool may_write(struct session *s, struct pending *p)
 		return true;
 	if (!turns_may_write(s, p))
 		return false;
-	if (cs == NULL || hub_may_begin(s->clients->hub, &cs->in_hub))
+	if (cs == NULL)
 		return true;
-	wait_for_subscriptions(p, 1);
+	if (!hub_may_begin(s->clients->hub, &cs->in_hub)) {
+		wait_for_subscriptions(p, 1);
+		return false;
+	}
+	if (hub_prepare(&cs->in_hub))
+		return true;
+	turns_go_on(s, p);
 	return false;
 }
 

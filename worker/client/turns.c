@@ -94,8 +94,9 @@ static void serve(struct timer *timer)
 
 	t->written = 0;
 	t->serving = true;
-	serve_some(t, &t->small);
-	serve_some(t, &t->large);
+	t->large_first = !t->large_first;
+	serve_some(t, t->large_first ? &t->large : &t->small);
+	serve_some(t, t->large_first ? &t->small : &t->large);
 	t->serving = false;
 	note_full(t);
 	go_on_later(t, clients->loop, t->full ? FULL_MS : TURN_MS);
@@ -124,6 +125,16 @@ bool turns_may_write(struct session *s, struct pending *first)
 		list_append(waiting, &first->turn);
 	go_on_later(t, s->clients->loop, TURN_MS);
 	return false;
+}
+
+void turns_go_on(struct session *s, struct pending *first)
+{
+	struct turns *t = &s->clients->turns;
+
+	t->written += TURN_MAX;
+	list_remove(&first->turn);
+	list_prepend(conn_answer_is_small(pending_bytes(s)) ? &t->small : &t->large, &first->turn);
+	go_on_later(t, s->clients->loop, TURN_MS);
 }
 
 void turns_written(struct session *s, size_t bytes)

@@ -24,8 +24,9 @@ struct turns {
 	struct timer timer;
 	uint64_t now_ms; /* the turn that `written` is about */
 	size_t written;  /* bytes */
-	bool full;       /* those who wait, wait for room */
-	bool serving;    /* those who wait: who comes meanwhile is behind them */
+	bool large_first;
+	bool full;    /* those who wait, wait for room */
+	bool serving; /* those who wait: who comes meanwhile is behind them */
 };
 
 void turns_init(struct turns *t);
@@ -35,5 +36,7 @@ void turns_stop(struct turns *t);
 bool turns_may_begin(struct session *s) MUST_CHECK;
 /* Whether a large answer, the first of its session, may be written. If not, pending_go_on() follows. */
 bool turns_may_write(struct session *s, struct pending *first) MUST_CHECK;
+/* It may, but its share of this turn was not enough to make it. pending_go_on() follows in the next. */
+void turns_go_on(struct session *s, struct pending *first);
 /* A large answer was written. */
 void turns_written(struct session *s, size_t bytes);

@@ -129,6 +129,13 @@ size_t history_missed_bytes(const struct history *h, const struct subscription *
 	return bytes;
 }
 
+bool history_prepare(struct history *h, const struct subscription *s)
+{
+	struct recovery r = recovery_of(&s->waiter->want, mode_of(h), &h->position, &h->recent);
+
+	return replay_prepare(&h->replay, fanout_codec(s->form), &h->recent, r.first, r.last);
+}
+
 void history_stop_waiting(struct history *h, struct subscription *s)
 {
 	struct waiter *w = s->waiter;

@@ -21,6 +21,8 @@ bool history_wait(struct history *h, struct subscription *s, const struct want *
 bool history_may_begin(struct history *h, struct subscription *s) MUST_CHECK;
 /* What it gets, if it began now, as it is kept. */
 size_t history_missed_bytes(const struct history *h, const struct subscription *s) MUST_CHECK;
+/* Makes a piece of that; false: there is more to make. */
+bool history_prepare(struct history *h, const struct subscription *s) MUST_CHECK;
 void history_stop_waiting(struct history *h, struct subscription *s);
 /* What the subscription gets, now that it goes live, as hub_begin(). It waits no more. */
 void history_begin(struct history *h, struct subscription *s, struct hub_answer *answer,

@@ -378,6 +378,11 @@ size_t hub_missed_bytes(const struct subscription *s)
 	return s->waiter != NULL ? history_missed_bytes(s->channel->history, s) : 0;
 }
 
+bool hub_prepare(struct subscription *s)
+{
+	return s->waiter == NULL || history_prepare(s->channel->history, s);
+}
+
 void hub_begin(struct hub *h, struct subscription *s, struct hub_answer *answer, struct buf *publications)
 {
 	*answer = (struct hub_answer){0};

@@ -119,6 +119,9 @@ struct hub_answer {
 bool hub_may_begin(struct hub *h, struct subscription *s) MUST_CHECK;
 /* About how many bytes it gets to catch up, if it began now. */
 size_t hub_missed_bytes(const struct subscription *s) MUST_CHECK;
+/* Encodes a piece of that, of about a megabyte. False: more is to be encoded; ask hub_may_begin() and this
+ * once more, in another turn of the loop. hub_begin() alone does it all at once. */
+bool hub_prepare(struct subscription *s) MUST_CHECK;
 /* The subscription, which may go live, does: what comes from now on is delivered, so this is called when the
  * reply is written. What it gets to catch up is appended to *publications, in the form of
  * subscribe_result.publications for its wire form; what is more than fits there has failed (buf_ok()). */

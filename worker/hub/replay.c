@@ -14,6 +14,7 @@
 
 enum { REPLAYS_MAX = 16 << 20, REPLAY_MAX = 64 << 20, REPLAY_KEEP_MS = 5000 };
 
+
 void replays_init(struct replays *all)
 {
 	*all = (struct replays){0};
@@ -31,6 +32,8 @@ void replay_init(struct replay *r, struct replays *all)
 void replay_forget(struct replay *r)
 {
 	list_remove(&r->node);
+	if (r->all->making == r)
+		r->all->making = NULL;
 	r->all->bytes -= r->bytes;
 	r->bytes = 0;
 	buf_free(&r->text);
@@ -50,9 +53,22 @@ void replays_tick(struct replays *all)
 		replay_forget(r);
 }
 
+/* NULL: one is used in this moment, and another is being made. */
+static struct replay *longest_unused_but(const struct replays *all, const struct replay *r)
+{
+	list_for_each (node, &all->used) {
+		struct replay *other = container_of(node, struct replay, node);
+
+		if (other != r && other != all->making)
+			return other;
+	}
+	return NULL;
+}
+
 static void count_used(struct replay *r)
 {
 	struct replays *all = r->all;
+	struct replay *other;
 
 	list_remove(&r->node);
 	list_append(&all->used, &r->node);
@@ -60,8 +76,8 @@ static void count_used(struct replay *r)
 	all->bytes -= r->bytes;
 	r->bytes = r->text.cap + r->ends.cap;
 	all->bytes += r->bytes;
-	while (all->bytes > REPLAYS_MAX && longest_unused(all) != r)
-		replay_forget(longest_unused(all));
+	while (all->bytes > REPLAYS_MAX && (other = longest_unused_but(all, r)) != NULL)
+		replay_forget(other);
 }
 
 /* --- the text --- */
@@ -107,6 +123,40 @@ static bool is_of_use(const struct replay *r, const struct recent *recent, uint6
 	       r->first + recent->most >= recent_first(recent);
 }
 
+/* Goes on until the last is there, or so many bytes were added. */
+static void make(struct replay *r, const struct codec *codec, const struct recent *recent, uint64_t first,
+                 uint64_t last, size_t most)
+{
+	size_t before;
+
+	if (!is_of_use(r, recent, first)) {
+		buf_reset(&r->text);
+		buf_reset(&r->ends);
+		r->first = first;
+	}
+	before = r->text.len;
+	for (uint64_t offset = r->first + count_of(r);
+	     offset <= last && buf_ok(&r->text) && r->text.len - before < most; offset++)
+		add(r, codec, offset, recent_get(recent, offset));
+}
+
+bool replay_prepare(struct replay *r, const struct codec *codec, const struct recent *recent, uint64_t first,
+                    uint64_t last)
+{
+	bool done;
+
+	if (first > last)
+		return true;
+	make(r, codec, recent, first, last, REPLAY_PIECE);
+	done = last < r->first + count_of(r) || !buf_ok(&r->text);
+	if (!done)
+		r->all->making = r;
+	else if (r->all->making == r)
+		r->all->making = NULL;
+	count_used(r);
+	return done;
+}
+
 void replay_put(struct replay *r, const struct codec *codec, const struct recent *recent, uint64_t first,
                 uint64_t last, struct buf *out)
 {
@@ -114,13 +164,7 @@ void replay_put(struct replay *r, const struct codec *codec, const struct recent
 
 	if (first > last)
 		return;
-	if (!is_of_use(r, recent, first)) {
-		buf_reset(&r->text);
-		buf_reset(&r->ends);
-		r->first = first;
-	}
-	for (uint64_t offset = r->first + count_of(r); offset <= last && buf_ok(&r->text); offset++)
-		add(r, codec, offset, recent_get(recent, offset));
+	make(r, codec, recent, first, last, SIZE_MAX);
 	if (!buf_ok(&r->text) || !buf_ok(&r->ends)) {
 		out->failed = true;
 		replay_forget(r);
