@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 
 import pytest
 
@@ -38,6 +39,10 @@ def counter(redis):
 def broker(counter):
 	with Broker(merge(PATIENT, KEPT), counter.url) as broker:
 		yield broker
+
+
+def metric(broker, name):
+	return int(re.search(rf"^fanfare_{name}_total (\d+)$", broker.get("/metrics")[1], re.MULTILINE)[1])
 
 
 def fill(redis, channel, count, size):
@@ -108,6 +113,34 @@ def test_who_reads_slowly_recovers_many_channels_in_one_go(broker, redis):
 		for channel in channels:
 			fill(redis, channel, 1, 10)
 		assert sorted(slow.push()["pub"]["offset"] for _ in channels) == [201] * len(channels)
+
+
+def test_what_many_missed_and_do_not_read_is_bounded(counter, redis):
+	"""18 MB for each. Who does read gets it, though it has to wait; who missed little need not even wait."""
+	fill(redis, "missed", 300, PUBLICATION)
+	fill(redis, "little", 300, 100)
+	# The sanitizer keeps freed memory for a while; here it shall give most of it back.
+	with Broker(merge(PATIENT, KEPT), counter.url, dev=True, env={"ASAN_OPTIONS": "quarantine_size_mb=1"}) as broker:
+		worker = broker.worker_pids()[0]
+		recover = ("subscribe", {"channel": "missed", "recover": True, "offset": 0})
+		before = process.private_bytes(worker)
+		lazy = [Client(broker.port, receive_buffer=4096) for _ in range(20)]
+		for client in lazy:
+			ask(client, recover)
+		process.wait_until(lambda: metric(broker, "answers_full") > 0, "there is no room for more")
+		most = process.private_bytes(worker)
+		with Client(broker.port) as reader, Client(broker.port) as modest:
+			[id] = ask(reader, recover)
+			[id_of_little] = ask(modest, ("subscribe", {"channel": "little", "recover": True, "offset": 0}))
+			assert len(modest.reply(id_of_little, "subscribe")["publications"]) == 300
+			process.wait_until(lambda: metric(broker, "slow_disconnects") >= len(lazy) - 4, "those who do not read make room")
+			most = max(most, process.private_bytes(worker))
+			answer = reader.reply(id, "subscribe")
+			assert answer["recovered"] and len(answer["publications"]) == 300
+		for client in lazy:
+			client.close()
+	# All of them together had 360 MB.
+	assert most - before < 220 * MIB, f"grew by {(most - before) >> 20} MiB"
 
 
 def test_more_than_one_piece_of_a_channel_is_recovered(broker, redis, counter):

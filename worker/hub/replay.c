@@ -14,7 +14,6 @@
 
 enum { REPLAYS_MAX = 16 << 20, REPLAY_MAX = 64 << 20, REPLAY_KEEP_MS = 5000 };
 
-
 void replays_init(struct replays *all)
 {
 	*all = (struct replays){0};
