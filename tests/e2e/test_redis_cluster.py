@@ -100,6 +100,14 @@ def followed(broker, cluster, channels):
 			follower.read_until(loads[follower.channel].sent)
 
 
+def expect_behind_the_load(client, *numbers):
+	"""The last ones of a load that is over may still be on their way to another worker; they are larger."""
+	data = max(numbers) + 1
+	while data > max(numbers):
+		_, data = client.publication()
+	assert [data, *(data for _, data in client.publications(len(numbers) - 1))] == list(numbers)
+
+
 def wait_ready(broker):
 	broker.wait_ready(timeout=60)
 
@@ -295,7 +303,7 @@ def test_tls_nodes_and_users_who_may_do_what_readme_names_and_no_more(redis_ca):
 				client.publish(channel, 1)
 				publish_as_backend(cluster, "FCALL", "fanfare_publish", 1, f"fanfare:{channel}", 2, "idempotency_key", "k")
 				publish_as_backend(cluster, "SPUBLISH", f"fanfare:{channel}", 3)
-				assert [data for _, data in client.publications(3)] == [1, 2, 3]
+				expect_behind_the_load(client, 1, 2, 3)
 				client.unsubscribe(channel)
 				process.wait_until(lambda: publish_as_backend(cluster, "SPUBLISH", f"fanfare:{channel}", 4) == 0, "it is unsubscribed")
 			client.subscribe(channels[0])
