@@ -119,13 +119,74 @@ static void what_is_gone_when_a_position_is_checked_is_told(void **state)
 	publish_many(BURST);
 	lose_link();
 	pass_time(CHECK_MS);
-	for (int i = 0; i < 2; i++) {
+	for (int i = 0; i < 4; i++) {
 		assert_false(c->lost);
 		hub_tick(t.hub);
 		answer();
 		assert_int_equal(fake_redis_calls(), 0);
+		pass_time(1000);
 	}
 	assert_true(c->lost);
+}
+
+/* A part of the answer was not delivered in that turn, or the answer was only a part: no gap has been seen
+ * yet. */
+static void what_lags_when_a_position_is_checked_is_not_lost(void **state)
+{
+	struct client *c = &t.clients[0];
+
+	for (unsigned arrived = 0; arrived <= 4; arrived += 4) {
+		t.config.channel.without_namespace.history_size = SIZE;
+		t.piece = 2;
+		go_live(c);
+		publish_many(SIZE / 2);
+		arrive_all();
+		publish_many(SIZE);
+		pass_time(CHECK_MS + 1);
+		hub_tick(t.hub);
+		answer();
+		assert_int_equal(c->position, SIZE / 2 + 2);
+		if (arrived > 0)
+			fake_redis_answer(NULL);
+		for (unsigned i = 0; i < arrived; i++)
+			arrive();
+		publish_many(BURST);
+		hub_tick(t.hub);
+		answer_all();
+		assert_false(c->lost);
+		arrive_all();
+		end_turns();
+		answer_all();
+		assert_false(c->lost);
+		assert_int_equal(c->position, t.top);
+		teardown(state);
+		setup(state);
+	}
+}
+
+/* The answer was asked for before, and says nothing of what is between the two links. */
+static void a_link_that_is_confirmed_again_while_a_position_is_checked_loses_nothing(void **state)
+{
+	struct client *c = &t.clients[0];
+
+	t.config.channel.without_namespace.history_size = SIZE;
+	go_live(c);
+	publish_many(5);
+	arrive_all();
+	pass_time(CHECK_MS + 1);
+	hub_tick(t.hub);
+	assert_int_equal(fake_redis_calls(), 1);
+	overload();
+	publish_many(BURST);
+	arrive_all();
+	assert_int_equal(c->position, 5);
+	fake_redis_confirm("pre:news");
+	answer_in_this_turn();
+	assert_false(c->lost);
+	end_turns();
+	answer_all();
+	assert_false(c->lost);
+	assert_int_equal(c->position, 5 + BURST);
 }
 
 /* A gap that is found meanwhile is filled at once. */
@@ -261,6 +322,8 @@ int main(void)
 		TEST(what_is_on_its_way_when_a_position_is_checked_is_not_lost),
 		TEST(what_goes_on_when_a_position_is_checked_is_not_lost),
 		TEST(what_is_gone_when_a_position_is_checked_is_told),
+		TEST(what_lags_when_a_position_is_checked_is_not_lost),
+		TEST(a_link_that_is_confirmed_again_while_a_position_is_checked_loses_nothing),
 		TEST(a_gap_does_not_wait_for_a_check),
 		TEST(a_read_that_is_overtaken_tells_of_no_loss),
 		TEST(a_link_that_is_confirmed_again_loses_nothing_of_what_waits),

@@ -76,6 +76,7 @@ void history_set_position(struct history *h, struct bytes epoch, uint64_t offset
 	h->position.epoch_len = (uint8_t)epoch.len;
 	memmove(h->position.epoch, epoch.ptr, epoch.len);
 	h->newest_hash = 0;
+	h->lacked = 0;
 	history_forget(h);
 }
 

@@ -53,6 +53,7 @@ struct history {
 	struct waiting *asked_after; /* which is of this one that waits; NULL: of the position */
 	uint64_t asked_hash;         /* its payload's */
 	uint64_t lacked;             /* the offset that Redis had not when a check found it further on */
+	uint64_t lacked_ms;          /* since when */
 	uint32_t asked;              /* the number of the read on its way */
 	uint32_t trusted;            /* what waits and came before that is of the stream (history_ahead.h) */
 	uint32_t sent;               /* reads, and confirmations between them */

@@ -19,6 +19,8 @@
 
 /* No more than that is read back for who missed more. */
 enum { RECOVERED_MAX = 32 << 20 };
+/* A link that has brought nothing for longer than that is made anew, and what it has lost is read. */
+enum { ON_ITS_WAY_MS = 3000 };
 
 /* What waits tells more of the position than Redis does: until it is delivered, Redis is not asked. */
 static bool is_due(const struct history *h)
@@ -180,19 +182,20 @@ static void go_back(struct history *h, const struct history_reply *r)
 		recent_prepend(&h->recent, r->entries[i - 1].offset, r->entries[i - 1].payload);
 }
 
-static void read_again(struct history *h)
+/* Until it is read, what comes waits. */
+static void hold_and_read(struct history *h)
 {
 	h->behind = h->doubted = true;
 }
 
 /* What was seen is lost, and its offsets are given away again. Who comes back with one of them would be taken
  * for one who has what stands there now, so Redis ends the epoch before anybody is told. */
-static void part(struct history *h, const struct history_reply *r, bool asked)
+static void part(struct history *h, const struct history_reply *r, bool ended)
 {
-	if (!asked && position_has_epoch(&h->position, r->epoch)) {
+	if (!ended && position_has_epoch(&h->position, r->epoch)) {
 		h->parted = true;
 		h->trusted = TRUST_NONE;
-		read_again(h);
+		hold_and_read(h);
 		return;
 	}
 	history_tell_lost(h);
@@ -215,16 +218,25 @@ static void let_go_on(struct history *h)
 	backlog_resume(&h->channel->hub->backlog, h->channel);
 }
 
+/* Whether nothing of what Redis lacks has come for so long that it is not on its way. */
+static bool stands_still(struct history *h)
+{
+	if (h->lacked != h->position.offset + 1) {
+		h->lacked = h->position.offset + 1;
+		h->lacked_ms = clock_ms();
+	}
+	return clock_ms() - h->lacked_ms >= ON_ITS_WAY_MS;
+}
+
 /* Redis lacks what comes next. It waits here, or was not asked for; or it may be on its way, as long as the
- * stream goes on: that is seen by the next tick, and nothing stops until then. False: it is gone. */
+ * stream goes on: then nothing stops until that is known. False: it is gone. */
 static bool bridges(struct history *h)
 {
 	if (history_goes_on(h)) {
 		let_go_on(h);
 	} else if (h->behind && h->position.offset > h->asked_from) {
-		read_again(h);
-	} else if (!h->behind && h->lacked != h->position.offset + 1) {
-		h->lacked = h->position.offset + 1;
+		hold_and_read(h);
+	} else if (!h->behind && !stands_still(h)) {
 		h->doubted = true;
 		history_reads_want_later(h);
 	} else {
@@ -248,7 +260,7 @@ static void go_on(struct history *h, const struct history_reply *r)
 		return;
 	}
 	if (h->position.offset > before) {
-		read_again(h);
+		h->doubted = true;
 		return;
 	}
 	/* There is more, and Redis has nothing of it any more. */
@@ -360,7 +372,8 @@ void history_take(struct history *h, const struct history_reply *r)
 		part(h, r, ends_epoch);
 	} else if (h->reading_newest) {
 		go_back(h, r);
-	} else if (!h->behind && backlog_waits(h->channel)) {
+	} else if ((!h->behind || h->doubted) && backlog_waits(h->channel)) {
+		/* What waits was not known when this was asked, or the link was made anew since. */
 		h->doubted = true;
 	} else {
 		go_on(h, r);
