@@ -175,7 +175,7 @@ def test_subscribe_shows_control_characters_escaped():
 	result = subscribe_to_replies(
 		[CONNECTED, SUBSCRIBED, {"push": {"channel": name, "pub": {"data": 1}}},
 			{"push": {"channel": name, "unsubscribe": {"code": 2000, "reason": "\x1b[31mfire\r\x7f"}}}],
-		arguments=["--verbose", "news"])
+		arguments=["--verbose", name])
 	shown = "a\\x1b[2Jb\\x0a\\xc2\\x9bc\u00e9"
 	assert (result.returncode, result.stdout) == (FAILED, f"{shown}\t1\n")
 	assert result.stderr.splitlines()[-1] == (
@@ -194,7 +194,7 @@ def test_publish_takes_lines_and_tells_of_each(broker, redis):
 
 def test_publish_ends_when_redis_is_lost_between_lines():
 	with RedisServer() as redis:
-		command = [BINARY, "publish", "--lines", "news", "-", "--redis", redis.url]
+		command = [BINARY, "publish", "--plain", "--lines", "news", "-", "--redis", redis.url]
 		with process.spawn(
 				command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
 				env=os.environ | ENVIRONMENT) as publisher:
@@ -236,7 +236,7 @@ def test_published_data_that_looks_like_an_envelope_arrives_as_it_is(broker, red
 def test_publish_takes_the_longest_channel_and_the_longest_payload(redis):
 	name, payload = "c" * 4096, '"' + "p" * ((16 << 20) - 2) + '"'
 	longest = {"FANFARE_CHANNEL_MAX_LENGTH": "4096", "FANFARE_REDIS_PREFIX": "p" * 63 + ":"}
-	result = run("publish", name, "-", "--redis", redis.url, input=payload, env=longest)
+	result = run("publish", "--plain", name, "-", "--redis", redis.url, input=payload, env=longest)
 	assert (result.returncode, result.stdout) == (DONE, "delivered to 0 workers\n"), result.stderr
 	result = run("publish", name, "-", "--redis", redis.url, input=payload + " ", env=longest)
 	assert result.returncode == FAILED and "longer than 16777216 bytes" in result.stderr
