@@ -96,8 +96,7 @@ bool backlog_waits(const struct channel *ch) MUST_CHECK;
 struct waiting *backlog_look(const struct channel *ch,
                              bool (*see)(void *arg, struct bytes payload, uint32_t stamp), void *arg);
 /* Puts another one behind one that waits, and moves *after on to it; what was marked there is now marked
- * behind both.
- */
+ * behind both. */
 void backlog_put_after(struct backlog *b, struct channel *ch, struct waiting **after, struct bytes payload,
                        uint32_t stamp);
 /* Tells when all that waits for the channel now is delivered: events.marked, if anything waits. */

@@ -17,12 +17,13 @@ struct waiting;
 enum { TRUST_NONE = 0 };
 #define TRUST_ALL UINT32_MAX
 
+/* The last before a gap, or before what is not trusted. */
 struct history_ahead {
-	uint64_t offset; /* of the last before a gap, or before what is not trusted */
-	uint64_t hash;   /* of its payload */
-	struct waiting
-		*last; /* it, or what waits behind it and has no offset; NULL: it is the position itself */
+	uint64_t offset;
+	uint64_t hash; /* of its payload */
+	/* It, or what waits behind it and has no offset; NULL: it is the position itself. */
+	struct waiting *last;
 };
 void history_look_ahead(const struct history *h, struct history_ahead *out);
-/* Whether all that waits is trusted, and goes on from the position. */
+/* Whether all that waits is trusted, and the first of it goes on from the position. */
 bool history_goes_on(const struct history *h) MUST_CHECK;
