@@ -4,6 +4,14 @@
 
 enum { SIZE = 10, BURST = 50 };
 
+static int setup_small(void **state)
+{
+	int rc = setup(state);
+
+	t.config.channel.without_namespace.history_size = SIZE;
+	return rc;
+}
+
 static uint64_t filled_before;
 
 static uint64_t filled(void)
@@ -14,7 +22,6 @@ static uint64_t filled(void)
 /* It is at 5, and what follows waits. */
 static void go_live_and_lag(struct client *c)
 {
-	t.config.channel.without_namespace.history_size = SIZE;
 	go_live(c);
 	publish_many(5);
 	arrive_all();
@@ -57,7 +64,6 @@ static void what_comes_while_a_position_is_checked_is_not_lost(void **state)
 {
 	struct client *c = &t.clients[0];
 
-	t.config.channel.without_namespace.history_size = SIZE;
 	go_live(c);
 	filled_before += filled();
 	pass_time(CHECK_MS);
@@ -77,7 +83,6 @@ static void what_is_on_its_way_when_a_position_is_checked_is_not_lost(void **sta
 {
 	struct client *c = &t.clients[0];
 
-	t.config.channel.without_namespace.history_size = SIZE;
 	go_live(c);
 	publish_many(BURST);
 	pass_time(CHECK_MS);
@@ -92,7 +97,6 @@ static void what_goes_on_when_a_position_is_checked_is_not_lost(void **state)
 	struct client *c = &t.clients[0];
 	struct want ahead = recover(BURST, "ep1");
 
-	t.config.channel.without_namespace.history_size = SIZE;
 	go_live(c);
 	publish_many(BURST);
 	assert_false(subscribe(&t.clients[1], &ahead));
@@ -114,7 +118,6 @@ static void what_is_gone_when_a_position_is_checked_is_told(void **state)
 {
 	struct client *c = &t.clients[0];
 
-	t.config.channel.without_namespace.history_size = SIZE;
 	go_live(c);
 	publish_many(BURST);
 	lose_link();
@@ -136,7 +139,6 @@ static void what_lags_when_a_position_is_checked_is_not_lost(void **state)
 	struct client *c = &t.clients[0];
 
 	for (unsigned arrived = 0; arrived <= 4; arrived += 4) {
-		t.config.channel.without_namespace.history_size = SIZE;
 		t.piece = 2;
 		go_live(c);
 		publish_many(SIZE / 2);
@@ -160,7 +162,7 @@ static void what_lags_when_a_position_is_checked_is_not_lost(void **state)
 		assert_false(c->lost);
 		assert_int_equal(c->position, t.top);
 		teardown(state);
-		setup(state);
+		setup_small(state);
 	}
 }
 
@@ -169,7 +171,6 @@ static void a_link_that_is_confirmed_again_while_a_position_is_checked_loses_not
 {
 	struct client *c = &t.clients[0];
 
-	t.config.channel.without_namespace.history_size = SIZE;
 	go_live(c);
 	publish_many(5);
 	arrive_all();
@@ -194,7 +195,6 @@ static void a_gap_does_not_wait_for_a_check(void **state)
 {
 	struct client *c = &t.clients[0];
 
-	t.config.channel.without_namespace.history_size = SIZE;
 	go_live(c);
 	publish_many(BURST);
 	pass_time(CHECK_MS);
@@ -262,7 +262,6 @@ static void a_gap_is_filled_up_to_what_waits(void **state)
 {
 	struct client *c = &t.clients[0];
 
-	t.config.channel.without_namespace.history_size = SIZE;
 	go_live(c);
 	publish_many(5);
 	arrive_all();
@@ -316,7 +315,7 @@ static void what_is_lost_behind_what_waits_is_told(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup_small, teardown)
 		TEST(a_position_that_is_checked_includes_what_waits),
 		TEST(what_comes_while_a_position_is_checked_is_not_lost),
 		TEST(what_is_on_its_way_when_a_position_is_checked_is_not_lost),

@@ -168,15 +168,15 @@ static void who_has_read_what_it_asked_for_answers_pings_again(void **state)
 
 enum { CROWD = 8, LARGE = 300 << 10 };
 
-/* The third in kept:a, so large; who is there has it. */
-static void publish_large(size_t size)
+/* In kept:a, so large; who is there has it. */
+static void publish_large(int offset, size_t size)
 {
 	char *x = mem_alloc(size + 1);
 	char *text;
 
 	memset(x, 'x', size);
 	x[size] = '\0';
-	text = mem_printf("{\"fanfare\":1,\"offset\":3,\"epoch\":\"e\",\"data\":\"%s\"}", x);
+	text = mem_printf("{\"fanfare\":1,\"offset\":%d,\"epoch\":\"e\",\"data\":\"%s\"}", offset, x);
 	fake_redis_message("kept:a", text);
 	fake_conn_heard(&t.conn);
 	mem_free(text);
@@ -193,7 +193,7 @@ static void a_crowd_that_comes_back_is_answered_over_several_turns(void **state)
 	connect_client();
 	say("{\"id\":2,\"subscribe\":{\"channel\":\"kept:a\"}}");
 	answer_history(false);
-	publish_large(LARGE);
+	publish_large(3, LARGE);
 	for (int i = 0; i < CROWD; i++) {
 		open_conn(&crowd[i], &(struct session_params){0});
 		fake_conn_say(&crowd[i],
@@ -258,7 +258,7 @@ static void small_ones_do_not_wait_behind_large_ones(void **state)
 	connect_client();
 	say("{\"id\":2,\"subscribe\":{\"channel\":\"kept:a\"}}");
 	answer_history(false);
-	publish_large(FAKE_CONN_SMALL);
+	publish_large(3, FAKE_CONN_SMALL);
 	fake_conn_answer_room = FAKE_CONN_SMALL;
 	open_conn(&other, &(struct session_params){0});
 	fake_conn_say(&other, "{\"id\":1,\"connect\":{}}\n{\"id\":2,\"subscribe\":{\"channel\":\"kept:a\","
@@ -287,21 +287,14 @@ static void small_ones_do_not_wait_behind_large_ones(void **state)
 static void a_large_answer_is_made_over_several_turns(void **state)
 {
 	enum { PART = 700 << 10, PARTS = 8 };
-	char *large = test_malloc(PART + 200);
 	struct conn other;
 	unsigned turns = 0;
-	int len;
 
 	connect_client();
 	say("{\"id\":2,\"subscribe\":{\"channel\":\"kept:a\"}}");
 	answer_history(false);
-	for (int n = 3; n < 3 + PARTS; n++) {
-		len = snprintf(large, 200, "{\"fanfare\":1,\"offset\":%d,\"epoch\":\"e\",\"data\":\"", n);
-		memset(large + len, 'x', PART);
-		memcpy(large + len + PART, "\"}", 3);
-		fake_redis_message("kept:a", large);
-	}
-	fake_conn_heard(&t.conn);
+	for (int n = 3; n < 3 + PARTS; n++)
+		publish_large(n, PART);
 	open_conn(&other, &(struct session_params){0});
 	fake_conn_say(&other, "{\"id\":1,\"connect\":{}}\n{\"id\":2,\"subscribe\":{\"channel\":\"kept:a\","
 	                      "\"recover\":true,\"offset\":2,\"epoch\":\"e\"}}");
@@ -318,7 +311,6 @@ static void a_large_answer_is_made_over_several_turns(void **state)
 	assert_in_range(turns, PARTS / 2 - 1, 2 * PARTS);
 	assert_non_null(strstr(fake_conn_heard(&other), "\"recovered\":true"));
 	fake_conn_free(&other);
-	test_free(large);
 }
 
 int main(void)
