@@ -268,6 +268,13 @@ def test_who_said_something_after_he_was_found_dead_is_alive(presence):
 	process.wait_until(lambda: presence.update(BETA, dead=[ALPHA])[0] == 0 and presence.stats() == (0, 0), "its death of later")
 
 
+def test_what_a_dead_worker_said_before_the_clock_was_set_back_does_not_keep_it_alive(presence, server):
+	presence.update(ALPHA, came("c1", "ann"))
+	server.call("HSET", presence.key, ALPHA, presence.now_ms() + 60000)
+	presence.update(BETA, dead=[ALPHA])
+	assert presence.stats() == (0, 0)
+
+
 def test_a_crowd_of_a_dead_worker_is_taken_away_piece_by_piece(presence):
 	crowd = [f"c{n}" for n in range(9000)]
 	for start in range(0, len(crowd), 100):
@@ -411,7 +418,12 @@ def test_an_answer_has_its_ceiling_and_stats_go_on(presence):
 
 class Leases:
 	def __init__(self, presence):
-		self.call, self.key = presence.call, "{fanfare:}workers." + presence.channel
+		self.call, self.server, self.key = presence.call, presence.server, "{fanfare:}workers." + presence.channel
+
+	def seconds_go_by(self, seconds):
+		"""The clock of Redis is turned by turning back what it has noted."""
+		for name, value in zip(*[iter(self.server.call("HGETALL", self.key))] * 2):
+			self.server.call("HSET", self.key, name, int(value) - int(1000 * seconds))
 
 	def renew(self, worker, lease_ms=60000, known="", dead=()):
 		"""(whether it had one, the digest, the names that are new to it)"""
@@ -422,6 +434,14 @@ class Leases:
 @pytest.fixture
 def leases(presence):
 	return Leases(presence)
+
+
+def names_after_six_quarters(leases, lease_s):
+	"""Whom BETA knows then, who alone has renewed meanwhile."""
+	for _ in range(6):
+		leases.seconds_go_by(lease_s / 4)
+		names = leases.renew(BETA, lease_ms=1000 * lease_s)[2]
+	return names
 
 
 def test_who_renews_is_alive_and_known_to_the_others(leases):
@@ -455,26 +475,27 @@ def test_whose_lease_ends_is_dead(leases, server):
 
 
 @pytest.mark.parametrize("lease_s", [1, 20, 30, 60, 600])
-def test_a_lease_ends_however_long_it_is_when_another_worker_renews_in_its_turn(leases, server, lease_s):
-	"""Renewals of one worker are a fifth of a lease apart. Its clock is turned here by turning back what Redis has noted."""
-	def seconds_go_by(seconds):
-		for name, value in zip(*[iter(server.call("HGETALL", leases.key))] * 2):
-			server.call("HSET", leases.key, name, int(value) - int(1000 * seconds))
-
+def test_a_lease_ends_however_long_it_is_when_another_worker_renews_in_its_turn(leases, lease_s):
+	"""Renewals of one worker are a fifth of a lease apart."""
 	leases.renew(ALPHA, lease_ms=1000 * lease_s)
 	leases.renew(BETA, lease_ms=1000 * lease_s)
-	for _ in range(6):
-		seconds_go_by(lease_s / 4)
-		names = leases.renew(BETA, lease_ms=1000 * lease_s)[2]
-	assert names == {BETA}, "that worker died more than a lease ago"
+	assert names_after_six_quarters(leases, lease_s) == {BETA}, "that worker died more than a lease ago"
+
+
+@pytest.mark.parametrize("lease_s", [2, 20, 600])
+def test_a_lease_ends_in_its_time_though_the_clock_was_set_back(leases, lease_s):
+	leases.renew(ALPHA, lease_ms=1000 * lease_s)
+	leases.renew(BETA, lease_ms=1000 * lease_s)
+	leases.seconds_go_by(-100 * lease_s)
+	assert leases.renew(BETA, lease_ms=1000 * lease_s)[::2] == (True, {ALPHA, BETA}), "nobody is dead for it"
+	assert names_after_six_quarters(leases, lease_s) == {BETA}
 
 
 @pytest.mark.parametrize("lease_s", [1, 2, 20, 600])
-def test_nobody_is_dead_because_redis_was_away(leases, server, lease_s):
+def test_nobody_is_dead_because_redis_was_away(leases, lease_s):
 	for worker in ALPHA, BETA:
 		leases.renew(worker, 1000 * lease_s)
-	for name, value in zip(*[iter(server.call("HGETALL", leases.key))] * 2):
-		server.call("HSET", leases.key, name, int(value) - 1000 * lease_s - 1000)
+	leases.seconds_go_by(lease_s + 1)
 	assert leases.renew(BETA, 1000 * lease_s)[::2] == (True, {ALPHA, BETA})
 
 

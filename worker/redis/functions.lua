@@ -17,7 +17,7 @@
 -- Nothing is written before everything that can be refused was checked, and a write that Redis may refuse for
 -- want of memory comes first: a call succeeds, or it has done nothing.
 
-local VERSION = 6
+local VERSION = 7
 
 local EXACT_MAX = 9007199254740991 -- 2^53 - 1: numbers of Lua are exact up to here
 local SECONDS_MAX = 1000000000
@@ -787,10 +787,11 @@ end
 
 -- Members of a worker that is no more, of which was learnt at that time: so many at once, the others by the calls that
 -- follow. That it was so is kept: if it is alive after all, those who heard of the leaves have to hear that its members are
--- back. Who has said something later is alive, and whoever calls it dead has not heard of it yet.
+-- back. Who has said something later is alive, and whoever calls it dead has not heard of it yet. But what was said in the
+-- future was said before the clock was set back, and proves nothing.
 local function reap(call, keys, worker, at)
-	local since = tonumber(redis.call('HGET', keys.workers, worker) or '')
-	if worker == call.worker or not since or math.abs(since) > at then
+	local since = math.abs(tonumber(redis.call('HGET', keys.workers, worker) or '') or math.huge)
+	if worker == call.worker or since == math.huge or since > at and since <= call.now then
 		return
 	end
 	local members = redis.call('HSCAN', keys.of .. worker, '0', 'COUNT', REAP_MAX)[2]
@@ -969,8 +970,8 @@ local function presence_stats(channel)
 end
 
 -- Renews the lease of a worker: its name, how long in ms, the digest of the names that it knows, and workers that are
--- dead. When nobody has renewed for half a lease (each does so far more often), it was Redis
--- that was away, and nobody is dead for it. Answers whether the
+-- dead. When nobody has renewed for half a lease (each does so far more often), it was Redis that was away, and nobody is
+-- dead for it; nor lives somebody longer because the clock was set back: all have a whole lease then. Answers whether the
 -- worker had a lease, the digest of the names that are alive, and these if they are others than the worker knows.
 -- With 0 ms it gives its lease back, as it ends.
 local SEEN = '.seen'
@@ -980,9 +981,9 @@ local function read_leases(key, lease, now)
 	for i = 1, #all, 2 do
 		leases[all[i]] = tonumber(all[i + 1]) or 0
 	end
-	local silent = now - (leases[SEEN] or 0) > lease / 2
+	local jumped = math.abs(now - (leases[SEEN] or 0)) > lease / 2
 	leases[SEEN] = nil
-	return leases, silent
+	return leases, jumped
 end
 
 local function workers(key, args)
@@ -992,7 +993,7 @@ local function workers(key, args)
 	elseif lease == 0 then
 		return {redis.call('HDEL', key, worker), known, {}, now}
 	end
-	local leases, silent = read_leases(key, lease, now)
+	local leases, jumped = read_leases(key, lease, now)
 	local had, names = leases[worker] and 1 or 0, {}
 	for i = 4, #args do
 		leases[args[i]] = nil
@@ -1000,12 +1001,12 @@ local function workers(key, args)
 	end
 	leases[worker] = now + lease
 	for name, ends in pairs(leases) do
-		if ends > now or silent then
+		if ends > now or jumped then
 			names[#names + 1] = name
 		else
 			redis.call('HDEL', key, name)
 		end
-		if silent then
+		if jumped then
 			redis.call('HSET', key, name, exact(now + lease))
 		end
 	end
