@@ -14,6 +14,9 @@ COLUMNS = (
 # After which nobody may wait for a message any more, whatever broke.
 QUIET_S = 5.0
 
+# After which everybody is live again, whatever broke of Redis or a link.
+LIVE_S = 1.5
+
 # Faults that take away the Redis that a broker uses.
 KILLED = "redis-killed", "redis-restarted-empty", "redis-master-killed"
 
@@ -30,7 +33,7 @@ class Figures:
 		self.taken = self._busy_taken()
 
 	def _busy_receipts(self):
-		"""For each steady subscriber and busy channel: the channel, when what came was sent, and when it came, in order."""
+		"""For each steady subscriber and busy channel: both names, when what came was sent, and when it came, in order."""
 		found = []
 		for record in self.world.records:
 			for channel in {*BUSY, *PLAIN} & record.events.keys() if record.steady else ():
@@ -38,7 +41,7 @@ class Figures:
 					(self.world.ledger.begun.get(event[3], 0.0), event[0]) for event in record.events[channel]
 					if event[1] == Record.PUBLICATION]
 				pairs.sort()
-				found.append((channel, [sent for sent, _ in pairs], [came for _, came in pairs]))
+				found.append((record.name, channel, [sent for sent, _ in pairs], [came for _, came in pairs]))
 		return found
 
 	def _busy_taken(self):
@@ -53,14 +56,15 @@ class Figures:
 		times = self.taken[channel]
 		return min((taken for _, taken in times[bisect.bisect_left(times, (moment,)):][:10]), default=moment)
 
-	def live_s(self, r):
-		"""How long after the end of the fault, and after Redis had taken the first message that was sent after it, the last
-		subscriber got something that was sent after it."""
-		worst = 0.0
-		for channel, sent, came in self.receipts:
+	def live_receipts(self, r):
+		"""(how long after the end of the fault, and after Redis had taken the first message that was sent after it, somebody got
+		something that was sent after it; the channel, and who it was)"""
+		for name, channel, sent, came in self.receipts:
 			at = bisect.bisect_left(sent, r.end)
-			worst = max(worst, came[at] - self.first_taken(channel, r.end) if at < len(came) else float("inf"))
-		return worst
+			yield came[at] - self.first_taken(channel, r.end) if at < len(came) else float("inf"), channel, name
+
+	def live_s(self, r):
+		return max((late for late, _, _ in self.live_receipts(r)), default=0.0)
 
 	def quiet_receipts(self, r):
 		"""Of messages after which their channel was silent: (how long after the end of the fault, or after Redis had taken it, key,
@@ -132,7 +136,7 @@ class Figures:
 		yield "a message missed by a quiet channel, after a closed link", 2.0, self.worst(self.quiet_s, closed), True
 		yield "... after the end of a half-open link or frozen Redis", QUIET_S, self.worst(self.quiet_s, silent), True
 		yield "... of a link that stays half-open, after it broke", QUIET_S, self.worst(self.quiet_s, half_open), True
-		yield "everybody live again", 1.5, self.worst(self.live_s, broken), True
+		yield "everybody live again", LIVE_S, self.worst(self.live_s, broken), True
 		yield "/health/ready says no: black hole or frozen Redis", 6.0, self.worst(self.surely_no_s, long_silent), True
 		yield "... killed Redis", 2.0, self.worst(self.surely_no_s, killed), True
 		yield "... yes again", 3.0, self.worst(self.yes_s, [*silent, *killed]), True
@@ -169,12 +173,16 @@ def print_violations(judge, most=5):
 
 
 def print_late(figures):
-	"""Which quiet messages were the latest, where one was later than is promised for any fault."""
-	late = sorted(((*receipt, r) for r in figures.world.rounds if not r.fault.loses for receipt in figures.quiet_receipts(r)),
-		key=lambda receipt: -receipt[0])
+	"""Which quiet messages were the latest, where one was later than is promised for any fault; and likewise who was live again last."""
+	rounds = figures.world.rounds
+	late = sorted(((*receipt, r) for r in rounds if not r.fault.loses for receipt in figures.quiet_receipts(r)), key=lambda receipt: -receipt[0])
 	for seconds, key, name, r in late[:5]:
 		if seconds > QUIET_S:
 			print(f"LATE in {r.fault.name} {r.detail}: {name} got {key} after {seconds:.1f} s; the round was over after {r.over - r.end:.1f} s")
+	live = sorted(((*receipt, r) for r in rounds if r.fault.of in ("redis", "link") for receipt in figures.live_receipts(r)), key=lambda receipt: -receipt[0])
+	for seconds, channel, name, r in live[:5]:
+		if seconds > LIVE_S:
+			print(f"LATE in {r.fault.name} {r.detail}, round {rounds.index(r) + 1}: {name} is live again in {channel} after {seconds:.1f} s")
 
 
 def print_report(world, judge):
