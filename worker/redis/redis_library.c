@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "ascii.h"
@@ -111,9 +112,19 @@ static void put_policy(struct buf *out, const struct config *config)
 
 /* --- the text --- */
 
+/* It stands in the text. */
+static int64_t version(void)
+{
+	static const char before[] = "\nlocal VERSION = ";
+	const char *found = memmem(functions_lua, functions_lua_len, before, sizeof(before) - 1);
+
+	assert(found != NULL);
+	return strtoll(found + sizeof(before) - 1, NULL, 10);
+}
+
 void library_init(struct library *l, const struct config *config)
 {
-	*l = (struct library){.loaded_ms = config->loaded_ms, .stamp.version = LIBRARY_VERSION};
+	*l = (struct library){.loaded_ms = config->loaded_ms, .stamp.version = version()};
 	buf_init(&l->policy, LIBRARY_MAX);
 	put_policy(&l->policy, config);
 	digest(buf_bytes(&l->policy), l->stamp.digest);

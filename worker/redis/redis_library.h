@@ -17,7 +17,7 @@ extern const unsigned char functions_lua[];
 extern const size_t functions_lua_len;
 
 /* A configuration has at most 1000 namespaces, with names of 64 bytes. */
-enum { LIBRARY_VERSION = 6, LIBRARY_MAX = 1 << 20, LIBRARY_HOST_MAX = 64 };
+enum { LIBRARY_MAX = 1 << 20, LIBRARY_HOST_MAX = 64 };
 
 /* All stamps in a Redis are by its own clock, so that those of hosts need not be right. What is dated later
  * than now was dated by nobody who follows this; but two answers of a Redis may differ a little in how long
