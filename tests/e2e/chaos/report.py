@@ -14,6 +14,9 @@ COLUMNS = (
 # After which nobody may wait for a message any more, whatever broke.
 QUIET_S = 5.0
 
+# So many messages that were sent later may overtake one whose publisher hangs on a server that is frozen.
+OVERTAKEN = 10
+
 # After which everybody is live again, whatever broke of Redis or a link.
 LIVE_S = 1.5
 
@@ -54,14 +57,16 @@ class Figures:
 	def first_taken(self, channel, moment):
 		"""When Redis had taken the first message to it that was sent after that moment: publishers are thrown back by a fault, too."""
 		times = self.taken[channel]
-		return min((taken for _, taken in times[bisect.bisect_left(times, (moment,)):][:10]), default=moment)
+		at = bisect.bisect_left(times, (moment,))
+		return min((taken for _, taken in times[at:at + OVERTAKEN]), default=moment)
 
 	def live_receipts(self, r):
 		"""(how long after the end of the fault, and after Redis had taken the first message that was sent after it, somebody got
 		something that was sent after it; the channel, and who it was)"""
 		for name, channel, sent, came in self.receipts:
 			at = bisect.bisect_left(sent, r.end)
-			yield came[at] - self.first_taken(channel, r.end) if at < len(came) else float("inf"), channel, name
+			first_came = min(came[at:at + OVERTAKEN], default=float("inf"))
+			yield first_came - self.first_taken(channel, r.end), channel, name
 
 	def live_s(self, r):
 		return max((late for late, _, _ in self.live_receipts(r)), default=0.0)
