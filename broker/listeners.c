@@ -129,7 +129,7 @@ static bool bind_tcp(int fd, struct address *a, struct attempt *at)
 	at->step = "bind";
 	if (bind(fd, &a->sa.any, a->len) < 0)
 		return false;
-	/* Port 0 becomes the port that the kernel chose, for the other sockets of the row. */
+	/* Port 0 becomes the port that the kernel chose. */
 	at->step = "getsockname";
 	return getsockname(fd, &a->sa.any, &a->len) == 0;
 }
@@ -206,16 +206,10 @@ static void set_name(struct listen_address *item)
 	         item->manner.deflate ? "deflate:" : "", text);
 }
 
-static bool open_row(struct listeners *l, size_t address, struct attempt *at)
+static bool fill_row(struct listeners *l, size_t address, struct attempt *at)
 {
 	struct listen_address *item = &l->items[address];
 
-	*at = (struct attempt){.step = ""};
-	if (!is_unix(item))
-		fall_back_to_ip4(&item->address);
-	if (is_unix(item) ? !remove_stale_file(&item->address, at)
-	                  : *port_of(&item->address) != 0 && !probe_tcp(&item->address, at))
-		return false;
 	for (unsigned w = 0; w < l->workers; w++) {
 		int *cell = grid_cell(l, w, address);
 
@@ -223,8 +217,42 @@ static bool open_row(struct listeners *l, size_t address, struct attempt *at)
 		if (*cell < 0)
 			return false;
 	}
-	set_name(item);
 	return true;
+}
+
+/* A socket that was bound to port 0 would lose the port when it is parked: only one that was asked for by its
+ * number is kept. So another socket finds the port, and holds it until the row has it. */
+static bool fill_row_on_any_port(struct listeners *l, size_t address, struct attempt *at)
+{
+	struct address *a = &l->items[address].address;
+	bool filled;
+	int fd;
+
+	at->step = "socket";
+	fd = open_socket(a);
+	if (fd < 0)
+		return false;
+	filled = bind_tcp(fd, a, at) && fill_row(l, address, at);
+	close(fd);
+	return filled;
+}
+
+static bool open_row(struct listeners *l, size_t address, struct attempt *at)
+{
+	struct listen_address *item = &l->items[address];
+	bool any_port, filled;
+
+	*at = (struct attempt){.step = ""};
+	if (!is_unix(item))
+		fall_back_to_ip4(&item->address);
+	any_port = !is_unix(item) && *port_of(&item->address) == 0;
+	if (is_unix(item) ? !remove_stale_file(&item->address, at)
+	                  : !any_port && !probe_tcp(&item->address, at))
+		return false;
+	filled = any_port ? fill_row_on_any_port(l, address, at) : fill_row(l, address, at);
+	if (filled)
+		set_name(item);
+	return filled;
 }
 
 static bool open_address(struct listeners *l, size_t address, const char *text)
@@ -267,6 +295,33 @@ const int *listeners_of(const struct listeners *l, unsigned worker, size_t *coun
 {
 	*count = l->count;
 	return grid_cell(l, worker, 0);
+}
+
+/* On Linux this is how a socket leaves its SO_REUSEPORT group without being closed; listen() brings it back.
+ */
+void listeners_park(const struct listeners *l, unsigned worker)
+{
+	for (size_t i = 0; i < l->count; i++) {
+		if (is_unix(&l->items[i]) || shutdown(*grid_cell(l, worker, i), SHUT_RD) == 0 ||
+		    errno == ENOTCONN)
+			continue;
+		log_warning("worker %u still gets connections on %s: %s", worker, l->items[i].name,
+		            strerror(errno));
+	}
+}
+
+bool listeners_unpark(const struct listeners *l, unsigned worker)
+{
+	bool all = true;
+
+	for (size_t i = 0; i < l->count; i++) {
+		if (is_unix(&l->items[i]) || listen(*grid_cell(l, worker, i), LISTEN_BACKLOG) == 0)
+			continue;
+		log_error("worker %u cannot listen on %s again: %s", worker, l->items[i].name,
+		          strerror(errno));
+		all = false;
+	}
+	return all;
 }
 
 const char *listeners_name(const struct listeners *l, size_t address)

@@ -1,11 +1,13 @@
 /* The listening sockets: for each address one socket per worker, made before the first fork and kept open by
  * the master for life. So connections that wait for a worker that died are served by its successor, and a
- * port is never free for somebody else while the broker runs.
+ * port is never free for somebody else while the broker runs. Where the successor takes long, the sockets are
+ * parked: still bound, but no connection comes in.
  *
  * TCP sockets share their port by SO_REUSEPORT, over which the kernel spreads connections. For unix sockets
  * it does not, so there all workers hold the same socket. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "compiler.h"
@@ -22,6 +24,12 @@ enum { LISTEN_BACKLOG = 4096 };
 struct listeners *listeners_open(const struct strings *addresses, unsigned workers) MUST_CHECK;
 /* The sockets of one worker, one for each address; lent, all non-blocking and close-on-exec. */
 const int *listeners_of(const struct listeners *l, unsigned worker, size_t *count);
+/* From now on the other workers get the connections that this one would have got on TCP addresses, and those
+ * that wait for it are reset: they do better to come again. To be called by the only holder of the sockets;
+ * again is harmless. Unix sockets, which all workers share, go on. */
+void listeners_park(const struct listeners *l, unsigned worker);
+/* It gets its share again. False after telling in the log what does not listen. */
+bool listeners_unpark(const struct listeners *l, unsigned worker) MUST_CHECK;
 /* The address as text, with the real port: "127.0.0.1:43211", "tls:127.0.0.1:43211". */
 const char *listeners_name(const struct listeners *l, size_t address);
 /* Closes the sockets and removes the files of unix sockets. Accepts NULL. */

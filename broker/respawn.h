@@ -11,6 +11,8 @@ enum {
 	RESPAWN_MAX_MS = 30000,
 	/* A child that did its work for so long was healthy. */
 	RESPAWN_HEALTHY_MS = 10000,
+	/* Who waits so long is missed: its work is for the others. */
+	RESPAWN_LONG_MS = 1000,
 };
 
 /* Of one child; zeroed at birth. */

@@ -30,6 +30,7 @@ struct worker {
 	char ids[2][UUID_TEXT_LEN + 1]; /* of the process, and of the one before it; empty: there was none */
 	uint64_t ready_at_ms;
 	struct respawn respawn;
+	bool parked;    /* its listening sockets */
 	int control_fd; /* -1 without a process, and after its end of the socket was closed */
 	ev_io control;
 	ev_child child;
@@ -99,17 +100,74 @@ static const char *request(enum control_kind kind)
 	case CONTROL_DRAIN: return "drain";
 	case CONTROL_STOP: return "stop";
 	case CONTROL_TLS_FILES: return "use new TLS files";
+	case CONTROL_DEAD: return "see to what a dead one left";
 	case CONTROL_READY: break;
 	}
 	return "?";
+}
+
+static void log_untold(const struct worker *w, enum control_kind kind)
+{
+	log_warning("worker %u (pid %d) cannot be told to %s: %s", w->index, (int)w->pid, request(kind),
+	            strerror(errno));
 }
 
 /* An order to end that does not get through is no loss: the deadline is behind it. */
 static void tell(struct worker *w, enum control_kind kind, int file)
 {
 	if (w->control_fd >= 0 && control_send_file(w->control_fd, kind, file) < 0)
-		log_warning("worker %u (pid %d) cannot be told to %s: %s", w->index, (int)w->pid,
-		            request(kind), strerror(errno));
+		log_untold(w, kind);
+}
+
+/* Both: it may have died before it said that its own predecessor was dead. */
+static void tell_serving_of(const struct worker *dead)
+{
+	const struct supervisor *s = dead->supervisor;
+
+	for (unsigned i = 0; i < s->args.workers * ARRAY_LEN(dead->ids); i++) {
+		const struct worker *w = &s->workers[i / ARRAY_LEN(dead->ids)];
+		const char *id = dead->ids[1 - i % ARRAY_LEN(dead->ids)]; /* as they died */
+
+		if (w->phase == WORKER_SERVING && w->control_fd >= 0 && id[0] != '\0' &&
+		    control_send_text(w->control_fd, CONTROL_DEAD, id) < 0)
+			log_untold(w, CONTROL_DEAD);
+	}
+}
+
+static bool stays_away(struct worker *w)
+{
+	return w->phase == WORKER_WAITING &&
+	       ev_timer_remaining(w->supervisor->args.loop, &w->timer) * 1000 >= RESPAWN_LONG_MS;
+}
+
+static void park(struct worker *w)
+{
+	if (!w->parked)
+		listeners_park(w->supervisor->args.listeners, w->index);
+	w->parked = true;
+}
+
+static bool unpark(struct worker *w)
+{
+	if (w->parked)
+		w->parked = !listeners_unpark(w->supervisor->args.listeners, w->index);
+	return !w->parked;
+}
+
+/* Whom a worker that stays away would keep waiting can be served by another one. Where none serves, to wait
+ * is better than to be refused. */
+static void share_out_connections(struct supervisor *s)
+{
+	bool served = count_in_phase(s, WORKER_SERVING) > 0;
+
+	for (unsigned i = 0; i < s->args.workers; i++) {
+		struct worker *w = &s->workers[i];
+
+		if (served && stays_away(w))
+			park(w);
+		else if (!served)
+			unpark(w); /* or else when it is started */
+	}
 }
 
 static void wait_for_respawn(struct worker *w, bool was_healthy)
@@ -120,6 +178,9 @@ static void wait_for_respawn(struct worker *w, bool was_healthy)
 	if (delay_ms > 0)
 		log_warning("worker %u is started again in %llu ms", w->index, (unsigned long long)delay_ms);
 	start_timer(w->supervisor, &w->timer, delay_ms);
+	share_out_connections(w->supervisor);
+	if (delay_ms > 0)
+		tell_serving_of(w);
 }
 
 static void log_end(const struct worker *w, int status)
@@ -181,6 +242,8 @@ static void worker_ready(struct worker *w)
 	w->ready_at_ms = clock_ms();
 	set_phase(w, WORKER_SERVING);
 	log_info("worker %u (pid %d) is ready", w->index, (int)w->pid);
+	if (s->state == RUNNING)
+		share_out_connections(s);
 	if (s->state == RUNNING && all_in_phase(s, WORKER_SERVING))
 		s->args.on_all_ready(s->args.arg);
 }
@@ -275,6 +338,10 @@ static void worker_spawn(struct worker *w)
 	int fds[2];
 	pid_t pid;
 
+	if (!unpark(w)) {
+		wait_for_respawn(w, false);
+		return;
+	}
 	if (control_pair(fds) < 0) {
 		log_error("worker %u cannot be started: socketpair: %s", w->index, strerror(errno));
 		wait_for_respawn(w, false);

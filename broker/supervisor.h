@@ -1,5 +1,7 @@
 /* Keeps one process alive for each worker index: forks it, waits for its READY, notices its end and starts
- * the next one, soon or later as respawn.h says. Ends them all in the end, gently first.
+ * the next one, soon or later as respawn.h says. Who waits for that for long gets no connections meanwhile,
+ * if another worker serves, and the others are told who died young, and see to what it left. Ends them all in
+ * the end, gently first.
  *
  * A worker holds its own row of the listening sockets and its end of a control socket, and nothing else of
  * the master's. Signals that a terminal or a service manager sends to the whole group (TERM, INT, QUIT, HUP,

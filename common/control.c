@@ -1,5 +1,6 @@
 #include "control.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdbool.h>
 #include <string.h>
@@ -31,10 +32,9 @@ static void put_file(struct msghdr *packet, union file_room *room, int file)
 	memcpy(CMSG_DATA(head), &file, sizeof(file));
 }
 
-int control_send_file(int fd, enum control_kind kind, int file)
+static int send_message(int fd, struct control_message *m, int file)
 {
-	struct control_message m = {.version = CONTROL_VERSION, .kind = (uint32_t)kind};
-	struct iovec iov = {&m, sizeof(m)};
+	struct iovec iov = {m, sizeof(*m)};
 	struct msghdr packet = {.msg_iov = &iov, .msg_iovlen = 1};
 	union file_room room = {0};
 	ssize_t n;
@@ -44,7 +44,24 @@ int control_send_file(int fd, enum control_kind kind, int file)
 	do
 		n = sendmsg(fd, &packet, MSG_NOSIGNAL);
 	while (n < 0 && errno == EINTR);
-	return n == (ssize_t)sizeof(m) ? 0 : -1;
+	return n == (ssize_t)sizeof(*m) ? 0 : -1;
+}
+
+int control_send_file(int fd, enum control_kind kind, int file)
+{
+	struct control_message m = {.version = CONTROL_VERSION, .kind = (uint32_t)kind};
+
+	return send_message(fd, &m, file);
+}
+
+int control_send_text(int fd, enum control_kind kind, const char *text)
+{
+	struct control_message m = {.version = CONTROL_VERSION, .kind = (uint32_t)kind};
+	size_t len = strlen(text);
+
+	assert(len <= CONTROL_TEXT_MAX);
+	memcpy(m.text, text, len);
+	return send_message(fd, &m, -1);
 }
 
 int control_send(int fd, enum control_kind kind)
@@ -54,7 +71,8 @@ int control_send(int fd, enum control_kind kind)
 
 static bool is_known(const struct control_message *m)
 {
-	return m->version == CONTROL_VERSION && m->kind >= CONTROL_READY && m->kind <= CONTROL_TLS_FILES;
+	return m->version == CONTROL_VERSION && m->kind >= CONTROL_READY && m->kind <= CONTROL_DEAD &&
+	       m->text[CONTROL_TEXT_MAX] == '\0' && (m->text[0] != '\0') == (m->kind == CONTROL_DEAD);
 }
 
 static int file_of(struct msghdr *packet)
@@ -67,10 +85,9 @@ static int file_of(struct msghdr *packet)
 	return file;
 }
 
-int control_receive_file(int fd, enum control_kind *kind, int *file)
+int control_receive_message(int fd, struct control_message *m, int *file)
 {
-	struct control_message m;
-	struct iovec iov = {&m, sizeof(m)};
+	struct iovec iov = {m, sizeof(*m)};
 	union file_room room = {0};
 	struct msghdr packet = {.msg_iov = &iov, .msg_iovlen = 1};
 	ssize_t n;
@@ -87,13 +104,15 @@ int control_receive_file(int fd, enum control_kind *kind, int *file)
 		*file = n >= 0 ? file_of(&packet) : -1;
 	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
 		return 0;
-	if (n != (ssize_t)sizeof(m) || !is_known(&m))
-		return -1;
-	*kind = (enum control_kind)m.kind;
-	return 1;
+	return n == (ssize_t)sizeof(*m) && is_known(m) ? 1 : -1;
 }
 
 int control_receive(int fd, enum control_kind *kind)
 {
-	return control_receive_file(fd, kind, NULL);
+	struct control_message m;
+	int rc = control_receive_message(fd, &m, NULL);
+
+	if (rc > 0)
+		*kind = (enum control_kind)m.kind;
+	return rc;
 }

@@ -157,24 +157,25 @@ static void on_master_gone(struct worker *w)
 	drain(w, "the master is gone");
 }
 
-static void on_message(struct worker *w, enum control_kind kind, int file)
+static void on_message(struct worker *w, const struct control_message *m, int file)
 {
-	switch (kind) {
+	switch ((enum control_kind)m->kind) {
 	case CONTROL_DRAIN: drain(w, "told to stop"); return;
 	case CONTROL_STOP: resign(w); return;
 	case CONTROL_TLS_FILES: worker_take_tls(w->args->config, w->args->tls, file); return;
+	case CONTROL_DEAD: hub_call_dead(w->hub, m->text); return;
 	case CONTROL_READY: return;
 	}
 }
 
 /* A worker with as many connections as it may have descriptors must be able to take one more. */
-static int receive(struct worker *w, enum control_kind *kind, int *file)
+static int receive(struct worker *w, struct control_message *m, int *file)
 {
 	int rc;
 
 	if (w->spare_fd >= 0)
 		close(w->spare_fd);
-	rc = control_receive_file(w->args->control_fd, kind, file);
+	rc = control_receive_message(w->args->control_fd, m, file);
 	w->spare_fd = dup(w->args->control_fd);
 	return rc;
 }
@@ -182,13 +183,13 @@ static int receive(struct worker *w, enum control_kind *kind, int *file)
 static void on_control(struct ev_loop *ev, struct ev_io *io, int events)
 {
 	struct worker *w = container_of(io, struct worker, control);
-	enum control_kind kind;
+	struct control_message m;
 	int file;
 
-	switch (receive(w, &kind, &file)) {
+	switch (receive(w, &m, &file)) {
 	case 0: return;
 	case -1: on_master_gone(w); break;
-	default: on_message(w, kind, file); break;
+	default: on_message(w, &m, file); break;
 	}
 	if (file >= 0)
 		close(file);

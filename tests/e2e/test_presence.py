@@ -380,6 +380,44 @@ def test_the_members_of_a_dead_host_vanish_within_the_lease(redis, connect, chan
 			dying.process.wait()
 
 
+def successor_of(victim, broker, survivor):
+	return next((pid for pid in broker.worker_pids() if pid not in (victim, survivor)), None)
+
+
+def kill_with_a_member(broker, connect, channel, victim, survivor):
+	"""Returns for how many ms the worker stays away."""
+	member = process.wait_until(lambda: clients_of(victim, broker.port, [connect(broker)]), "somebody meets the worker")[0]
+	member.subscribe(channel)
+	before = len(broker.log())
+	os.kill(victim, signal.SIGKILL)
+	said = process.wait_until(
+		lambda: re.search(r"is started again in (\d+) ms", broker.log()[before:]) or successor_of(victim, broker, survivor),
+		"the master knows")
+	return int(said[1]) if isinstance(said, re.Match) else 0
+
+
+def test_while_a_worker_that_keeps_dying_waits_the_others_do_all_the_work(redis, connect, channel):
+	"""The lease would take a minute. Each time it stays away for longer, until it is long enough for this machine."""
+	with Broker(merge(CONFIG, {"redis": {"presence_ttl": "60s"}}), redis, workers=2) as broker:
+		by_worker = on_each_worker(broker, connect, channel, 1)
+		victim, survivor = list(by_worker)
+		asker = by_worker[survivor][0].subscribe(channel)
+		proven = away_ms = 0
+		while not proven:
+			assert away_ms < 12000, "others wait for its successor"
+			away_ms = kill_with_a_member(broker, connect, channel, victim, survivor)
+			if away_ms >= 3000:
+				for _ in range(60):
+					assert broker.get("/health/live", timeout=60)[0] == 200
+				wait_for_members(asker, channel, {me(asker)}, "the dead vanish", timeout=60)
+				proven = successor_of(victim, broker, survivor) is None
+			victim = process.wait_until(lambda: successor_of(victim, broker, survivor), "it is started again", timeout=60)
+		broker.wait_ready()
+		back = process.wait_until(lambda: clients_of(victim, broker.port, [connect(broker)]), "it serves again")[0]
+		back.subscribe(channel)
+		wait_for_members(asker, channel, {me(asker), me(back)}, "its members are there")
+
+
 def stand_still_too_long(worker, client, other, channel):
 	"""Until its client is believed dead, as the other one hears; then the worker goes on."""
 	with process.frozen(worker):

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -73,23 +74,47 @@ static void end_of_peer_is_told_after_its_last_message(void **state)
 
 static void nonsense_is_refused(void **state)
 {
-	const struct {
-		uint32_t words[3];
-		size_t len;
+	enum { LEN = sizeof(struct control_message) };
+	static const struct {
+		struct control_message m;
+		char more[4];
 	} packets[] = {
-		{{CONTROL_VERSION, 0}, 8},
-		{{CONTROL_VERSION, CONTROL_TLS_FILES + 1}, 8},
-		{{CONTROL_VERSION + 1, CONTROL_READY}, 8},
-		{{CONTROL_VERSION}, 4},
-		{{CONTROL_VERSION, CONTROL_READY, 0}, 12},
+		{{CONTROL_VERSION, 0, ""}, ""},
+		{{CONTROL_VERSION, CONTROL_DEAD + 1, ""}, ""},
+		{{CONTROL_VERSION + 1, CONTROL_READY, ""}, ""},
+		{{CONTROL_VERSION, CONTROL_READY, "a text"}, ""},
+		{{CONTROL_VERSION, CONTROL_DEAD, ""}, ""},
+		{{CONTROL_VERSION, CONTROL_DEAD, {[0 ... CONTROL_TEXT_MAX] = 'a'}}, ""},
+		{{CONTROL_VERSION, CONTROL_READY, ""}, ""},
+		{{CONTROL_VERSION, CONTROL_READY, ""}, ""},
+		{{CONTROL_VERSION, CONTROL_READY, ""}, ""},
 	};
+	static const size_t lens[] = {LEN, LEN, LEN, LEN, LEN, LEN, 4, LEN - 1, LEN + 4};
 	int *fds = *state;
 	enum control_kind kind;
 
 	for (size_t i = 0; i < sizeof(packets) / sizeof(packets[0]); i++) {
-		assert_int_equal(send(fds[0], packets[i].words, packets[i].len, 0), packets[i].len);
+		assert_int_equal(send(fds[0], &packets[i], lens[i], 0), lens[i]);
 		assert_int_equal(control_receive(fds[1], &kind), -1);
 	}
+}
+
+static void a_name_comes_with_its_message(void **state)
+{
+	int *fds = *state;
+	struct control_message m;
+	char longest[CONTROL_TEXT_MAX + 1] = "";
+	int file;
+
+	memset(longest, 'n', CONTROL_TEXT_MAX);
+	assert_int_equal(control_send_text(fds[0], CONTROL_DEAD, "first"), 0);
+	assert_int_equal(control_send_text(fds[0], CONTROL_DEAD, longest), 0);
+	assert_int_equal(control_receive_message(fds[1], &m, &file), 1);
+	assert_int_equal(m.kind, CONTROL_DEAD);
+	assert_string_equal(m.text, "first");
+	assert_int_equal(file, -1);
+	assert_int_equal(control_receive_message(fds[1], &m, &file), 1);
+	assert_string_equal(m.text, longest);
 }
 
 static void full_socket_is_an_error(void **state)
@@ -114,21 +139,21 @@ static ino_t inode_of(int fd)
 static void a_descriptor_comes_with_its_message_and_not_with_another(void **state)
 {
 	int *fds = *state;
-	enum control_kind kind;
+	struct control_message m;
 	int file, pipe_fds[2];
 
 	assert_int_equal(pipe(pipe_fds), 0);
 	assert_int_equal(control_send(fds[0], CONTROL_DRAIN), 0);
 	assert_int_equal(control_send_file(fds[0], CONTROL_TLS_FILES, pipe_fds[0]), 0);
-	assert_int_equal(control_receive_file(fds[1], &kind, &file), 1);
-	assert_int_equal(kind, CONTROL_DRAIN);
+	assert_int_equal(control_receive_message(fds[1], &m, &file), 1);
+	assert_int_equal(m.kind, CONTROL_DRAIN);
 	assert_int_equal(file, -1);
-	assert_int_equal(control_receive_file(fds[1], &kind, &file), 1);
-	assert_int_equal(kind, CONTROL_TLS_FILES);
+	assert_int_equal(control_receive_message(fds[1], &m, &file), 1);
+	assert_int_equal(m.kind, CONTROL_TLS_FILES);
 	assert_int_equal(inode_of(file), inode_of(pipe_fds[0]));
 	assert_true(fcntl(file, F_GETFD) & FD_CLOEXEC);
 	close(file);
-	assert_int_equal(control_receive_file(fds[1], &kind, &file), 0);
+	assert_int_equal(control_receive_message(fds[1], &m, &file), 0);
 	assert_int_equal(file, -1);
 	close(pipe_fds[0]);
 	close(pipe_fds[1]);
@@ -154,16 +179,16 @@ static void without_a_free_descriptor_the_message_comes_alone(void **state)
 {
 	int *fds = *state;
 	struct rlimit limit, none;
-	enum control_kind kind;
+	struct control_message m;
 	int file;
 
 	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
 	none = (struct rlimit){.rlim_cur = 0, .rlim_max = limit.rlim_max};
 	assert_int_equal(control_send_file(fds[0], CONTROL_TLS_FILES, fds[0]), 0);
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
-	assert_int_equal(control_receive_file(fds[1], &kind, &file), 1);
+	assert_int_equal(control_receive_message(fds[1], &m, &file), 1);
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
-	assert_int_equal(kind, CONTROL_TLS_FILES);
+	assert_int_equal(m.kind, CONTROL_TLS_FILES);
 	assert_int_equal(file, -1);
 }
 
@@ -174,6 +199,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(messages_arrive_in_order_one_at_a_time, setup, teardown),
 		cmocka_unit_test_setup_teardown(end_of_peer_is_told_after_its_last_message, setup, teardown),
 		cmocka_unit_test_setup_teardown(nonsense_is_refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_name_comes_with_its_message, setup, teardown),
 		cmocka_unit_test_setup_teardown(full_socket_is_an_error, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_descriptor_comes_with_its_message_and_not_with_another,
 	                                        setup, teardown),

@@ -161,6 +161,70 @@ static void connections_are_spread_over_the_workers(void **state)
 	listeners_close(&l);
 }
 
+static unsigned accept_all(const struct listeners *l, unsigned worker)
+{
+	unsigned count = 0;
+	size_t addresses;
+	int fd;
+
+	while ((fd = accept(listeners_of(l, worker, &addresses)[0], NULL, NULL)) >= 0) {
+		close(fd);
+		count++;
+	}
+	return count;
+}
+
+static void knock(const struct listeners *l, int clients[64])
+{
+	for (size_t i = 0; i < 64; i++) {
+		clients[i] = connect_to(listeners_name(l, 0));
+		assert_true(clients[i] >= 0);
+	}
+}
+
+/* How many were refused when they already waited. */
+static unsigned count_reset(const int clients[64])
+{
+	unsigned reset = 0;
+	char none;
+
+	for (size_t i = 0; i < 64; i++) {
+		reset += recv(clients[i], &none, 1, MSG_DONTWAIT) < 0 && errno == ECONNRESET;
+		close(clients[i]);
+	}
+	return reset;
+}
+
+/* Also the first one, whose port the kernel chose. */
+static void the_others_get_what_a_parked_worker_would_have_got(void **state)
+{
+	struct listeners *l = open_one("127.0.0.1:0", 2);
+	int clients[64];
+
+	assert_non_null(l);
+	for (unsigned parked = 0; parked < 2; parked++) {
+		unsigned first, second;
+
+		knock(l, clients);
+		first = accept_all(l, !parked);
+		listeners_park(l, parked);
+		listeners_park(l, parked);
+		assert_int_equal(first + count_reset(clients), 64);
+		knock(l, clients);
+		assert_int_equal(accept_all(l, !parked), 64);
+		count_reset(clients);
+		assert_true(listeners_unpark(l, parked));
+		assert_true(listeners_unpark(l, parked));
+		knock(l, clients);
+		first = accept_all(l, 0);
+		second = accept_all(l, 1);
+		assert_true(first > 0 && second > 0);
+		assert_int_equal(first + second, 64);
+		count_reset(clients);
+	}
+	listeners_close(&l);
+}
+
 static void second_broker_on_the_same_port_is_refused(void **state)
 {
 	struct listeners *first = open_one("127.0.0.1:0", 2);
@@ -235,6 +299,20 @@ static void unix_socket_is_shared_and_removed(void **state)
 	assert_int_equal(stat(path, &st), -1);
 }
 
+static void unix_socket_is_not_parked(void **state)
+{
+	struct listeners *l = open_one(unix_text, 2);
+	int client;
+
+	assert_non_null(l);
+	listeners_park(l, 0);
+	client = connect_to(unix_text);
+	assert_true(client >= 0);
+	close(client);
+	assert_true(listeners_unpark(l, 0));
+	listeners_close(&l);
+}
+
 static void unix_socket_in_use_is_refused_and_left_alone(void **state)
 {
 	struct listeners *l = open_one(unix_text, 1);
@@ -280,10 +358,12 @@ int main(void)
 		cmocka_unit_test(workers_have_sockets_of_their_own_on_one_port),
 		cmocka_unit_test(a_peer_that_is_gone_or_stuck_is_not_kept_for_ever),
 		cmocka_unit_test(connections_are_spread_over_the_workers),
+		cmocka_unit_test(the_others_get_what_a_parked_worker_would_have_got),
 		cmocka_unit_test(second_broker_on_the_same_port_is_refused),
 		cmocka_unit_test(port_with_old_connections_is_taken),
 		cmocka_unit_test(one_bad_address_opens_nothing),
 		cmocka_unit_test(unix_socket_is_shared_and_removed),
+		cmocka_unit_test(unix_socket_is_not_parked),
 		cmocka_unit_test(unix_socket_in_use_is_refused_and_left_alone),
 		cmocka_unit_test(stale_socket_file_is_replaced),
 		cmocka_unit_test(file_that_is_no_socket_is_left_alone),

@@ -16,6 +16,7 @@
 #include "fake_redis.h"
 #include "hub.h"
 #include "metrics.h"
+#include "workers.h"
 
 enum { CLIENTS = 200, LEASE_MS = 20000, CHECK_MS = 27000, GRACE_MS = 5000, TICK_MS = 250 };
 static char prefix[] = "pre:";
@@ -96,13 +97,18 @@ static void answer_lease(void)
 	fake_redis_answer(&(struct redis_reply){.type = REDIS_ARRAY, .elements = all, .count = 4});
 }
 
+static void tick(void)
+{
+	t.now_ms += TICK_MS;
+	clock_freeze(t.now_ms, t.now_ms);
+	hub_tick(t.hub);
+}
+
 /* Leases are renewed all the while, which is no part of these tests. */
 static void later(uint64_t ms)
 {
 	for (uint64_t end = t.now_ms + ms; t.now_ms < end;) {
-		t.now_ms += TICK_MS;
-		clock_freeze(t.now_ms, t.now_ms);
-		hub_tick(t.hub);
+		tick();
 		if (fake_redis_calls() > 0 && strstr(fake_redis_call(), "fanfare_workers") != NULL)
 			answer_lease();
 	}
@@ -340,6 +346,53 @@ static void the_rest_of_a_dead_worker_is_taken_away_soon(void **state)
 	assert_int_equal(fake_redis_calls(), 0);
 }
 
+/* What the next call says behind what each says: whom it calls dead. */
+static void check_named(const char *names)
+{
+	const char *call;
+
+	for (int ticks = 0; fake_redis_calls() == 0; ticks++) {
+		assert_true(ticks < LEASE_MS / TICK_MS);
+		tick();
+	}
+	call = fake_redis_call();
+	assert_non_null(strstr(call, "fanfare_workers"));
+	assert_true(strlen(call) > strlen(names));
+	assert_string_equal(call + strlen(call) - strlen(names), names);
+}
+
+static void the_dead_are_named_until_redis_knows(void **state)
+{
+	hub_call_dead(t.hub, "a");
+	hub_call_dead(t.hub, "b");
+	hub_call_dead(t.hub, "a");
+	check_named(" d a b");
+	hub_call_dead(t.hub, "c");
+	fake_redis_answer(NULL);
+	check_named(" d a b c");
+	hub_call_dead(t.hub, "e");
+	answer_lease();
+	tick();
+	assert_int_equal(fake_redis_calls(), 1); /* at once, not with the next renewal */
+	check_named(" d e");
+	answer_lease();
+	check_named(" d");
+}
+
+/* However many die while Redis is away. */
+static void no_more_are_named_than_there_is_room_for(void **state)
+{
+	char name[16];
+
+	for (int i = 0; i < 2 * WORKERS_DOOMED_MAX; i++) {
+		snprintf(name, sizeof(name), "w%d", i);
+		hub_call_dead(t.hub, name);
+	}
+	check_named(" w14 w15");
+	answer_lease();
+	check_named(" d");
+}
+
 static void on_presence(void *arg, enum error_code error, const struct presence_result *result,
                         const struct presence_stats_result *stats)
 {
@@ -472,6 +525,8 @@ int main(void)
 		TEST(a_leave_that_waits_is_told_in_time),
 		TEST(nobody_waits_for_a_leave_that_waits),
 		TEST(the_rest_of_a_dead_worker_is_taken_away_soon),
+		TEST(the_dead_are_named_until_redis_knows),
+		TEST(no_more_are_named_than_there_is_room_for),
 		TEST(a_question_waits_until_redis_was_told),
 		TEST(a_question_waits_no_longer_than_redis_is_there),
 		TEST(while_redis_refuses_a_member_questions_are_answered_by_an_error),

@@ -1,6 +1,7 @@
 /* The supervisor, with real processes that are no real workers: what each does is chosen by the test, and it
  * reports through its counters, which outlive it. */
 #include <dirent.h>
+#include <linux/sockios.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -9,6 +10,9 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -25,8 +29,11 @@ enum { WORKERS = 2, LIMIT_S = 120 };
 #define PID    METRIC_bytes_sent
 #define STARTS METRIC_connections_accepted
 #define FDS    METRIC_bytes_received
+#define NAME   METRIC_publications_received /* its own */
+#define TOLD   METRIC_publications_invalid  /* that of the last one it was told of */
+#define LIED   METRIC_publications_repeated
 
-enum behaviour { OBEY, DIE_YOUNG, DIE_YOUNG_TWICE, NEVER_READY, IGNORE_ALL };
+enum behaviour { OBEY, DIE_YOUNG, DIE_YOUNG_TWICE, NEVER_READY, IGNORE_ALL, LIE, ONE_DIES };
 
 struct fixture {
 	enum behaviour behaviour;
@@ -35,6 +42,7 @@ struct fixture {
 	struct metrics_slot *metrics;
 	struct supervisor *supervisor;
 	ev_timer limit;
+	ev_timer beat; /* so that run_until() looks again */
 	unsigned ready, gone;
 	bool out_of_time;
 };
@@ -52,19 +60,48 @@ static unsigned count_descriptors(void)
 	return n - 3; /* ".", ".." and the directory */
 }
 
+/* The beginning of it. */
+static uint64_t number_of(const char *name)
+{
+	char start[9] = "";
+
+	memcpy(start, name, 8);
+	return strtoull(start, NULL, 16);
+}
+
 static int obey(int control_fd)
 {
 	struct pollfd p = {.fd = control_fd, .events = POLLIN};
-	enum control_kind kind;
+	struct control_message m;
 
 	for (;;) {
 		poll(&p, 1, -1);
-		if (control_receive(control_fd, &kind) < 0)
+		if (control_receive_message(control_fd, &m, NULL) < 0)
 			return 3;
+		if (m.kind == CONTROL_DEAD) {
+			metrics_set(publications_invalid, number_of(m.text));
+			continue;
+		}
 		if (fx.behaviour != IGNORE_ALL)
 			return 0;
 		p.events = 0;
 	}
+}
+
+/* Until the master has read it. */
+static bool lie(int control_fd)
+{
+	int left = 1;
+
+	if (control_send_text(control_fd, CONTROL_DEAD, "somebody") < 0)
+		return false;
+	while (left > 0) {
+		poll(NULL, 0, 1);
+		if (ioctl(control_fd, SIOCOUTQ, &left) < 0)
+			return false;
+	}
+	metrics_set(publications_repeated, 1);
+	return true;
 }
 
 static int fake_worker(const struct worker_args *args)
@@ -73,11 +110,14 @@ static int fake_worker(const struct worker_args *args)
 	metrics_inc(connections_accepted);
 	metrics_set(bytes_sent, getpid());
 	metrics_set(bytes_received, count_descriptors());
+	metrics_set(publications_received, number_of(args->node_id));
 	metrics_inc(connections);
-	if (fx.behaviour == DIE_YOUNG ||
+	if (fx.behaviour == DIE_YOUNG || (fx.behaviour == ONE_DIES && args->index == 1) ||
 	    (fx.behaviour == DIE_YOUNG_TWICE && metrics_mine->values[STARTS] <= 2))
 		return 1;
 	if (fx.behaviour != NEVER_READY && control_send(args->control_fd, CONTROL_READY) < 0)
+		return 2;
+	if (fx.behaviour == LIE && !lie(args->control_fd))
 		return 2;
 	return obey(args->control_fd);
 }
@@ -105,6 +145,20 @@ static void on_limit(struct ev_loop *loop, ev_timer *watcher, int revents)
 	ev_break(loop, EVBREAK_ALL);
 }
 
+static void on_beat(struct ev_loop *loop, ev_timer *watcher, int revents)
+{
+}
+
+static void run_until(bool (*done)(void))
+{
+	ev_timer_start(EV_DEFAULT, &fx.beat);
+	while (!done()) {
+		ev_run(EV_DEFAULT, EVRUN_ONCE);
+		assert_false(fx.out_of_time);
+	}
+	ev_timer_stop(EV_DEFAULT, &fx.beat);
+}
+
 static void run_loop(void)
 {
 	ev_run(EV_DEFAULT, 0);
@@ -130,6 +184,7 @@ static void start(enum behaviour behaviour)
 	fx.supervisor = supervisor_new(&args);
 	ev_timer_init(&fx.limit, on_limit, LIMIT_S, 0);
 	ev_timer_start(EV_DEFAULT, &fx.limit);
+	ev_timer_init(&fx.beat, on_beat, 0.01, 0.01);
 	supervisor_start(fx.supervisor);
 }
 
@@ -149,6 +204,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	ev_timer_stop(EV_DEFAULT, &fx.limit);
+	ev_timer_stop(EV_DEFAULT, &fx.beat);
 	supervisor_free(&fx.supervisor);
 	listeners_close(&fx.listeners);
 	/* Whatever was forked was reaped. */
@@ -228,10 +284,7 @@ static bool nobody_runs(void)
 static void stopping_while_nobody_runs_ends_at_once(void **state)
 {
 	start(DIE_YOUNG);
-	while (!nobody_runs()) {
-		ev_run(EV_DEFAULT, EVRUN_ONCE);
-		assert_false(fx.out_of_time);
-	}
+	run_until(nobody_runs);
 	supervisor_drain(fx.supervisor);
 	run_loop();
 	assert_int_equal(fx.gone, 1);
@@ -257,6 +310,80 @@ static void worker_that_does_not_listen_is_killed(void **state)
 	assert_int_equal(fx.gone, 1);
 }
 
+static bool all_listen(unsigned worker)
+{
+	size_t count;
+	const int *fds = listeners_of(fx.listeners, worker, &count);
+	size_t listening = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		int yes = 0;
+		socklen_t len = sizeof(yes);
+
+		assert_int_equal(getsockopt(fds[i], SOL_SOCKET, SO_ACCEPTCONN, &yes, &len), 0);
+		listening += yes != 0;
+	}
+	assert_true(listening == 0 || listening == count);
+	return listening > 0;
+}
+
+static bool one_is_parked(void)
+{
+	return !all_listen(1);
+}
+
+static bool one_is_parked_and_the_other_knows(void)
+{
+	return one_is_parked() && fx.metrics[0].values[TOLD] == fx.metrics[1].values[NAME];
+}
+
+static bool nobody_serves(void)
+{
+	return kill(pid_of(0), 0) < 0;
+}
+
+static void who_keeps_dying_gets_no_connections_while_it_waits(void **state)
+{
+	start(ONE_DIES);
+	run_until(one_is_parked_and_the_other_knows);
+	/* Deaths that follow each other closely do not get that far. */
+	assert_true(fx.metrics[1].values[STARTS] >= 4);
+	assert_true(all_listen(0));
+	fx.behaviour = OBEY;
+	run_loop();
+	assert_int_equal(fx.ready, 1);
+	assert_true(all_listen(1));
+	supervisor_stop(fx.supervisor);
+	run_loop();
+}
+
+static void where_nobody_serves_connections_wait(void **state)
+{
+	start(ONE_DIES);
+	run_until(one_is_parked);
+	kill(pid_of(0), SIGKILL);
+	run_until(nobody_serves);
+	assert_true(all_listen(0));
+	assert_true(all_listen(1));
+	supervisor_stop(fx.supervisor);
+	run_loop();
+}
+
+static bool all_have_lied(void)
+{
+	return fx.ready == 1 && metrics_sum(fx.metrics, WORKERS, LIED) == WORKERS;
+}
+
+static void a_worker_calls_nobody_dead(void **state)
+{
+	start(LIE);
+	run_until(all_have_lied);
+	supervisor_stop(fx.supervisor);
+	run_loop(); /* they have read what was sent to them before */
+	assert_int_equal(metrics_sum(fx.metrics, WORKERS, TOLD), 0);
+	assert_int_equal(metrics_sum(fx.metrics, WORKERS, STARTS), WORKERS);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -265,6 +392,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(killed_worker_is_replaced_and_its_gauges_with_it, setup,
 	                                        teardown),
 		cmocka_unit_test_setup_teardown(dying_young_is_tried_again, setup, teardown),
+		cmocka_unit_test_setup_teardown(who_keeps_dying_gets_no_connections_while_it_waits, setup,
+	                                        teardown),
+		cmocka_unit_test_setup_teardown(where_nobody_serves_connections_wait, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_worker_calls_nobody_dead, setup, teardown),
 		cmocka_unit_test_setup_teardown(stopping_while_nobody_runs_ends_at_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(stopping_ends_workers_that_are_not_ready, setup, teardown),
 		cmocka_unit_test_setup_teardown(worker_that_does_not_listen_is_killed, setup, teardown),

@@ -409,6 +409,11 @@ bool hub_resign(struct hub *h, void (*done)(void *ctx), void *ctx)
 	return workers_resign(&h->workers, done, ctx);
 }
 
+void hub_call_dead(struct hub *h, const char *node_id)
+{
+	workers_call_dead(&h->workers, BYTES_OF_STR(node_id));
+}
+
 void hub_unsubscribe(struct hub *h, struct subscription *s)
 {
 	struct channel *ch = s->channel;

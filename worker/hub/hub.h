@@ -136,6 +136,8 @@ bool hub_is_busy(const struct hub *h);
  * was not told that they left vanish with its lease. done is called once, not from within, when Redis knows,
  * or does not answer; false: it need not know. Nothing that was not told before is told behind it. */
 bool hub_resign(struct hub *h, void (*done)(void *ctx), void *ctx) MUST_CHECK;
+/* See workers_call_dead(). */
+void hub_call_dead(struct hub *h, const char *node_id);
 /* To be called at the end of a turn in which hub_events.turn_began was called. True: publications still wait,
  * and it is to be called at the end of the next turn, too, for which the loop does not sleep. */
 bool hub_end_turn(struct hub *h) MUST_CHECK;

@@ -179,6 +179,23 @@ static bool judge_suspects(struct workers *w, uint64_t redis_ms)
 	return any;
 }
 
+void workers_call_dead(struct workers *w, struct bytes id)
+{
+	if (id.len == 0 || id.len > WORKERS_ID_MAX || w->doomed_count == WORKERS_DOOMED_MAX ||
+	    is_listed(w->doomed, w->doomed_count, id))
+		return;
+	set_name(w->doomed[w->doomed_count++], id);
+	w->due_ms = 0;
+}
+
+/* Those who were named since the call was made are told by the next one. */
+static void forget_doomed(struct workers *w)
+{
+	w->doomed_count -= w->doomed_told;
+	memmove(w->doomed, w->doomed[w->doomed_told], w->doomed_count * sizeof(w->doomed[0]));
+	w->doomed_told = 0;
+}
+
 static bool take_reply(struct workers *w, const struct redis_reply *reply)
 {
 	const struct redis_reply *had, *digest, *list, *now;
@@ -201,8 +218,7 @@ static bool take_reply(struct workers *w, const struct redis_reply *reply)
 	memcpy(w->digest, digest->text.ptr, digest->text.len);
 	w->registered = true;
 	changed |= judge_suspects(w, (uint64_t)now->integer);
-	mem_free(w->dead_id);
-	w->dead_id = NULL;
+	forget_doomed(w);
 	if (changed)
 		w->on_change(w->ctx);
 	return true;
@@ -262,14 +278,16 @@ static void on_reply(void *arg, const struct redis_reply *reply)
 		tell_refusal(reply);
 		next_ms = AGAIN_MS;
 	}
-	w->due_ms = w->suspect_count > 0 ? 0 : clock_ms() + next_ms;
+	if (w->suspect_count > 0 || w->doomed_count > w->doomed_told)
+		next_ms = 0;
+	w->due_ms = clock_ms() + next_ms;
 	tell_waiting(w);
 }
 
 static void renew(struct workers *w)
 {
 	char lease[REDIS_NUMBER_MAX];
-	struct bytes argv[5] = {
+	struct bytes argv[4 + WORKERS_DOOMED_MAX] = {
 		BYTES_OF_STR(w->key),
 		BYTES_OF_STR(w->id),
 		redis_number(lease, w->lease_ms),
@@ -281,9 +299,10 @@ static void renew(struct workers *w)
 	list_for_each (node, &w->waiting)
 		container_of(node, struct workers_wait, node)->asked = true;
 	w->suspects_asked = w->suspect_count;
-	if (w->dead_id != NULL)
-		argv[4] = BYTES_OF_STR(w->dead_id);
-	w->call = redis_fcall(w->redis, "fanfare_workers", argv, w->dead_id != NULL ? 5 : 4, on_reply, w);
+	w->doomed_told = w->doomed_count;
+	for (size_t i = 0; i < w->doomed_told; i++)
+		argv[4 + i] = BYTES_OF_STR(w->doomed[i]);
+	w->call = redis_fcall(w->redis, "fanfare_workers", argv, 4 + w->doomed_told, on_reply, w);
 }
 
 static void on_resigned(void *arg, const struct redis_reply *reply)
@@ -342,9 +361,9 @@ void workers_init(struct workers *w, struct redis *redis, const struct config *c
 	};
 	/* No key of a channel ends like this (functions.lua). */
 	w->key = mem_printf("{%s}workers", config->redis.prefix);
-	if (dead_id != NULL)
-		w->dead_id = mem_strdup(dead_id);
 	list_init(&w->waiting);
+	if (dead_id != NULL)
+		workers_call_dead(w, BYTES_OF_STR(dead_id));
 }
 
 void workers_free(struct workers *w)
@@ -352,5 +371,4 @@ void workers_free(struct workers *w)
 	redis_call_cancel(&w->call);
 	free_names(&w->alive, &w->names);
 	mem_free(w->key);
-	mem_free(w->dead_id);
 }

@@ -1,6 +1,6 @@
 /* Which workers are alive, everywhere: each renews its lease in Redis every few seconds, and learns from the
- * answer who else does (functions.lua, fanfare_workers). Whose lease ends, or whom its successor calls dead,
- * is dead: what it said is not true any more. */
+ * answer who else does (functions.lua, fanfare_workers). Whose lease ends, or who is called dead by its
+ * successor or its neighbours, is dead: what it said is not true any more. */
 #pragma once
 
 #include <stdbool.h>
@@ -21,12 +21,12 @@ enum {
 	WORKERS_ID_MAX = 64,   /* bytes of the name of one */
 	WORKERS_DEAD_MAX = 16, /* of whom others are told at a time; the oldest are forgotten */
 	WORKERS_SUSPECTS_MAX = 16,
+	WORKERS_DOOMED_MAX = 16, /* whom we call dead at a time; the lease of more than that ends by itself */
 };
 
 struct workers {
 	struct redis *redis;
 	const char *id;
-	char *dead_id; /* to be called dead; NULL: nobody, or Redis knows */
 	char *key;
 	uint64_t lease_ms;
 	uint64_t due_ms; /* when the lease is to be renewed */
@@ -46,7 +46,10 @@ struct workers {
 	char suspects[WORKERS_SUSPECTS_MAX][WORKERS_ID_MAX + 1];
 	size_t suspect_count;
 	size_t suspects_asked; /* so many of them the call under way will tell of */
-	struct list waiting;   /* struct workers_wait */
+	char doomed[WORKERS_DOOMED_MAX][WORKERS_ID_MAX + 1]; /* to be called dead, until Redis knows */
+	size_t doomed_count;
+	size_t doomed_told;  /* so many of them the call under way, or the last one that failed, tells of */
+	struct list waiting; /* struct workers_wait */
 	/* Somebody died, or we had lost our lease: members may be wrong anywhere. */
 	void (*on_change)(void *ctx);
 	void *ctx;
@@ -79,5 +82,8 @@ void workers_forget(struct workers_wait *wait);
 /* That worker is not among those who were alive when Redis was asked last: it is new, or dead, and then
  * on_change follows. */
 void workers_suspect(struct workers *w, struct bytes id);
+/* That worker of this host is known to be no more: its lease is taken away at once, or as soon as Redis is
+ * there. */
+void workers_call_dead(struct workers *w, struct bytes id);
 /* Appends those who died last, NAME@MS, with a space between two. */
 void workers_put_dead(const struct workers *w, struct buf *out);
