@@ -226,14 +226,16 @@ static bool fill_row_on_any_port(struct listeners *l, size_t address, struct att
 {
 	struct address *a = &l->items[address].address;
 	bool filled;
-	int fd;
+	int fd, reason;
 
 	at->step = "socket";
 	fd = open_socket(a);
 	if (fd < 0)
 		return false;
 	filled = bind_tcp(fd, a, at) && fill_row(l, address, at);
+	reason = errno;
 	close(fd);
+	errno = reason;
 	return filled;
 }
 
@@ -297,13 +299,14 @@ const int *listeners_of(const struct listeners *l, unsigned worker, size_t *coun
 	return grid_cell(l, worker, 0);
 }
 
-/* On Linux this is how a socket leaves its SO_REUSEPORT group without being closed; listen() brings it back.
- */
+/* On Linux this is how a socket leaves its SO_REUSEPORT group and stays bound; listen() brings it back. Not
+ * shutdown(): done twice, it would also close whatever is accepted from then on. */
 void listeners_park(const struct listeners *l, unsigned worker)
 {
+	static const struct sockaddr nobody = {.sa_family = AF_UNSPEC};
+
 	for (size_t i = 0; i < l->count; i++) {
-		if (is_unix(&l->items[i]) || shutdown(*grid_cell(l, worker, i), SHUT_RD) == 0 ||
-		    errno == ENOTCONN)
+		if (is_unix(&l->items[i]) || connect(*grid_cell(l, worker, i), &nobody, sizeof(nobody)) == 0)
 			continue;
 		log_warning("worker %u still gets connections on %s: %s", worker, l->items[i].name,
 		            strerror(errno));

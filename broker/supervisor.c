@@ -30,7 +30,6 @@ struct worker {
 	char ids[2][UUID_TEXT_LEN + 1]; /* of the process, and of the one before it; empty: there was none */
 	uint64_t ready_at_ms;
 	struct respawn respawn;
-	bool parked;    /* its listening sockets */
 	int control_fd; /* -1 without a process, and after its end of the socket was closed */
 	ev_io control;
 	ev_child child;
@@ -119,39 +118,27 @@ static void tell(struct worker *w, enum control_kind kind, int file)
 		log_untold(w, kind);
 }
 
-/* Both: it may have died before it said that its own predecessor was dead. */
-static void tell_serving_of(const struct worker *dead)
+static void tell_serving(struct supervisor *s, const char *dead_id)
 {
-	const struct supervisor *s = dead->supervisor;
+	for (unsigned i = 0; i < s->args.workers; i++) {
+		const struct worker *w = &s->workers[i];
 
-	for (unsigned i = 0; i < s->args.workers * ARRAY_LEN(dead->ids); i++) {
-		const struct worker *w = &s->workers[i / ARRAY_LEN(dead->ids)];
-		const char *id = dead->ids[1 - i % ARRAY_LEN(dead->ids)]; /* as they died */
-
-		if (w->phase == WORKER_SERVING && w->control_fd >= 0 && id[0] != '\0' &&
-		    control_send_text(w->control_fd, CONTROL_DEAD, id) < 0)
+		if (w->phase == WORKER_SERVING && w->control_fd >= 0 && dead_id[0] != '\0' &&
+		    control_send_text(w->control_fd, CONTROL_DEAD, dead_id) < 0)
 			log_untold(w, CONTROL_DEAD);
 	}
 }
 
+/* And of the one before it, which it may not have called dead yet. */
+static void tell_serving_of(struct worker *dead)
+{
+	tell_serving(dead->supervisor, dead->ids[1]);
+	tell_serving(dead->supervisor, dead->ids[0]);
+}
+
 static bool stays_away(struct worker *w)
 {
-	return w->phase == WORKER_WAITING &&
-	       ev_timer_remaining(w->supervisor->args.loop, &w->timer) * 1000 >= RESPAWN_LONG_MS;
-}
-
-static void park(struct worker *w)
-{
-	if (!w->parked)
-		listeners_park(w->supervisor->args.listeners, w->index);
-	w->parked = true;
-}
-
-static bool unpark(struct worker *w)
-{
-	if (w->parked)
-		w->parked = !listeners_unpark(w->supervisor->args.listeners, w->index);
-	return !w->parked;
+	return ev_timer_remaining(w->supervisor->args.loop, &w->timer) * 1000 >= RESPAWN_LONG_MS;
 }
 
 /* Whom a worker that stays away would keep waiting can be served by another one. Where none serves, to wait
@@ -163,10 +150,12 @@ static void share_out_connections(struct supervisor *s)
 	for (unsigned i = 0; i < s->args.workers; i++) {
 		struct worker *w = &s->workers[i];
 
+		if (w->phase != WORKER_WAITING)
+			continue;
 		if (served && stays_away(w))
-			park(w);
-		else if (!served)
-			unpark(w); /* or else when it is started */
+			listeners_park(s->args.listeners, w->index);
+		else if (!served && !listeners_unpark(s->args.listeners, w->index))
+			continue; /* it is tried again when the worker is started */
 	}
 }
 
@@ -338,7 +327,7 @@ static void worker_spawn(struct worker *w)
 	int fds[2];
 	pid_t pid;
 
-	if (!unpark(w)) {
+	if (!listeners_unpark(w->supervisor->args.listeners, w->index)) {
 		wait_for_respawn(w, false);
 		return;
 	}

@@ -165,9 +165,11 @@ static unsigned accept_all(const struct listeners *l, unsigned worker)
 {
 	unsigned count = 0;
 	size_t addresses;
+	char none;
 	int fd;
 
 	while ((fd = accept(listeners_of(l, worker, &addresses)[0], NULL, NULL)) >= 0) {
+		assert_int_equal(recv(fd, &none, 1, MSG_DONTWAIT), -1); /* it has not ended */
 		close(fd);
 		count++;
 	}
