@@ -468,6 +468,13 @@ def test_a_lease_that_is_given_back_is_over_at_once(leases):
 	assert leases.renew(ALPHA)[0] is False
 
 
+def test_who_gives_its_lease_back_can_call_another_dead(leases):
+	for worker in ALPHA, BETA, "c3c3-1":
+		leases.renew(worker)
+	leases.call("workers", ALPHA, 0, "", BETA, key=leases.key)
+	assert leases.renew("c3c3-1")[2] == {"c3c3-1"}
+
+
 def test_whose_lease_ends_is_dead(leases, server):
 	leases.renew(ALPHA, lease_ms=1)
 	process.wait_until(lambda: leases.renew(BETA)[2] == {BETA}, "the end of the lease")
@@ -482,13 +489,26 @@ def test_a_lease_ends_however_long_it_is_when_another_worker_renews_in_its_turn(
 	assert names_after_six_quarters(leases, lease_s) == {BETA}, "that worker died more than a lease ago"
 
 
-@pytest.mark.parametrize("lease_s", [2, 20, 600])
+@pytest.mark.parametrize("lease_s", [4, 20, 600])
 def test_a_lease_ends_in_its_time_though_the_clock_was_set_back(leases, lease_s):
 	leases.renew(ALPHA, lease_ms=1000 * lease_s)
 	leases.renew(BETA, lease_ms=1000 * lease_s)
 	leases.seconds_go_by(-100 * lease_s)
 	assert leases.renew(BETA, lease_ms=1000 * lease_s)[::2] == (True, {ALPHA, BETA}), "nobody is dead for it"
 	assert names_after_six_quarters(leases, lease_s) == {BETA}
+
+
+def test_who_has_a_short_lease_does_not_cut_those_of_others_short_when_the_clock_was_set(leases):
+	leases.renew(ALPHA, lease_ms=60000)
+	leases.renew(BETA, lease_ms=1000)
+	leases.seconds_go_by(-2)
+	leases.renew(BETA, lease_ms=1000)
+	leases.seconds_go_by(0.4)
+	leases.renew(BETA, lease_ms=1000)
+	leases.seconds_go_by(0.4)
+	leases.renew(BETA, lease_ms=1000)
+	leases.seconds_go_by(0.4)
+	assert leases.renew(BETA, lease_ms=1000)[2] == {ALPHA, BETA}
 
 
 @pytest.mark.parametrize("lease_s", [1, 2, 20, 600])

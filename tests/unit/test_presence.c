@@ -379,6 +379,20 @@ static void the_dead_are_named_until_redis_knows(void **state)
 	check_named(" d");
 }
 
+/* Who died before this worker had heard of it at all. */
+static void the_members_of_a_stranger_who_is_dead_are_taken_away_soon(void **state)
+{
+	join(0);
+	answer_update(1, "", -1);
+	hub_call_dead(t.hub, "stranger");
+	check_named(" d stranger");
+	answer_lease();
+	tick();
+	assert_non_null(strstr(fake_redis_call(), "fanfare_presence_update"));
+	assert_non_null(strstr(fake_redis_call(), " stranger@777"));
+	answer_update(1, "", -1);
+}
+
 /* However many die while Redis is away. */
 static void no_more_are_named_than_there_is_room_for(void **state)
 {
@@ -498,9 +512,10 @@ static void a_worker_that_ends_gives_its_lease_back_and_says_nothing_more(void *
 	join(0);
 	answer_update(1, "", -1);
 	later(LEASE_MS);
+	hub_call_dead(t.hub, "a");
 	assert_true(hub_resign(t.hub, on_resigned, &resigned));
 	assert_int_equal(resigned, 0);
-	assert_string_equal(fake_redis_call(), "FCALL fanfare_workers 1 {pre:}workers node 0 ");
+	assert_string_equal(fake_redis_call(), "FCALL fanfare_workers 1 {pre:}workers node 0  a");
 	fake_redis_answer(NULL);
 	assert_int_equal(resigned, 1);
 	leave(0);
@@ -526,6 +541,7 @@ int main(void)
 		TEST(nobody_waits_for_a_leave_that_waits),
 		TEST(the_rest_of_a_dead_worker_is_taken_away_soon),
 		TEST(the_dead_are_named_until_redis_knows),
+		TEST(the_members_of_a_stranger_who_is_dead_are_taken_away_soon),
 		TEST(no_more_are_named_than_there_is_room_for),
 		TEST(a_question_waits_until_redis_was_told),
 		TEST(a_question_waits_no_longer_than_redis_is_there),

@@ -188,12 +188,18 @@ void workers_call_dead(struct workers *w, struct bytes id)
 	w->due_ms = 0;
 }
 
-/* Those who were named since the call was made are told by the next one. */
-static void forget_doomed(struct workers *w)
+/* Whether that is news: who died soon may not have been known yet. Those who were named since the call was
+ * made are told by the next one. */
+static bool bury_doomed(struct workers *w, uint64_t redis_ms)
 {
+	bool any = false;
+
+	for (size_t i = 0; i < w->doomed_told; i++)
+		any |= bury(w, BYTES_OF_STR(w->doomed[i]), redis_ms);
 	w->doomed_count -= w->doomed_told;
 	memmove(w->doomed, w->doomed[w->doomed_told], w->doomed_count * sizeof(w->doomed[0]));
 	w->doomed_told = 0;
+	return any;
 }
 
 static bool take_reply(struct workers *w, const struct redis_reply *reply)
@@ -218,7 +224,7 @@ static bool take_reply(struct workers *w, const struct redis_reply *reply)
 	memcpy(w->digest, digest->text.ptr, digest->text.len);
 	w->registered = true;
 	changed |= judge_suspects(w, (uint64_t)now->integer);
-	forget_doomed(w);
+	changed |= bury_doomed(w, (uint64_t)now->integer);
 	if (changed)
 		w->on_change(w->ctx);
 	return true;
@@ -284,25 +290,32 @@ static void on_reply(void *arg, const struct redis_reply *reply)
 	tell_waiting(w);
 }
 
-static void renew(struct workers *w)
+static struct redis_call *call(struct workers *w, uint64_t lease_ms, struct bytes known,
+                               void (*done)(void *arg, const struct redis_reply *reply))
 {
 	char lease[REDIS_NUMBER_MAX];
 	struct bytes argv[4 + WORKERS_DOOMED_MAX] = {
 		BYTES_OF_STR(w->key),
 		BYTES_OF_STR(w->id),
-		redis_number(lease, w->lease_ms),
-		{w->digest, w->digest_len},
+		redis_number(lease, lease_ms),
+		known,
 	};
+
+	w->doomed_told = w->doomed_count;
+	for (size_t i = 0; i < w->doomed_told; i++)
+		argv[4 + i] = BYTES_OF_STR(w->doomed[i]);
+	return redis_fcall(w->redis, "fanfare_workers", argv, 4 + w->doomed_told, done, w);
+}
+
+static void renew(struct workers *w)
+{
 
 	if (w->on_resigned != NULL)
 		return;
 	list_for_each (node, &w->waiting)
 		container_of(node, struct workers_wait, node)->asked = true;
 	w->suspects_asked = w->suspect_count;
-	w->doomed_told = w->doomed_count;
-	for (size_t i = 0; i < w->doomed_told; i++)
-		argv[4 + i] = BYTES_OF_STR(w->doomed[i]);
-	w->call = redis_fcall(w->redis, "fanfare_workers", argv, 4 + w->doomed_told, on_reply, w);
+	w->call = call(w, w->lease_ms, (struct bytes){w->digest, w->digest_len}, on_reply);
 }
 
 static void on_resigned(void *arg, const struct redis_reply *reply)
@@ -315,15 +328,13 @@ static void on_resigned(void *arg, const struct redis_reply *reply)
 
 bool workers_resign(struct workers *w, void (*done)(void *ctx), void *ctx)
 {
-	const struct bytes argv[] = {BYTES_OF_STR(w->key), BYTES_OF_STR(w->id), BYTES("0"), BYTES("")};
-
 	if (!w->registered && w->call == NULL) /* one that is on its way may still take the lease */
 		return false;
 	w->registered = false;
 	w->on_resigned = done;
 	w->resigned_ctx = ctx;
 	redis_call_cancel(&w->call);
-	w->call = redis_fcall(w->redis, "fanfare_workers", argv, ARRAY_LEN(argv), on_resigned, w);
+	w->call = call(w, 0, BYTES(""), on_resigned);
 	return true;
 }
 

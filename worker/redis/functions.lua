@@ -790,8 +790,12 @@ end
 -- back. Who has said something later is alive, and whoever calls it dead has not heard of it yet. But what was said in the
 -- future was said before the clock was set back, and proves nothing.
 local function reap(call, keys, worker, at)
-	local since = math.abs(tonumber(redis.call('HGET', keys.workers, worker) or '') or math.huge)
-	if worker == call.worker or since == math.huge or since > at and since <= call.now then
+	local said = tonumber(redis.call('HGET', keys.workers, worker) or '')
+	if worker == call.worker or not said then
+		return
+	end
+	local since = math.abs(said)
+	if since > at and since <= call.now then
 		return
 	end
 	local members = redis.call('HSCAN', keys.of .. worker, '0', 'COUNT', REAP_MAX)[2]
@@ -975,6 +979,7 @@ end
 -- worker had a lease, the digest of the names that are alive, and these if they are others than the worker knows.
 -- With 0 ms it gives its lease back, as it ends.
 local SEEN = '.seen'
+local RENEWAL_MAX_MS = 2000 -- how often workers renew at least, whatever lease the one has who calls
 
 local function read_leases(key, lease, now)
 	local leases, all = {}, redis.call('HGETALL', key)
@@ -990,15 +995,15 @@ local function workers(key, args)
 	local worker, lease, known, now = args[1] or '', tonumber(args[2] or ''), args[3], now_ms()
 	if not worker:find(WORKER) or not lease or lease < 0 or not known then
 		refuse('needs a worker, a lease, and what is known')
-	elseif lease == 0 then
+	end
+	for i = 4, #args do
+		redis.call('HDEL', key, args[i])
+	end
+	if lease == 0 then
 		return {redis.call('HDEL', key, worker), known, {}, now}
 	end
 	local leases, jumped = read_leases(key, lease, now)
 	local had, names = leases[worker] and 1 or 0, {}
-	for i = 4, #args do
-		leases[args[i]] = nil
-		redis.call('HDEL', key, args[i])
-	end
 	leases[worker] = now + lease
 	for name, ends in pairs(leases) do
 		if ends > now or jumped then
@@ -1007,7 +1012,7 @@ local function workers(key, args)
 			redis.call('HDEL', key, name)
 		end
 		if jumped then
-			redis.call('HSET', key, name, exact(now + lease))
+			redis.call('HSET', key, name, exact(now + math.max(lease, 2 * RENEWAL_MAX_MS)))
 		end
 	end
 	redis.call('HSET', key, worker, exact(now + lease), SEEN, exact(now))
