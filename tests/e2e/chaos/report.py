@@ -184,7 +184,8 @@ def print_late(figures):
 	for seconds, key, name, r in late[:5]:
 		if seconds > QUIET_S:
 			print(f"LATE in {r.fault.name} {r.detail}: {name} got {key} after {seconds:.1f} s; the round was over after {r.over - r.end:.1f} s")
-	live = sorted(((*receipt, r) for r in rounds if r.fault.of in ("redis", "link") for receipt in figures.live_receipts(r)), key=lambda receipt: -receipt[0])
+	broken = [r for r in rounds if r.fault.of in ("redis", "link") and not r.fault.excuse_s]
+	live = sorted(((*receipt, r) for r in broken for receipt in figures.live_receipts(r)), key=lambda receipt: -receipt[0])
 	for seconds, channel, name, r in live[:5]:
 		if seconds > LIVE_S:
 			print(f"LATE in {r.fault.name} {r.detail}, round {rounds.index(r) + 1}: {name} is live again in {channel} after {seconds:.1f} s")
