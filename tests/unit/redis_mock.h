@@ -131,24 +131,34 @@ static bool mock_is_subscribed(const struct mock_conn *c, const char *channel)
 	return false;
 }
 
-static UNUSED_OK void mock_subscribe(struct mock_conn *c, const char *channel)
+static void mock_add_channel(struct mock_conn *c, const char *channel)
 {
 	assert_true(c->channel_count < MOCK_CHANNELS);
 	if (!mock_is_subscribed(c, channel))
 		c->channels[c->channel_count++] = strdup(channel);
-	mock_push(c, "subscribe", channel);
-	mock_send(c, ":1\r\n");
 }
 
-static void mock_unsubscribe(struct mock_conn *c, const char *channel)
+static void mock_remove_channel(struct mock_conn *c, const char *channel)
 {
 	for (size_t i = 0; i < c->channel_count; i++) {
 		if (strcmp(c->channels[i], channel) != 0)
 			continue;
 		free(c->channels[i]);
 		c->channels[i] = c->channels[--c->channel_count];
-		break;
+		return;
 	}
+}
+
+static UNUSED_OK void mock_subscribe(struct mock_conn *c, const char *channel)
+{
+	mock_add_channel(c, channel);
+	mock_push(c, "subscribe", channel);
+	mock_send(c, ":1\r\n");
+}
+
+static void mock_unsubscribe(struct mock_conn *c, const char *channel)
+{
+	mock_remove_channel(c, channel);
 	mock_push(c, "unsubscribe", channel);
 	mock_send(c, ":1\r\n");
 }
