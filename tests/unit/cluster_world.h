@@ -2,6 +2,7 @@
  * slots what the test wants them to say. Included by one test program each. */
 #pragma once
 
+#include "cluster_map.h"
 #include "redis_mock.h"
 #include "redis_slots.h"
 
@@ -234,8 +235,9 @@ static void start(void)
 	WAIT_FOR(&world, 3000, is_ready(&world));
 }
 
-/* From now on the map is not asked for by itself for seconds: what happens within two is for another reason.
- */
+/* What happens so soon afterwards is for another reason than that the map is asked for every now and then. */
+enum { SETTLED_MS = CLUSTER_MAP_EVERY_MS - 200 };
+
 static UNUSED_OK void start_and_settle(void)
 {
 	start();

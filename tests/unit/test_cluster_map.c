@@ -66,21 +66,41 @@ static bool is_frozen(struct mock_conn *c, const redisReply *command)
 	return true;
 }
 
+static int frozen; /* the node that was asked for the map next, and has no slot any more; -1: none yet */
+
+static bool freeze_when_asked(struct mock_conn *c, const redisReply *command)
+{
+	int node = index_of(c);
+
+	if (frozen < 0 && is_command(command, "CLUSTER")) {
+		frozen = node;
+		give_all_slots_to(!node);
+	}
+	return node == frozen || do_command(c, command);
+}
+
 /* Long before its links are given up. */
 static void a_node_that_is_silent_is_not_waited_for_by_the_map(void **state)
 {
-	struct listener_sub l;
+	const char *const channels[NODES] = {low, high};
+	struct listener_sub l[NODES];
 
 	world.config.redis.call_timeout_ms = world.config.redis.canary_timeout_ms = 20000;
 	start_and_settle();
-	listen_on(&world, &l, low);
-	WAIT_FOR(&world, 2000, l.confirmed == 1);
-	nodes[0].mock.on_command = is_frozen;
-	give_all_slots_to(1);
-	WAIT_FOR(&world, 4000, l.confirmed == 2);
-	assert_non_null(mock_subscriber(&nodes[1].mock, low));
+	for (int i = 0; i < NODES; i++) {
+		listen_on(&world, &l[i], channels[i]);
+		WAIT_FOR(&world, 2000, l[i].confirmed == 1);
+	}
+	frozen = -1;
+	for (int i = 0; i < NODES; i++)
+		nodes[i].mock.on_command = freeze_when_asked;
+	WAIT_FOR(&world, 4000, frozen >= 0);
+	WAIT_FOR(&world, 4000, l[frozen].confirmed == 2);
+	assert_non_null(mock_subscriber(&nodes[!frozen].mock, channels[frozen]));
+	assert_int_equal(l[!frozen].confirmed, 1);
 	assert_true(is_ready(&world));
-	redis_sub_close(&l.sub);
+	for (int i = 0; i < NODES; i++)
+		redis_sub_close(&l[i].sub);
 }
 
 static unsigned answered;

@@ -51,7 +51,7 @@ static void a_subscription_that_is_ended_by_redis_moves(void **state)
 	WAIT_FOR(&world, 2000, l.confirmed == 1);
 	move_slot(low, 1);
 	drop_channel(mock_subscriber(&nodes[0].mock, low), low);
-	WAIT_FOR(&world, 2000, l.confirmed == 2);
+	WAIT_FOR(&world, SETTLED_MS, l.confirmed == 2);
 	assert_int_equal(publish(low, "1"), 1);
 	WAIT_FOR(&world, 2000, l.messages == 1);
 	assert_true(is_ready(&world));
@@ -82,7 +82,7 @@ static void a_subscription_is_led_away_by_moved(void **state)
 	start_and_settle();
 	move_slot(low, 1);
 	listen_on(&world, &l, low);
-	WAIT_FOR(&world, 2000, l.confirmed == 1);
+	WAIT_FOR(&world, SETTLED_MS, l.confirmed == 1);
 	assert_non_null(mock_subscriber(&nodes[1].mock, low));
 	redis_sub_close(&l.sub);
 }
@@ -96,7 +96,7 @@ static void a_subscription_follows_the_map_without_being_told(void **state)
 	WAIT_FOR(&world, 2000, l.confirmed == 1);
 	move_slot(low, 1);
 	assert_got(low); /* MOVED: the map is asked for */
-	WAIT_FOR(&world, 2000, l.confirmed == 2);
+	WAIT_FOR(&world, SETTLED_MS, l.confirmed == 2);
 	assert_int_equal(publish(low, "1"), 1);
 	WAIT_FOR(&world, 2000, l.messages == 1);
 	redis_sub_close(&l.sub);
@@ -189,7 +189,7 @@ static void a_canary_whose_slot_moves_gets_another_channel(void **state)
 	snprintf(old, sizeof(old), "%s", canary_at(0));
 	move_slot(old, 1);
 	drop_channel(mock_subscriber(&nodes[0].mock, old), old);
-	WAIT_FOR(&world, 2000, canary_at(0) != NULL && strcmp(canary_at(0), old) != 0);
+	WAIT_FOR(&world, SETTLED_MS, canary_at(0) != NULL && strcmp(canary_at(0), old) != 0);
 	before = metrics_mine->values[METRIC_redis_canaries_missed];
 	STAYS_SO(&world, 800, is_ready(&world));
 	assert_int_equal(metrics_mine->values[METRIC_redis_canaries_missed], before);
