@@ -14,6 +14,13 @@ static UNUSED_OK int setup(void **state)
 	return 0;
 }
 
+static UNUSED_OK int setup_tls(void **state)
+{
+	world_init(&world);
+	mock_start_tls(&mock, &world);
+	return 0;
+}
+
 static UNUSED_OK int teardown(void **state)
 {
 	redis_free(&world.redis);

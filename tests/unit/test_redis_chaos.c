@@ -224,6 +224,7 @@ static void be_out_of_its_mind(void)
 	srand(seed);
 	memset(followers, 0, sizeof(followers));
 	calls_made = calls_answered = 0;
+	world.config.redis.unsubscribe_linger_ms = 50;
 	for (int i = 0; i < CHANNELS; i++) {
 		followers[i].forbidden = i % 10 == 9;
 		snprintf(followers[i].channel, sizeof(followers[i].channel), "t:%s%d",
@@ -255,26 +256,11 @@ static void over_tls_it_does_neither(void **state)
 	be_out_of_its_mind();
 }
 
-static int setup_plain(void **state)
-{
-	setup(state);
-	world.config.redis.unsubscribe_linger_ms = 50;
-	return 0;
-}
-
-static int setup_tls(void **state)
-{
-	world_init(&world);
-	world.config.redis.unsubscribe_linger_ms = 50;
-	mock_start_tls(&mock, &world);
-	return 0;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(
-			a_server_out_of_its_mind_doubles_nothing_and_loses_nothing_in_silence, setup_plain,
+			a_server_out_of_its_mind_doubles_nothing_and_loses_nothing_in_silence, setup,
 			teardown),
 		cmocka_unit_test_setup_teardown(over_tls_it_does_neither, setup_tls, teardown),
 	};

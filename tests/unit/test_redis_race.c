@@ -18,6 +18,12 @@ static bool hang_at_first(struct mock_conn *c, const redisReply *command)
 	return is_among_first(c, hang);
 }
 
+/* Answers to what each connection begins with, which the mock was silent about. */
+static void let_in(struct mock_conn *c)
+{
+	mock_send(c, "+OK\r\n+OK\r\n+OK\r\n+PONG\r\n");
+}
+
 static void a_connection_that_hangs_is_overtaken(void **state)
 {
 	struct listener_sub l;
@@ -41,22 +47,18 @@ static void a_connection_that_hangs_is_overtaken(void **state)
 static void over_tls_it_is_overtaken_too(void **state)
 {
 	static char big[40000];
-	struct mock tls;
 	struct answer a;
 
 	memset(big, 'x', sizeof(big) - 1);
-	mock_start_tls(&tls, &world);
 	world.config.redis.connect_timeout_ms = 8000;
 	hang = 2;
-	tls.on_command = hang_at_first;
+	mock.on_command = hang_at_first;
 	world_redis(&world);
 	WAIT_FOR(&world, 7000, is_ready(&world));
-	assert_true(tls.accepted >= 4);
+	assert_true(mock.accepted >= 4);
 	echo(&a, big);
 	WAIT_FOR(&world, 2000, a.count == 1);
 	assert_false(a.null);
-	redis_free(&world.redis);
-	mock_stop(&tls);
 }
 
 static bool be_silent(struct mock_conn *c, const redisReply *command)
@@ -67,24 +69,19 @@ static bool be_silent(struct mock_conn *c, const redisReply *command)
 /* Two connections, and one beside each, which are not replaced while they get on. */
 static void a_slow_handshake_is_not_begun_again(void **state)
 {
-	struct mock tls;
-
-	mock_start_tls(&tls, &world);
 	world.config.redis.connect_timeout_ms = 8000;
-	tls.deaf = true;
-	tls.on_command = be_silent;
+	mock.deaf = true;
+	mock.on_command = be_silent;
 	world_redis(&world);
-	WAIT_FOR(&world, 4000, tls.accepted == 4);
-	STAYS_SO(&world, 3000, tls.accepted == 4);
-	mock_listen_again(&tls);
-	STAYS_SO(&world, 1200, tls.accepted == 4);
-	tls.on_command = NULL;
-	for (struct mock_conn *c = tls.conns; c != NULL; c = c->next)
-		mock_send(c, "+OK\r\n+OK\r\n+OK\r\n+PONG\r\n");
+	WAIT_FOR(&world, 4000, mock.accepted == 4);
+	STAYS_SO(&world, 3000, mock.accepted == 4);
+	mock_listen_again(&mock);
+	STAYS_SO(&world, 1200, mock.accepted == 4);
+	mock.on_command = NULL;
+	for (struct mock_conn *c = mock.conns; c != NULL; c = c->next)
+		let_in(c);
 	WAIT_FOR(&world, 3000, is_ready(&world));
-	assert_int_equal(tls.accepted, 4);
-	redis_free(&world.redis);
-	mock_stop(&tls);
+	assert_int_equal(mock.accepted, 4);
 }
 
 static unsigned open_at_mock(void)
@@ -111,28 +108,39 @@ static void who_is_slow_is_waited_for_all_the_same(void **state)
 	while (second->next->next != NULL)
 		second = second->next;
 	first = second->next;
-	mock_send(first, "+OK\r\n+OK\r\n+OK\r\n+PONG\r\n");
-	mock_send(second, "+OK\r\n+OK\r\n+OK\r\n+PONG\r\n");
+	let_in(first);
+	let_in(second);
 	WAIT_FOR(&world, 1000, is_ready(&world));
 	assert_true(first->open && second->open);
 	WAIT_FOR(&world, 1000, open_at_mock() == 2);
 }
 
-/* Long before its calls are overdue. */
-static void a_half_open_command_connection_is_noticed(void **state)
-{
-	struct answer a;
+/* --- a link that is half-open --- */
 
+/* Nothing but a call shows it, and that is not overdue for long. */
+static void start_patiently(void)
+{
 	world.config.redis.call_timeout_ms = 10000;
 	world.config.redis.canary_timeout_ms = 60000;
 	start();
+}
+
+static void assert_silence_is_noticed(bool (*on_command)(struct mock_conn *c, const redisReply *command))
+{
+	struct answer a;
+
 	silent = mock_calls(&mock);
-	mock.on_command = be_silent_there;
+	mock.on_command = on_command;
 	echo(&a, "lost");
 	WAIT_FOR(&world, 8000, a.count == 1);
 	assert_true(a.null);
-	WAIT_FOR(&world, 2000, is_ready(&world));
-	WAIT_FOR(&world, 2000, !silent->open);
+	WAIT_FOR(&world, 2000, is_ready(&world) && !silent->open);
+}
+
+static void a_half_open_command_connection_is_noticed(void **state)
+{
+	start_patiently();
+	assert_silence_is_noticed(be_silent_there);
 }
 
 static bool hang_at_first_calls(struct mock_conn *c, const redisReply *command)
@@ -144,19 +152,26 @@ static bool hang_at_first_calls(struct mock_conn *c, const redisReply *command)
  */
 static void one_that_hangs_beside_a_half_open_one_is_overtaken_too(void **state)
 {
-	struct answer a;
-
 	world.config.redis.connect_timeout_ms = 4000;
-	world.config.redis.call_timeout_ms = 10000;
-	world.config.redis.canary_timeout_ms = 60000;
-	start();
-	silent = mock_calls(&mock);
+	start_patiently();
 	hang = mock.accepted + 1;
-	mock.on_command = hang_at_first_calls;
-	echo(&a, "lost");
-	WAIT_FOR(&world, 8500, a.count == 1);
-	assert_true(a.null);
-	WAIT_FOR(&world, 2000, is_ready(&world) && !silent->open);
+	assert_silence_is_noticed(hang_at_first_calls);
+}
+
+static bool hold_back_on_the_old_one(struct mock_conn *c, const redisReply *command)
+{
+	if (c == silent)
+		return true;
+	if (!is_command(command, "PUBLISH") || strcmp(word(command, 2), "") != 0)
+		return false;
+	mock_send(c, "-NOPERM no\r\n");
+	return true;
+}
+
+static void a_proof_that_is_refused_is_one_too(void **state)
+{
+	start_patiently();
+	assert_silence_is_noticed(hold_back_on_the_old_one);
 }
 
 /* Nor do they hear what proves that one beside them is alive. */
@@ -193,30 +208,48 @@ static void a_subscriber_connection_that_dies_with_the_other_is_doubted_too(void
 	redis_sub_close(&l.sub);
 }
 
-/* It answers on no other connection either. */
-static void a_busy_redis_keeps_its_command_connection(void **state)
-{
-	unsigned accepted;
-	struct mock_conn *calls;
-	struct answer a;
+/* --- a Redis that is busy --- */
 
+static struct mock_conn *calls; /* it keeps a call waiting */
+static struct answer late;
+static unsigned accepted; /* until then */
+
+static void keep_waiting(bool (*on_command)(struct mock_conn *c, const redisReply *command), uint64_t for_ms)
+{
 	world.config.redis.call_timeout_ms = 4000;
-	world.config.redis.connect_timeout_ms = 60000;
 	world.config.redis.canary_interval_ms = 60000;
 	start();
 	calls = mock_calls(&mock);
 	accepted = mock.accepted;
-	mock.on_command = be_silent;
-	echo(&a, "late");
+	mock.on_command = on_command;
+	echo(&late, "late");
 	WAIT_FOR(&world, 3500, mock.accepted > accepted);
-	STAYS_SO(&world, 300, calls->open && a.count == 0);
+	STAYS_SO(&world, for_ms, calls->open && late.count == 0);
 	mock.on_command = NULL;
+}
+
+static void answer_late(void)
+{
 	mock_send(calls, "$4\r\nlate\r\n");
-	WAIT_FOR(&world, 500, a.count == 1);
-	assert_string_equal(a.text, "late");
-	mock_send(mock.conns, "+OK\r\n+OK\r\n+OK\r\n+PONG\r\n");
+	WAIT_FOR(&world, 500, late.count == 1);
+	assert_string_equal(late.text, "late");
+}
+
+static void assert_rival_leaves(void)
+{
 	WAIT_FOR(&world, 1000, open_at_mock() == 2);
 	assert_true(calls->open);
+	assert_int_equal(mock.accepted, accepted + 1);
+}
+
+/* It answers on no other connection either. */
+static void a_busy_redis_keeps_its_command_connection(void **state)
+{
+	world.config.redis.connect_timeout_ms = 60000;
+	keep_waiting(be_silent, 300);
+	answer_late();
+	let_in(mock.conns);
+	assert_rival_leaves();
 }
 
 /* What CLIENT PAUSE … WRITE and a failover do: whatever may write waits, on all connections, the rest is
@@ -230,60 +263,20 @@ static bool hold_back_writes(struct mock_conn *c, const redisReply *command)
 
 static void a_redis_that_holds_back_writes_keeps_its_command_connection(void **state)
 {
-	unsigned accepted;
-	struct mock_conn *calls;
-	struct answer a;
-
-	world.config.redis.call_timeout_ms = 4000;
-	world.config.redis.canary_interval_ms = 60000;
-	start();
-	calls = mock_calls(&mock);
-	accepted = mock.accepted;
-	mock.on_command = hold_back_writes;
-	echo(&a, "late");
-	WAIT_FOR(&world, 3500, mock.accepted > accepted);
-	STAYS_SO(&world, 3 * REDIS_RACE_PROOF_MS, calls->open && a.count == 0);
-	mock.on_command = NULL;
+	keep_waiting(hold_back_writes, 3 * REDIS_RACE_PROOF_MS);
 	mock_send(mock.conns, ":0\r\n");
-	mock_send(calls, "$4\r\nlate\r\n");
-	WAIT_FOR(&world, 500, a.count == 1);
-	assert_string_equal(a.text, "late");
-	WAIT_FOR(&world, 1000, open_at_mock() == 2);
-	assert_true(calls->open && mock.accepted == accepted + 1);
-}
-
-static bool hold_back_on_the_old_one(struct mock_conn *c, const redisReply *command)
-{
-	if (c == silent)
-		return true;
-	if (!is_command(command, "PUBLISH") || strcmp(word(command, 2), "") != 0)
-		return false;
-	mock_send(c, "-NOPERM no\r\n");
-	return true;
-}
-
-static void a_proof_that_is_refused_is_one_too(void **state)
-{
-	struct answer a;
-
-	world.config.redis.call_timeout_ms = 10000;
-	world.config.redis.canary_timeout_ms = 60000;
-	start();
-	silent = mock_calls(&mock);
-	mock.on_command = hold_back_on_the_old_one;
-	echo(&a, "lost");
-	WAIT_FOR(&world, 8000, a.count == 1);
-	assert_true(a.null);
-	WAIT_FOR(&world, 2000, is_ready(&world) && !silent->open);
+	answer_late();
+	assert_rival_leaves();
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-#define FAULT(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define FAULT(f)          cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define FAULT_OVER_TLS(f) cmocka_unit_test_setup_teardown(f, setup_tls, teardown)
 		FAULT(a_connection_that_hangs_is_overtaken),
-		FAULT(over_tls_it_is_overtaken_too),
-		FAULT(a_slow_handshake_is_not_begun_again),
+		FAULT_OVER_TLS(over_tls_it_is_overtaken_too),
+		FAULT_OVER_TLS(a_slow_handshake_is_not_begun_again),
 		FAULT(who_is_slow_is_waited_for_all_the_same),
 		FAULT(a_half_open_command_connection_is_noticed),
 		FAULT(one_that_hangs_beside_a_half_open_one_is_overtaken_too),
