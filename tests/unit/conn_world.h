@@ -2,43 +2,18 @@
  * one test program each. */
 #pragma once
 
-#include <errno.h>
-#include <ev.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
-#include <cmocka.h>
-
-#include "clock.h"
-#include "conn.h"
-#include "conns.h"
-#include "deflate.h"
-#include "loop.h"
 #include "mem.h"
-#include "unused_ok.h"
+#include "net_world.h"
 #include "ws_frame.h"
 
-static const char upgrade[] =
-	"GET /x HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-	"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+static const char upgrade[] = UPGRADE("");
 
-enum { MAX_MESSAGE = 1000, QUEUE_MAX = 20000, HEAD_TIMEOUT_MS = 10000, KEEP_ALIVE_MS = 60000 };
+enum { MAX_MESSAGE = 1000, QUEUE_MAX = 20000 };
 
 static struct {
-	struct loop *loop;
-	struct conns *conns;
 	struct conn *conn;
-	struct config config;
-	struct inflater *inflater;
-	struct deflater *deflater;
 	int peer; /* the client's end */
-	unsigned opened, closing, closed, drained, requests, rooms;
+	unsigned opened, closing, closed, requests, rooms;
 	bool goodbye;         /* the app sends a last frame */
 	bool echo;            /* the app answers each message with itself */
 	unsigned pause_after; /* messages; 0: never */
@@ -100,27 +75,10 @@ static void on_request(void *ctx, struct conn *c, const struct http1_request *re
 		             &(struct conn_websocket){
 				     .app = &app,
 				     .max_message = MAX_MESSAGE,
-				     .compression = &t.config.websocket.compression,
+				     .compression = &net.config.websocket.compression,
 			     });
 	else
 		conn_respond(c, req, 404, "text/plain", NULL, BYTES("none"));
-}
-
-static void on_drained(void *ctx)
-{
-	t.drained++;
-}
-
-static void turn(void)
-{
-	ev_run(loop_ev(t.loop), EVRUN_NOWAIT);
-}
-
-/* As many turns as it takes until nothing moves any more. */
-static void settle(void)
-{
-	for (int i = 0; i < 20; i++)
-		turn();
 }
 
 static void write_all(const char *data, size_t len)
@@ -183,40 +141,17 @@ static UNUSED_OK const char *heard(void)
 	return t.heard.data;
 }
 
-static void open_conns(void)
-{
-	t.conns = conns_new(&(struct conns_params){
-		.loop = t.loop,
-		.config = &t.config,
-		.inflater = t.inflater,
-		.deflater = t.deflater,
-		.on_request = on_request,
-		.on_drained = on_drained,
-	});
-}
-
-/* The far end of a new connection. */
 static int another_client(void)
 {
-	int fds[2];
-
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
-	conns_accept(t.conns, fds[0], &(struct address){.sa.any.sa_family = AF_UNIX}, NULL);
-	return fds[1];
+	return net_connect(&(struct address){.sa.any.sa_family = AF_UNIX}, NULL);
 }
 
 static int set_up(void **state)
 {
 	memset(&t, 0, sizeof(t));
-	clock_freeze(1000000, 1000000);
-	t.config.client.queue_max_size = QUEUE_MAX;
-	t.config.limits.head_timeout_ms = HEAD_TIMEOUT_MS;
-	t.config.limits.keep_alive_timeout_ms = KEEP_ALIVE_MS;
+	net_set_up(QUEUE_MAX);
 	buf_init(&t.heard, 1 << 20);
-	t.loop = loop_new();
-	t.inflater = inflater_new();
-	t.deflater = deflater_new();
-	open_conns();
+	net_open(on_request);
 	t.peer = another_client();
 	return 0;
 }
@@ -224,10 +159,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
 	close(t.peer);
-	conns_free(&t.conns);
-	loop_free(&t.loop);
-	inflater_free(&t.inflater);
-	deflater_free(&t.deflater);
+	net_tear_down();
 	buf_free(&t.heard);
 	return 0;
 }

@@ -2,42 +2,15 @@
  * clock of our own. Included by one test program each. */
 #pragma once
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#include <errno.h>
-#include <ev.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
-#include "clock.h"
-#include "conn.h"
-#include "conns.h"
-#include "deflate.h"
-#include "loop.h"
 #include "metrics.h"
-#include "unused_ok.h"
+#include "net_world.h"
 
-#define UPGRADE(more)                                                                 \
-	"GET /x HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" \
-	"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n" more "\r\n"
 #define STATUS_429 "HTTP/1.1 429 Too Many Requests\r\n"
 #define STATUS_503 "HTTP/1.1 503 Service Unavailable\r\n"
 
 enum { PEERS_MAX = 64, BURST = 10 };
 
 static struct {
-	struct loop *loop;
-	struct conns *conns;
-	struct config config;
-	struct inflater *inflater;
-	struct deflater *deflater;
 	int peers[PEERS_MAX];
 	size_t peer_count;
 	char name[128]; /* of the connection whose request came last */
@@ -75,10 +48,6 @@ static void on_request(void *ctx, struct conn *c, const struct http1_request *re
 		                                      .compression = &t.compression});
 }
 
-static void on_drained(void *ctx)
-{
-}
-
 static struct strings list_of(char **items)
 {
 	struct strings list = {items, 0};
@@ -92,47 +61,25 @@ static char *nobody[] = {NULL};
 
 static void open_door(char **load_balancers, char **proxies)
 {
-	t.config.proxy_protocol.trusted_peers = list_of(load_balancers);
-	t.config.forwarded_for.trusted_peers = list_of(proxies);
-	t.conns = conns_new(&(struct conns_params){
-		.loop = t.loop,
-		.config = &t.config,
-		.inflater = t.inflater,
-		.deflater = t.deflater,
-		.on_request = on_request,
-		.on_drained = on_drained,
-	});
+	net.config.proxy_protocol.trusted_peers = list_of(load_balancers);
+	net.config.forwarded_for.trusted_peers = list_of(proxies);
+	net_open(on_request);
 }
 
 static int set_up(void **state)
 {
 	memset(&t, 0, sizeof(t));
-	clock_freeze(1000000, 1000000);
-	t.config.client.queue_max_size = 1 << 20;
-	t.config.limits.head_timeout_ms = 10000;
-	t.config.limits.keep_alive_timeout_ms = 60000;
+	net_set_up(1 << 20);
 	t.compression = (struct compression_options){.level = 1};
-	t.loop = loop_new();
-	t.inflater = inflater_new();
-	t.deflater = deflater_new();
 	return 0;
 }
 
 static int tear_down(void **state)
 {
-	conns_free(&t.conns);
-	loop_free(&t.loop);
-	inflater_free(&t.inflater);
-	deflater_free(&t.deflater);
+	net_tear_down();
 	for (size_t i = 0; i < t.peer_count; i++)
 		close(t.peers[i]);
 	return 0;
-}
-
-static void settle(void)
-{
-	for (int i = 0; i < 20; i++)
-		ev_run(loop_ev(t.loop), EVRUN_NOWAIT);
 }
 
 static void pass(uint64_t ms)
@@ -146,15 +93,14 @@ static int arrive(const char *from, const struct conns_door *door)
 {
 	struct address address = {.sa.any.sa_family = AF_UNIX};
 	const char *reason;
-	int fds[2];
+	int peer;
 
 	if (strcmp(from, "unix") != 0)
 		assert_true(address_parse(from, &address, &reason));
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
 	assert_true(t.peer_count < PEERS_MAX);
-	t.peers[t.peer_count++] = fds[1];
-	conns_accept(t.conns, fds[0], &address, door);
-	return fds[1];
+	peer = net_connect(&address, door);
+	t.peers[t.peer_count++] = peer;
+	return peer;
 }
 
 static UNUSED_OK void hang_up(int peer)

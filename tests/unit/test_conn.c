@@ -94,7 +94,7 @@ static void who_is_read_behind_is_not_closed_for_sending_without_reading(void **
 	ssize_t n;
 
 	t.echo = true;
-	t.config.client.queue_max_size = 1000;
+	net.config.client.queue_max_size = 1000;
 	handshake();
 	conn_read_behind(t.conn, 5000);
 	while ((n = send(t.peer, frame, len, MSG_DONTWAIT)) == (ssize_t)len) {
@@ -206,13 +206,13 @@ static void after_an_error_to_connect_nothing_more_is_read(void **state)
 	conn_stop_reading(t.conn);
 	assert_int_equal(send(t.peer, "garbage", 7, 0), 7);
 	settle();
-	assert_int_equal(conns_count(t.conns), 1);
+	assert_int_equal(conns_count(net.conns), 1);
 	assert_int_equal(t.closed, 0);
 	conn_close(t.conn, 3502, "stale", "test");
 	settle();
 	assert_true(read_all());
 	assert_int_equal(close_code(t.answer), 3502);
-	assert_int_equal(conns_count(t.conns), 1);
+	assert_int_equal(conns_count(net.conns), 1);
 }
 
 int main(void)

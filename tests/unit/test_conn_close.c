@@ -9,7 +9,7 @@ static void the_peer_that_closes_is_answered_with_its_code_and_then_the_socket_e
 	assert_true(read_all());
 	assert_int_equal(close_code(t.answer), 1000);
 	assert_int_equal(t.closed, 1);
-	assert_int_equal(conns_count(t.conns), 0);
+	assert_int_equal(conns_count(net.conns), 0);
 }
 
 static void our_close_waits_for_the_answer_and_delivers_nothing_more(void **state)
@@ -22,7 +22,7 @@ static void our_close_waits_for_the_answer_and_delivers_nothing_more(void **stat
 	assert_int_equal(close_code(t.answer), 3501);
 	assert_memory_equal(t.answer + 4, "bad request", 11);
 	say(WS_TEXT, "late");
-	assert_int_equal(conns_count(t.conns), 1);
+	assert_int_equal(conns_count(net.conns), 1);
 	say(WS_CLOSE, "\x0d\xad");
 	settle();
 	assert_true(read_all());
@@ -52,7 +52,7 @@ static void a_last_word_that_does_not_fit_any_more_ends_nothing_twice(void **sta
 
 	t.goodbye = true;
 	handshake();
-	t.config.client.queue_max_size = 1004;
+	net.config.client.queue_max_size = 1004;
 	while (t.closed == 0) {
 		conn_send(t.conn, f);
 		turn();
@@ -69,10 +69,10 @@ static void a_peer_that_never_answers_a_close_is_dropped_after_five_seconds(void
 	settle();
 	clock_freeze(1000000 + 4900, 1000000);
 	settle();
-	assert_int_equal(conns_count(t.conns), 1);
+	assert_int_equal(conns_count(net.conns), 1);
 	clock_freeze(1000000 + 5100, 1000000);
 	settle();
-	assert_int_equal(conns_count(t.conns), 0);
+	assert_int_equal(conns_count(net.conns), 0);
 }
 
 static void a_message_over_the_limit_gets_1009_though_the_rest_of_it_is_still_coming(void **state)
@@ -93,7 +93,7 @@ static void a_message_over_the_limit_gets_1009_though_the_rest_of_it_is_still_co
 	assert_int_equal(t.closed, 1);
 	close(t.peer);
 	settle();
-	assert_int_equal(conns_count(t.conns), 0);
+	assert_int_equal(conns_count(net.conns), 0);
 	t.peer = -1;
 }
 
@@ -115,14 +115,14 @@ static void a_close_behind_what_a_pause_held_back_is_found_when_we_close(void **
 	assert_int_equal(close_code(t.answer), 3001);
 	assert_string_equal(heard(), "a|");
 	assert_int_equal(t.closed, 1);
-	assert_int_equal(conns_count(t.conns), 0);
+	assert_int_equal(conns_count(net.conns), 0);
 }
 
 static void a_drain_closes_with_3001_and_then_says_so(void **state)
 {
 	handshake();
-	conns_drain(t.conns, 0);
-	assert_int_equal(t.drained, 0);
+	conns_drain(net.conns, 0);
+	assert_int_equal(net.drained, 0);
 	clock_freeze(1000000 + 20, 1000000);
 	settle();
 	assert_int_equal(t.closed, 1);
@@ -130,7 +130,7 @@ static void a_drain_closes_with_3001_and_then_says_so(void **state)
 	assert_int_equal(close_code(t.answer), 3001);
 	say(WS_CLOSE, "\x0b\xb9");
 	settle();
-	assert_int_equal(t.drained, 1);
+	assert_int_equal(net.drained, 1);
 }
 
 /* One of those that were there leaves on his own, so that the drain is behind its plan. */
@@ -140,7 +140,7 @@ static void who_comes_during_a_drain_is_upgraded_and_told(void **state)
 	int late;
 
 	handshake();
-	conns_drain(t.conns, 1000);
+	conns_drain(net.conns, 1000);
 	close(other);
 	clock_freeze(1000000 + 20, 1000000);
 	settle();

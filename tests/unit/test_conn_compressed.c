@@ -7,7 +7,7 @@ static void handshake_compressed(void)
 {
 	static const char offer[] = "Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n";
 
-	t.config.websocket.compression = (struct compression_options){true, 1, 20};
+	net.config.websocket.compression = (struct compression_options){true, 1, 20};
 	write_all(upgrade, strlen(upgrade) - 2);
 	write_all(offer, sizeof(offer) - 1);
 	settle();
@@ -54,9 +54,9 @@ static void long_messages_are_sent_compressed_and_short_ones_are_not(void **stat
 	settle();
 	assert_false(read_all());
 	assert_int_equal((unsigned char)t.answer[0], 0xc2);
-	assert_int_equal(
-		inflater_message(t.inflater, (struct bytes){t.answer + 2, t.answer_len - 2}, 1000, &message),
-		INFLATE_OK);
+	assert_int_equal(inflater_message(net.inflater, (struct bytes){t.answer + 2, t.answer_len - 2}, 1000,
+	                                  &message),
+	                 INFLATE_OK);
 	assert_int_equal(message.len, sizeof(text) - 1);
 	assert_memory_equal(message.ptr, text, message.len);
 }
@@ -88,7 +88,7 @@ static void a_bomb_gets_1009(void **state)
 	struct bytes bomb;
 	char copy[MAX_MESSAGE];
 
-	assert_true(deflater_message(t.deflater, 15, 9, (struct bytes){zeros, MAX_MESSAGE * 100}, &bomb));
+	assert_true(deflater_message(net.deflater, 15, 9, (struct bytes){zeros, MAX_MESSAGE * 100}, &bomb));
 	memcpy(copy, bomb.ptr, bomb.len);
 	check_compressed_is_refused((struct bytes){copy, bomb.len}, WS_CLOSE_TOO_BIG);
 	mem_free(zeros);

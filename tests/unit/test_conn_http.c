@@ -15,7 +15,7 @@ static void requests_may_be_pipelined_and_the_last_one_ends_the_connection(void 
 	assert_non_null(strstr(strstr(t.answer, "404") + 3, "404"));
 	close(t.peer);
 	settle();
-	assert_int_equal(conns_count(t.conns), 0);
+	assert_int_equal(conns_count(net.conns), 0);
 	t.peer = -1;
 }
 
@@ -76,7 +76,7 @@ static void requests_are_not_looked_at_while_their_responses_wait(void **state)
 	}
 	assert_int_equal(answered, sent);
 	assert_int_equal(t.requests, sent);
-	assert_int_equal(conns_count(t.conns), 1);
+	assert_int_equal(conns_count(net.conns), 1);
 }
 
 static void nonsense_is_answered_with_400_and_the_connection_ends(void **state)
@@ -93,16 +93,16 @@ static void some_descriptors_are_left_for_others(void **state)
 	struct rlimit before, few;
 	size_t most = 0;
 
-	conns_free(&t.conns);
+	conns_free(&net.conns);
 	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
 	few = before;
 	few.rlim_cur = 100;
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
-	open_conns();
+	net_open(on_request);
 	while (most++ < 90)
 		close(another_client());
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
-	assert_int_equal(conns_count(t.conns), 50);
+	assert_int_equal(conns_count(net.conns), 50);
 }
 
 static void above_the_limit_a_connection_is_refused_with_503(void **state)
@@ -110,12 +110,12 @@ static void above_the_limit_a_connection_is_refused_with_503(void **state)
 	char answer[256] = {0};
 	int peer;
 
-	t.config.client.connection_limit = 1;
+	net.config.client.connection_limit = 1;
 	peer = another_client();
 	assert_true(recv(peer, answer, sizeof(answer) - 1, 0) > 0);
 	assert_memory_equal(answer, "HTTP/1.1 503 ", 13);
 	assert_int_equal(recv(peer, answer, sizeof(answer), 0), 0);
-	assert_int_equal(conns_count(t.conns), 1);
+	assert_int_equal(conns_count(net.conns), 1);
 	close(peer);
 }
 

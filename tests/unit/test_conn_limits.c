@@ -35,7 +35,7 @@ static void who_sends_too_many_messages_waits_and_loses_none(void **state)
 	uint64_t held_back = metric(METRIC_held_back_commands);
 	int peer;
 
-	t.config.limits.commands_per_second = 20;
+	net.config.limits.commands_per_second = 20;
 	peer = upgraded();
 	say_often(peer, TEXT, 20 * BURST);
 	assert_int_equal(t.messages, 20 * BURST);
@@ -63,7 +63,7 @@ static void pings_and_empty_fragments_count_as_commands_do(void **state)
 			tear_down(state);
 			set_up(state);
 		}
-		t.config.limits.commands_per_second = 20;
+		net.config.limits.commands_per_second = 20;
 		peer = upgraded();
 		say_bytes(peer, BEGIN, EMPTY_FRAME);
 		say_often(peer, frames[i], 20 * BURST - 1);
@@ -81,7 +81,7 @@ static void who_would_wait_too_long_is_told_so(void **state)
 	const char *answer;
 	int peer;
 
-	t.config.limits.commands_per_second = 20;
+	net.config.limits.commands_per_second = 20;
 	peer = upgraded();
 	say_bytes(peer, BEGIN, EMPTY_FRAME);
 	say_often(peer, CONTINUED, 2 * 20 * BURST + 1);
@@ -98,7 +98,7 @@ static void who_sends_too_many_bytes_waits_and_loses_none(void **state)
 	size_t sent = 0;
 	int peer;
 
-	t.config.limits.bytes_per_second = 16 << 10;
+	net.config.limits.bytes_per_second = 16 << 10;
 	peer = upgraded();
 	memcpy(data, frame, 8);
 	while (!conn_held_back(t.conn)) {
@@ -119,7 +119,7 @@ static void who_is_held_back_can_be_closed_and_closes(void **state)
 {
 	int peer;
 
-	t.config.limits.commands_per_second = 20;
+	net.config.limits.commands_per_second = 20;
 	peer = upgraded();
 	say_often(peer, TEXT, 20 * BURST + 1);
 	assert_true(conn_held_back(t.conn));
@@ -129,7 +129,7 @@ static void who_is_held_back_can_be_closed_and_closes(void **state)
 	assert_begins(hear(peer), "\x88\x0a\x0b\xb9shutdown");
 	say_bytes(peer, "\x88\x82\0\0\0\0\x0b\xb9", 8);
 	assert_string_equal(hear(peer), "|END");
-	assert_int_equal(conns_count(t.conns), 0);
+	assert_int_equal(conns_count(net.conns), 0);
 }
 
 static void without_limits_there_are_none(void **state)

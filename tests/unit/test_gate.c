@@ -8,7 +8,7 @@ static void in_all_there_is_a_limit(void **state)
 	uint64_t refused = metric(METRIC_connections_refused);
 	int first;
 
-	t.config.client.connection_limit = 2;
+	net.config.client.connection_limit = 2;
 	open_door(nobody, nobody);
 	first = arrive("unix", NULL);
 	assert_in(arrive("192.0.2.1:1", NULL));
@@ -23,7 +23,7 @@ static void each_address_has_its_limit_and_ipv6_has_it_for_64_bits(void **state)
 	uint64_t refused = metric(METRIC_refused_address);
 	int first;
 
-	t.config.limits.connections_per_address = 2;
+	net.config.limits.connections_per_address = 2;
 	open_door(nobody, nobody);
 	first = arrive("192.0.2.1:1", NULL);
 	arrive("[::ffff:192.0.2.1]:2", NULL);
@@ -44,8 +44,8 @@ static void what_stands_for_many_is_not_limited(void **state)
 	static char range[] = "10.0.0.0/8";
 	char *proxies[] = {range, NULL};
 
-	t.config.limits.connections_per_address = 1;
-	t.config.limits.connection_rate_per_address = 1;
+	net.config.limits.connections_per_address = 1;
+	net.config.limits.connection_rate_per_address = 1;
 	open_door(nobody, proxies);
 	for (int i = 0; i < 15; i++) {
 		assert_in(arrive("unix", NULL));
@@ -60,7 +60,7 @@ static void new_connections_have_a_rate(void **state)
 {
 	uint64_t refused = metric(METRIC_refused_rate);
 
-	t.config.client.connection_rate_limit = 4;
+	net.config.client.connection_rate_limit = 4;
 	open_door(nobody, nobody);
 	for (int i = 0; i < 4; i++)
 		assert_in(arrive("unix", NULL));
@@ -75,7 +75,7 @@ static void new_connections_of_one_address_have_a_rate_of_their_own(void **state
 {
 	uint64_t refused = metric(METRIC_refused_address_rate);
 
-	t.config.limits.connection_rate_per_address = 1;
+	net.config.limits.connection_rate_per_address = 1;
 	open_door(nobody, nobody);
 	for (int i = 0; i < BURST; i++)
 		hang_up(arrive("192.0.2.1:1", NULL));
@@ -94,7 +94,7 @@ static void who_would_speak_tls_is_told_in_the_language_of_tls(void **state)
 	const struct conns_door door = {.tls = (struct tls_server *)&t};
 	int peer;
 
-	t.config.client.connection_limit = 1;
+	net.config.client.connection_limit = 1;
 	open_door(nobody, nobody);
 	arrive("unix", NULL);
 	peer = arrive("192.0.2.1:1", &door);

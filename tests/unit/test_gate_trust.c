@@ -97,7 +97,7 @@ static void connections_that_wait_for_a_header_count_and_are_dropped_at_the_end(
 {
 	int peer;
 
-	t.config.client.connection_limit = 1;
+	net.config.client.connection_limit = 1;
 	open_door(via_lan, nobody);
 	peer = arrive("10.0.0.1:1", NULL);
 	say(peer, "PROXY ");
@@ -108,7 +108,7 @@ static void connections_that_wait_for_a_header_count_and_are_dropped_at_the_end(
 
 static void the_limit_of_an_address_is_that_of_the_client_behind_the_header(void **state)
 {
-	t.config.limits.connections_per_address = 1;
+	net.config.limits.connections_per_address = 1;
 	open_door(via_lan, nobody);
 	for (int i = 0; i < 2; i++) {
 		int peer = arrive("10.0.0.1:1", NULL);
@@ -142,7 +142,7 @@ static void an_upgrade_counts_for_the_client_behind_the_proxy(void **state)
 {
 	int first, second;
 
-	t.config.limits.connections_per_address = 1;
+	net.config.limits.connections_per_address = 1;
 	open_door(nobody, via_unix);
 	first = arrive("unix", NULL);
 	say(first, UPGRADE("X-Forwarded-For: 192.0.2.1\r\n"));
