@@ -1,4 +1,4 @@
-/* Asks nodes of a Redis Cluster which slots are where: nodes that are connected in turn, or if none is, by a
+/* Asks nodes of a Redis Cluster which slots are where: any that is connected, or if none is, by a
  * connection of its own, all addresses that are known, one after the other. */
 #pragma once
 
