@@ -43,7 +43,10 @@ class Cluster(Replicated):
 
 	def move_slots(self, channels, rng):
 		"""Those of the channels, to other masters, while they are used."""
+		moves = {}
 		for channel in channels:
 			slot = slot_of(f"fanfare:{channel}")
 			owner = self.redis.owner_of_slot(slot)
-			self.redis.move_slot(slot, rng.choice([node for node in self.redis.masters() if node is not owner]))
+			moves[slot] = rng.choice([node for node in self.redis.masters() if node is not owner])
+			self.redis.move_slot(slot, moves[slot])
+		self.redis.settle_moves(moves.items())

@@ -8,6 +8,7 @@ from .redis_server import RedisClient, RedisError, RedisServer, tls_arguments, t
 
 SLOTS = 16384
 
+HOPS_MAX = 1000  # from one node to another, until two send each other whoever asks
 # Errors of a node that has done nothing, and may do it later.
 AGAIN = ("TRYAGAIN", "CLUSTERDOWN", "LOADING", "MASTERDOWN")
 
@@ -85,7 +86,7 @@ class ClusterClient:
 	def call_with_key(self, key, *words):
 		"""Only what was not carried out is tried again: a connection that breaks raises OSError."""
 		slot, deadline = slot_of(key), process.now() + self.patience
-		port, asking = self.owners.get(slot) or self._ask_for(slot), False
+		port, asking, hops = self.owners.get(slot) or self._ask_for(slot), False, 0
 		while True:
 			try:
 				return self._call(port, asking, words)
@@ -101,6 +102,8 @@ class ClusterClient:
 				time.sleep(0.01)
 			if kind == "MOVED":
 				self.owners[slot] = port
+				hops += 1
+				assert hops < HOPS_MAX, f"nodes send each other who asks for slot {slot}"
 
 	def _ask_for(self, slot):
 		"""Not any node will do: a replica takes SPUBLISH, too, and answers how many it has told itself."""
@@ -241,9 +244,9 @@ class RedisCluster:
 				return [self.node_at(port) for port in dict.fromkeys(port for _, _, port in seen)]
 		raise AssertionError("no node of the cluster answers")
 
-	def find_owner(self, slot, not_asked=None):
+	def find_owner(self, slot, not_asked=None, asked=None):
 		"""None when nobody knows it. For any thread."""
-		for node in self.nodes:
+		for node in asked or self.nodes:
 			for first, end, port in (self._map(node) if node.alive() and node is not not_asked else []):
 				if first <= slot <= end:
 					return self.node_at(port)
@@ -313,6 +316,18 @@ class RedisCluster:
 	def end_move(self, slot, to):
 		for node in [to, *(node for node in self.masters() if node is not to)]:
 			node.call("CLUSTER", "SETSLOT", slot, "NODE", to.id)
+
+	def settle_moves(self, moves):
+		"""What a node tells of its slots while they move can be overtaken by what it told before. Two can contradict each other for good
+		then, each calling the other one the owner, until both are told once more, as redis-cli does it."""
+		def settled():
+			wrong = [
+				(slot, to) for slot, to in moves
+				if any(self.find_owner(slot, asked=[node]) is not to for node in self.nodes if node.alive())]
+			for slot, to in wrong:
+				self.end_move(slot, to)
+			return not wrong
+		process.wait_until(settled, "all nodes know where the slots are", 60)
 
 	def move_slot(self, slot, to):
 		"""With all that is in it, while it is used."""
