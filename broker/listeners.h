@@ -29,7 +29,7 @@ const int *listeners_of(const struct listeners *l, unsigned worker, size_t *coun
  * again is harmless. Unix sockets, which all workers share, go on. */
 void listeners_park(const struct listeners *l, unsigned worker);
 /* It gets its share again, also if it was not parked. False after telling in the log what does not listen. */
-bool listeners_unpark(const struct listeners *l, unsigned worker) MUST_CHECK;
+bool listeners_unpark(const struct listeners *l, unsigned worker);
 /* The address as text, with the real port: "127.0.0.1:43211", "tls:127.0.0.1:43211". */
 const char *listeners_name(const struct listeners *l, size_t address);
 /* Closes the sockets and removes the files of unix sockets. Accepts NULL. */

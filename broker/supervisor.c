@@ -118,19 +118,21 @@ static void tell(struct worker *w, enum control_kind kind, int file)
 		log_untold(w, kind);
 }
 
-static void tell_serving(struct supervisor *s, const char *dead_id)
+static void tell_serving(const struct supervisor *s, const char *dead_id)
 {
+	if (dead_id[0] == '\0')
+		return;
 	for (unsigned i = 0; i < s->args.workers; i++) {
 		const struct worker *w = &s->workers[i];
 
-		if (w->phase == WORKER_SERVING && w->control_fd >= 0 && dead_id[0] != '\0' &&
+		if (w->phase == WORKER_SERVING && w->control_fd >= 0 &&
 		    control_send_text(w->control_fd, CONTROL_DEAD, dead_id) < 0)
 			log_untold(w, CONTROL_DEAD);
 	}
 }
 
 /* And of the one before it, which it may not have called dead yet. */
-static void tell_serving_of(struct worker *dead)
+static void tell_serving_of(const struct worker *dead)
 {
 	tell_serving(dead->supervisor, dead->ids[1]);
 	tell_serving(dead->supervisor, dead->ids[0]);
@@ -142,7 +144,7 @@ static bool stays_away(struct worker *w)
 }
 
 /* Whom a worker that stays away would keep waiting can be served by another one. Where none serves, to wait
- * is better than to be refused. */
+ * is better than to be refused; a socket that cannot be had back now is asked for again at the start. */
 static void share_out_connections(struct supervisor *s)
 {
 	bool served = count_in_phase(s, WORKER_SERVING) > 0;
@@ -152,10 +154,10 @@ static void share_out_connections(struct supervisor *s)
 
 		if (w->phase != WORKER_WAITING)
 			continue;
-		if (served && stays_away(w))
+		if (!served)
+			listeners_unpark(s->args.listeners, w->index);
+		else if (stays_away(w))
 			listeners_park(s->args.listeners, w->index);
-		else if (!served && !listeners_unpark(s->args.listeners, w->index))
-			continue; /* it is tried again when the worker is started */
 	}
 }
 

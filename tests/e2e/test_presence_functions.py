@@ -503,12 +503,9 @@ def test_who_has_a_short_lease_does_not_cut_those_of_others_short_when_the_clock
 	leases.renew(BETA, lease_ms=1000)
 	leases.seconds_go_by(-2)
 	leases.renew(BETA, lease_ms=1000)
-	leases.seconds_go_by(0.4)
-	leases.renew(BETA, lease_ms=1000)
-	leases.seconds_go_by(0.4)
-	leases.renew(BETA, lease_ms=1000)
-	leases.seconds_go_by(0.4)
-	assert leases.renew(BETA, lease_ms=1000)[2] == {ALPHA, BETA}
+	for _ in range(3):
+		leases.seconds_go_by(0.4)
+		assert leases.renew(BETA, lease_ms=1000)[2] == {ALPHA, BETA}
 
 
 @pytest.mark.parametrize("lease_s", [1, 2, 20, 600])

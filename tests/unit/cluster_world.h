@@ -105,16 +105,12 @@ static void do_subscribe(struct mock_conn *c, const char *channel)
 {
 	if (says_no(c, channel))
 		return;
-	mock_add_channel(c, channel);
-	mock_push(c, "ssubscribe", channel);
-	mock_send(c, ":1\r\n");
+	mock_subscribe_by(c, "ssubscribe", channel);
 }
 
 static void drop_channel(struct mock_conn *c, const char *channel)
 {
-	mock_remove_channel(c, channel);
-	mock_push(c, "sunsubscribe", channel);
-	mock_send(c, ":0\r\n");
+	mock_unsubscribe_by(c, "sunsubscribe", channel);
 }
 
 static int publish_at(int node, const char *channel, const char *payload)

@@ -149,18 +149,24 @@ static void mock_remove_channel(struct mock_conn *c, const char *channel)
 	}
 }
 
-static UNUSED_OK void mock_subscribe(struct mock_conn *c, const char *channel)
+/* kind: the word of the command and of its answer, "subscribe" or "ssubscribe". */
+static void mock_subscribe_by(struct mock_conn *c, const char *kind, const char *channel)
 {
 	mock_add_channel(c, channel);
-	mock_push(c, "subscribe", channel);
+	mock_push(c, kind, channel);
 	mock_send(c, ":1\r\n");
 }
 
-static void mock_unsubscribe(struct mock_conn *c, const char *channel)
+static void mock_unsubscribe_by(struct mock_conn *c, const char *kind, const char *channel)
 {
 	mock_remove_channel(c, channel);
-	mock_push(c, "unsubscribe", channel);
-	mock_send(c, ":1\r\n");
+	mock_push(c, kind, channel);
+	mock_send(c, ":0\r\n");
+}
+
+static UNUSED_OK void mock_subscribe(struct mock_conn *c, const char *channel)
+{
+	mock_subscribe_by(c, "subscribe", channel);
 }
 
 static UNUSED_OK int mock_publish(struct mock *f, const char *channel, const char *payload)
@@ -198,7 +204,7 @@ static void mock_do(struct mock_conn *c, const redisReply *command)
 			mock_subscribe(c, word(command, i));
 	} else if (is_command(command, "UNSUBSCRIBE")) {
 		for (size_t i = 1; i < command->elements; i++)
-			mock_unsubscribe(c, word(command, i));
+			mock_unsubscribe_by(c, "unsubscribe", word(command, i));
 	} else if (is_command(command, "PUBLISH")) {
 		snprintf(number, sizeof(number), ":%d\r\n",
 		         mock_publish(c->mock, word(command, 1), word(command, 2)));

@@ -12,6 +12,12 @@ static int publish(const char *channel, const char *payload)
 	return publish_at(owner[slot_of(channel)], channel, payload);
 }
 
+static void hear(struct listener_sub *l, const char *channel)
+{
+	listen_on(&world, l, channel);
+	WAIT_FOR(&world, 2000, l->confirmed == 1);
+}
+
 static void subscriptions_are_where_their_slot_is(void **state)
 {
 	struct listener_sub a, b;
@@ -35,8 +41,7 @@ static void what_is_published_here_is_heard_here(void **state)
 	struct answer a = {.count = 0};
 
 	start();
-	listen_on(&world, &l, high);
-	WAIT_FOR(&world, 2000, l.confirmed == 1);
+	hear(&l, high);
 	redis_publish(world.redis, BYTES_OF_STR(high), BYTES("7"), on_answer, &a);
 	WAIT_FOR(&world, 2000, a.count == 1 && l.last == 7);
 	redis_sub_close(&l.sub);
@@ -47,8 +52,7 @@ static void a_subscription_that_is_ended_by_redis_moves(void **state)
 	struct listener_sub l;
 
 	start_and_settle();
-	listen_on(&world, &l, low);
-	WAIT_FOR(&world, 2000, l.confirmed == 1);
+	hear(&l, low);
 	move_slot(low, 1);
 	drop_channel(mock_subscriber(&nodes[0].mock, low), low);
 	WAIT_FOR(&world, SETTLED_MS, l.confirmed == 2);
@@ -64,8 +68,7 @@ static void a_subscription_that_is_ended_by_redis_does_not_wait_for_the_map(void
 	struct listener_sub l;
 
 	start_and_settle();
-	listen_on(&world, &l, low);
-	WAIT_FOR(&world, 2000, l.confirmed == 1);
+	hear(&l, low);
 	instead = "-ERR not now\r\n";
 	owner[slot_of(low)] = 1;
 	drop_channel(mock_subscriber(&nodes[0].mock, low), low);
@@ -92,8 +95,7 @@ static void a_subscription_follows_the_map_without_being_told(void **state)
 	struct listener_sub l;
 
 	start_and_settle();
-	listen_on(&world, &l, low);
-	WAIT_FOR(&world, 2000, l.confirmed == 1);
+	hear(&l, low);
 	move_slot(low, 1);
 	assert_got(low); /* MOVED: the map is asked for */
 	WAIT_FOR(&world, SETTLED_MS, l.confirmed == 2);
@@ -157,14 +159,12 @@ static void a_closed_subscription_that_moves_tells_nobody(void **state)
 	struct listener_sub l;
 
 	start();
-	listen_on(&world, &l, low);
-	WAIT_FOR(&world, 2000, l.confirmed == 1);
+	hear(&l, low);
 	redis_sub_close(&l.sub);
 	move_slot(low, 1);
 	drop_channel(mock_subscriber(&nodes[0].mock, low), low);
 	STAYS_SO(&world, 300, l.confirmed == 1);
-	listen_on(&world, &l, low);
-	WAIT_FOR(&world, 2000, l.confirmed == 1);
+	hear(&l, low);
 	assert_int_equal(publish(low, "1"), 1);
 	redis_sub_close(&l.sub);
 }
@@ -225,8 +225,7 @@ static void a_node_that_is_not_heard_does_not_silence_the_others(void **state)
 	WAIT_FOR(&world, 3000, !is_ready(&world));
 	assert_true(redis_hears(world.redis, BYTES_OF_STR(low)));
 	assert_false(redis_hears(world.redis, BYTES_OF_STR(high)));
-	listen_on(&world, &l, low);
-	WAIT_FOR(&world, 2000, l.confirmed == 1);
+	hear(&l, low);
 	redis_sub_close(&l.sub);
 }
 

@@ -398,7 +398,7 @@ static void no_more_are_named_than_there_is_room_for(void **state)
 {
 	char name[16];
 
-	for (int i = 0; i < 2 * WORKERS_DOOMED_MAX; i++) {
+	for (int i = 0; i < 2 * WORKERS_LISTED_MAX; i++) {
 		snprintf(name, sizeof(name), "w%d", i);
 		hub_call_dead(t.hub, name);
 	}

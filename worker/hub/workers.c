@@ -73,15 +73,6 @@ static size_t read_names(const struct redis_reply *list, struct buf *text, struc
 
 /* --- the dead --- */
 
-static bool is_listed(char (*names)[WORKERS_ID_MAX + 1], size_t count, struct bytes id)
-{
-	for (size_t i = 0; i < count; i++) {
-		if (bytes_eq(BYTES_OF_STR(names[i]), id))
-			return true;
-	}
-	return false;
-}
-
 static void set_name(char place[WORKERS_ID_MAX + 1], struct bytes id)
 {
 	memcpy(place, id.ptr, id.len);
@@ -151,54 +142,52 @@ static bool take_names(struct workers *w, const struct redis_reply *list, uint64
 	return missing;
 }
 
-void workers_suspect(struct workers *w, struct bytes id)
+/* Into the next call, which is made soon. */
+static void put_in(struct workers_list *l, struct workers *w, struct bytes id)
 {
-	if (id.len == 0 || id.len > WORKERS_ID_MAX || w->suspect_count == WORKERS_SUSPECTS_MAX ||
-	    is_listed(w->suspects, w->suspect_count, id))
+	if (id.len == 0 || id.len > WORKERS_ID_MAX || l->count == WORKERS_LISTED_MAX)
 		return;
-	set_name(w->suspects[w->suspect_count++], id);
+	for (size_t i = 0; i < l->count; i++) {
+		if (bytes_eq(BYTES_OF_STR(l->names[i]), id))
+			return;
+	}
+	set_name(l->names[l->count++], id);
 	w->due_ms = 0;
 }
 
-/* Those who are suspected still are asked for by the next call. */
-static bool judge_suspects(struct workers *w, uint64_t redis_ms)
+/* Those who were put in since the call was made are left for the next one. */
+static void drop_called(struct workers_list *l)
 {
-	size_t asked = w->suspects_asked;
-	bool any = false;
+	l->count -= l->called;
+	memmove(l->names, l->names[l->called], l->count * sizeof(l->names[0]));
+	l->called = 0;
+}
 
-	for (size_t i = 0; i < asked; i++) {
-		struct bytes id = BYTES_OF_STR(w->suspects[i]);
-
-		if (workers_are_alive(w, id))
-			continue;
-		any |= bury(w, id, redis_ms);
-	}
-	w->suspect_count -= asked;
-	memmove(w->suspects, w->suspects[asked], w->suspect_count * sizeof(w->suspects[0]));
-	w->suspects_asked = 0;
-	return any;
+void workers_suspect(struct workers *w, struct bytes id)
+{
+	put_in(&w->suspects, w, id);
 }
 
 void workers_call_dead(struct workers *w, struct bytes id)
 {
-	if (id.len == 0 || id.len > WORKERS_ID_MAX || w->doomed_count == WORKERS_DOOMED_MAX ||
-	    is_listed(w->doomed, w->doomed_count, id))
-		return;
-	set_name(w->doomed[w->doomed_count++], id);
-	w->due_ms = 0;
+	put_in(&w->doomed, w, id);
 }
 
-/* Whether that is news: who died soon may not have been known yet. Those who were named since the call was
- * made are told by the next one. */
-static bool bury_doomed(struct workers *w, uint64_t redis_ms)
+/* Whether somebody's death is news. Of the suspects those are dead who are not alive; the doomed are, even if
+ * they died before they were known at all. */
+static bool bury_called(struct workers *w, uint64_t redis_ms)
 {
 	bool any = false;
 
-	for (size_t i = 0; i < w->doomed_told; i++)
-		any |= bury(w, BYTES_OF_STR(w->doomed[i]), redis_ms);
-	w->doomed_count -= w->doomed_told;
-	memmove(w->doomed, w->doomed[w->doomed_told], w->doomed_count * sizeof(w->doomed[0]));
-	w->doomed_told = 0;
+	for (size_t i = 0; i < w->suspects.called; i++) {
+		struct bytes id = BYTES_OF_STR(w->suspects.names[i]);
+
+		any |= !workers_are_alive(w, id) && bury(w, id, redis_ms);
+	}
+	for (size_t i = 0; i < w->doomed.called; i++)
+		any |= bury(w, BYTES_OF_STR(w->doomed.names[i]), redis_ms);
+	drop_called(&w->suspects);
+	drop_called(&w->doomed);
 	return any;
 }
 
@@ -223,8 +212,7 @@ static bool take_reply(struct workers *w, const struct redis_reply *reply)
 	w->digest_len = digest->text.len;
 	memcpy(w->digest, digest->text.ptr, digest->text.len);
 	w->registered = true;
-	changed |= judge_suspects(w, (uint64_t)now->integer);
-	changed |= bury_doomed(w, (uint64_t)now->integer);
+	changed |= bury_called(w, (uint64_t)now->integer);
 	if (changed)
 		w->on_change(w->ctx);
 	return true;
@@ -284,7 +272,7 @@ static void on_reply(void *arg, const struct redis_reply *reply)
 		tell_refusal(reply);
 		next_ms = AGAIN_MS;
 	}
-	if (w->suspect_count > 0 || w->doomed_count > w->doomed_told)
+	if (w->suspects.count > 0 || w->doomed.count > w->doomed.called)
 		next_ms = 0;
 	w->due_ms = clock_ms() + next_ms;
 	tell_waiting(w);
@@ -294,27 +282,26 @@ static struct redis_call *call(struct workers *w, uint64_t lease_ms, struct byte
                                void (*done)(void *arg, const struct redis_reply *reply))
 {
 	char lease[REDIS_NUMBER_MAX];
-	struct bytes argv[4 + WORKERS_DOOMED_MAX] = {
+	struct bytes argv[4 + WORKERS_LISTED_MAX] = {
 		BYTES_OF_STR(w->key),
 		BYTES_OF_STR(w->id),
 		redis_number(lease, lease_ms),
 		known,
 	};
 
-	w->doomed_told = w->doomed_count;
-	for (size_t i = 0; i < w->doomed_told; i++)
-		argv[4 + i] = BYTES_OF_STR(w->doomed[i]);
-	return redis_fcall(w->redis, "fanfare_workers", argv, 4 + w->doomed_told, done, w);
+	w->doomed.called = w->doomed.count;
+	for (size_t i = 0; i < w->doomed.called; i++)
+		argv[4 + i] = BYTES_OF_STR(w->doomed.names[i]);
+	return redis_fcall(w->redis, "fanfare_workers", argv, 4 + w->doomed.called, done, w);
 }
 
 static void renew(struct workers *w)
 {
-
 	if (w->on_resigned != NULL)
 		return;
 	list_for_each (node, &w->waiting)
 		container_of(node, struct workers_wait, node)->asked = true;
-	w->suspects_asked = w->suspect_count;
+	w->suspects.called = w->suspects.count;
 	w->call = call(w, w->lease_ms, (struct bytes){w->digest, w->digest_len}, on_reply);
 }
 

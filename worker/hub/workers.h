@@ -20,8 +20,16 @@ enum {
 	WORKERS_MAX = 16384,   /* of all hosts */
 	WORKERS_ID_MAX = 64,   /* bytes of the name of one */
 	WORKERS_DEAD_MAX = 16, /* of whom others are told at a time; the oldest are forgotten */
-	WORKERS_SUSPECTS_MAX = 16,
-	WORKERS_DOOMED_MAX = 16, /* whom we call dead at a time; the lease of more than that ends by itself */
+	WORKERS_LISTED_MAX = 16,
+};
+
+/* Those for whom a call is to be made. What is beyond the ceiling is found out by the next comparison, or
+ * ends with the lease. */
+struct workers_list {
+	char names[WORKERS_LISTED_MAX][WORKERS_ID_MAX + 1];
+	size_t count;
+	size_t called; /* so many of them, the first ones, are in the call under way, or the last that failed
+	                */
 };
 
 struct workers {
@@ -43,13 +51,9 @@ struct workers {
 	char dead[WORKERS_DEAD_MAX][WORKERS_ID_MAX + 1];
 	uint64_t dead_ms[WORKERS_DEAD_MAX]; /* when that was learnt, by the clock of Redis */
 	size_t dead_count;                  /* ever */
-	char suspects[WORKERS_SUSPECTS_MAX][WORKERS_ID_MAX + 1];
-	size_t suspect_count;
-	size_t suspects_asked; /* so many of them the call under way will tell of */
-	char doomed[WORKERS_DOOMED_MAX][WORKERS_ID_MAX + 1]; /* to be called dead, until Redis knows */
-	size_t doomed_count;
-	size_t doomed_told;  /* so many of them the call under way, or the last one that failed, tells of */
-	struct list waiting; /* struct workers_wait */
+	struct workers_list suspects;       /* who may not be alive: the answer tells */
+	struct workers_list doomed;         /* to be called dead, until Redis knows */
+	struct list waiting;                /* struct workers_wait */
 	/* Somebody died, or we had lost our lease: members may be wrong anywhere. */
 	void (*on_change)(void *ctx);
 	void *ctx;

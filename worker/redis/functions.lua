@@ -979,7 +979,7 @@ end
 -- worker had a lease, the digest of the names that are alive, and these if they are others than the worker knows.
 -- With 0 ms it gives its lease back, as it ends.
 local SEEN = '.seen'
-local RENEWAL_MAX_MS = 2000 -- how often workers renew at least, whatever lease the one has who calls
+local RENEWAL_MAX_MS = 2000 -- workers renew at least so often (workers.c), whatever the lease of the one that calls
 
 local function read_leases(key, lease, now)
 	local leases, all = {}, redis.call('HGETALL', key)

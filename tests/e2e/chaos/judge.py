@@ -37,6 +37,7 @@ class Judge:
 		self.plain_lost = []  # (round, excused)
 		self.received = defaultdict(dict)  # key: {record: time}
 		self.truth = defaultdict(dict)  # channel: {(epoch, offset): key}, what Redis has in the end first of all, or had before it lost all
+		self.kept = {}  # as truth, of what Redis has or had alone
 		self.contradictions = defaultdict(set)  # channel: {(epoch, offset)} that were something else once
 		self.outages = self._outages()
 		failover = world.topology.loses_on_failover

@@ -32,6 +32,8 @@ class Figures:
 		self.rounds = defaultdict(list)
 		for r in world.rounds:
 			self.rounds[r.fault.name].append(r)
+		# By faults that have an end; a link that stays half-open has none.
+		self.broken = [r for r in world.rounds if r.fault.of in ("redis", "link") and not r.fault.excuse_s]
 		self.receipts = self._busy_receipts()
 		self.taken = self._busy_taken()
 
@@ -129,8 +131,8 @@ class Figures:
 	def targets(self):
 		"""(figure, what is promised, what was measured, whether a machine's noise can spoil it)"""
 		rounds, judge = self.world.rounds, self.judge
-		broken = [r for r in rounds if r.fault.of in ("redis", "link") and not r.fault.excuse_s]
-		half_open = [r for r in rounds if r.fault.excuse_s]  # these have no end
+		broken = self.broken
+		half_open = [r for r in rounds if r.fault.excuse_s]
 		closed = [r for r in broken if r.fault.breaks and not r.fault.silent and not r.fault.loses]
 		silent = [r for r in broken if r.fault.silent]
 		long_silent = [r for r in silent if r.end - r.begin > 6]
@@ -177,18 +179,19 @@ def print_violations(judge, most=5):
 			print(f"... and {len(violations) - most} more of this kind")
 
 
+def latest(rounds, receipts, promised):
+	"""Of what is later than that: (round, and what receipts() says of it), the worst first."""
+	late = [(r, *receipt) for r in rounds for receipt in receipts(r) if receipt[0] > promised]
+	return sorted(late, key=lambda found: -found[1])[:5]
+
+
 def print_late(figures):
 	"""Which quiet messages were the latest, where one was later than is promised for any fault; and likewise who was live again last."""
 	rounds = figures.world.rounds
-	late = sorted(((*receipt, r) for r in rounds if not r.fault.loses for receipt in figures.quiet_receipts(r)), key=lambda receipt: -receipt[0])
-	for seconds, key, name, r in late[:5]:
-		if seconds > QUIET_S:
-			print(f"LATE in {r.fault.name} {r.detail}: {name} got {key} after {seconds:.1f} s; the round was over after {r.over - r.end:.1f} s")
-	broken = [r for r in rounds if r.fault.of in ("redis", "link") and not r.fault.excuse_s]
-	live = sorted(((*receipt, r) for r in broken for receipt in figures.live_receipts(r)), key=lambda receipt: -receipt[0])
-	for seconds, channel, name, r in live[:5]:
-		if seconds > LIVE_S:
-			print(f"LATE in {r.fault.name} {r.detail}, round {rounds.index(r) + 1}: {name} is live again in {channel} after {seconds:.1f} s")
+	for r, seconds, key, name in latest([r for r in rounds if not r.fault.loses], figures.quiet_receipts, QUIET_S):
+		print(f"LATE in {r.fault.name} {r.detail}: {name} got {key} after {seconds:.1f} s; the round was over after {r.over - r.end:.1f} s")
+	for r, seconds, channel, name in latest(figures.broken, figures.live_receipts, LIVE_S):
+		print(f"LATE in {r.fault.name} {r.detail}, round {rounds.index(r) + 1}: {name} is live again in {channel} after {seconds:.1f} s")
 
 
 def print_report(world, judge):

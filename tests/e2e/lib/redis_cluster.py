@@ -244,9 +244,9 @@ class RedisCluster:
 				return [self.node_at(port) for port in dict.fromkeys(port for _, _, port in seen)]
 		raise AssertionError("no node of the cluster answers")
 
-	def find_owner(self, slot, not_asked=None, asked=None):
+	def find_owner(self, slot, not_asked=None):
 		"""None when nobody knows it. For any thread."""
-		for node in asked or self.nodes:
+		for node in self.nodes:
 			for first, end, port in (self._map(node) if node.alive() and node is not not_asked else []):
 				if first <= slot <= end:
 					return self.node_at(port)
@@ -283,12 +283,16 @@ class RedisCluster:
 			self._client.drop(node.port)
 			self._client.owners.clear()
 
+	def _owners(self, slot, but=None):
+		"""The port of the slot's owner, as each node that lives has it; None: it knows of none."""
+		maps = [self._map(node) for node in self.nodes if node.alive() and node is not but]
+		return [next((port for first, end, port in m if first <= slot <= end), None) for m in maps]
+
 	def wait_moved(self, slot, old):
 		"""All nodes but the old owner have the slot elsewhere, and agree."""
 		def moved():
-			maps = [self._map(node) for node in self.nodes if node.alive() and node is not old]
-			owners = [port for m in maps for first, end, port in m if first <= slot <= end]
-			return len(owners) == len(maps) and old.port not in owners and len(set(owners)) == 1
+			owners = set(self._owners(slot, but=old))
+			return len(owners) == 1 and not owners & {None, old.port}
 		process.wait_until(moved, "another node has the slots", 60)
 
 	def failover(self, master):
@@ -321,9 +325,7 @@ class RedisCluster:
 		"""What a node tells of its slots while they move can be overtaken by what it told before. Two can contradict each other for good
 		then, each calling the other one the owner, until both are told once more, as redis-cli does it."""
 		def settled():
-			wrong = [
-				(slot, to) for slot, to in moves
-				if any(self.find_owner(slot, asked=[node]) is not to for node in self.nodes if node.alive())]
+			wrong = [(slot, to) for slot, to in moves if set(self._owners(slot)) != {to.port}]
 			for slot, to in wrong:
 				self.end_move(slot, to)
 			return not wrong
